@@ -1,0 +1,47 @@
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Event names what an audit entry records.
+type Event string
+
+const (
+	EventSubmitted Event = "submitted"
+	EventAdopted   Event = "adopted"
+	EventSettled   Event = "settled"
+	EventReopened  Event = "reopened"
+	EventCancelled Event = "cancelled"
+	EventReplayed  Event = "replayed"
+	EventDiscarded Event = "discarded"
+)
+
+// Entry is one line of a job's audit trail. It is written in the same script as what it records.
+type Entry struct {
+	At        time.Time `json:"at"`
+	Event     Event     `json:"event"`
+	JobID     string    `json:"job_id"`
+	Part      string    `json:"part,omitempty"`
+	By        string    `json:"by,omitempty"`
+	Why       string    `json:"why,omitempty"`
+	Source    string    `json:"source,omitempty"`
+	RequestID string    `json:"request_id,omitempty"`
+	Pairs     int64     `json:"pairs,omitempty"`
+	Users     int       `json:"users,omitempty"`
+	Roles     int       `json:"roles,omitempty"`
+	Removed   int64     `json:"removed,omitempty"`
+	Dead      int64     `json:"dead,omitempty"`
+	Cancelled int64     `json:"cancelled,omitempty"`
+}
+
+func encodeEntry(e Entry) (string, error) {
+	e.At = e.At.UTC()
+	b, err := json.Marshal(e)
+	if err != nil {
+		return "", fmt.Errorf("audit entry: %w", err)
+	}
+	return string(b), nil
+}

@@ -1,0 +1,348 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+// Claim is what the ledger says about one part at the moment it was looked at: what is still to do, and what its job
+// learned. It belongs to one goroutine at a time.
+type Claim struct {
+	// Part is the task's payload. For a dead letter that is tried again it is the letter.
+	Part *tasks.Part
+	// Cancelled says that the job was cancelled, with the reason. Nothing of it may be called any more.
+	Cancelled    bool
+	CancelReason string
+	// At is the time before which nothing of the job may be called; zero means at once.
+	At time.Time
+	// State is what is known of the part.
+	State PartState
+
+	def   *tasks.Part // the part in the record: Part itself, or the batch that the letter was set apart from
+	users []int       // positions of Part's users in def, nil when they are the same
+	roles []int
+	bad   map[string]tasks.Failure
+	calls int64 // calls made for the part and not yet counted in the record
+}
+
+// A part that the record does not know is adopted: it was put straight into Redis, or its job was. ARGV: part name,
+// name of the batch if it is a letter, payload, owned pairs, "begin" or "", lane, now, audit entry of an adoption,
+// then the ids "u:…", "r:…" to look up among the bad ones.
+var claimScript = redis.NewScript(`
+local part = ARGV[1]
+local adopted = 0
+if redis.call('HEXISTS', KEYS[2], part) == 0 then
+  if ARGV[2] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1 then
+    part = ARGV[2]
+  else
+    if redis.call('EXISTS', KEYS[1]) == 0 then
+      redis.call('HSET', KEYS[1], 'source', 'queue', 'priority', ARGV[6], 'phase', 'submitted', 'created_at', ARGV[7],
+        'total', 0, 'removed', 0, 'dead', 0, 'cancelled', 0, 'api_calls', 0)
+    end
+    adopted = 1
+    redis.call('HSET', KEYS[2], part, ARGV[3])
+    redis.call('HINCRBY', KEYS[1], 'total', ARGV[4])
+    redis.call('HDEL', KEYS[1], 'finished_at')
+    for i = 1, 5 do redis.call('PERSIST', KEYS[i]) end
+    redis.call('XADD', KEYS[6], '*', 'entry', ARGV[8])
+  end
+elseif redis.call('HGET', KEYS[2], part) ~= ARGV[3] then
+  return {'other content'}
+end
+local job = redis.call('HMGET', KEYS[1], 'cancelled_at', 'cancel_reason', 'at', 'created_at')
+if ARGV[5] == 'begin' and not job[1] then redis.call('HSET', KEYS[4], part, ARGV[7]) end
+local bad = {}
+if #ARGV > 8 and redis.call('EXISTS', KEYS[5]) == 1 then
+  for from = 9, #ARGV, 1000 do
+    local to = math.min(from + 999, #ARGV)
+    for i, v in ipairs(redis.call('HMGET', KEYS[5], unpack(ARGV, from, to))) do
+      if v then bad[#bad + 1] = ARGV[from + i - 1]; bad[#bad + 1] = v end
+    end
+  end
+end
+local def = ''
+if part ~= ARGV[1] then def = redis.call('HGET', KEYS[2], part) end
+return {job[1] or '', job[2] or '', job[3] or '', redis.call('HGET', KEYS[3], part) or '', def, adopted, bad}
+`)
+
+// ErrOtherContent says that the job has a part of the same name and other pairs.
+var ErrOtherContent = errors.New("the job has another part of that name")
+
+// Request asks for the claim of one part.
+type Request struct {
+	Part *tasks.Part
+	// Lane is the lane of the task, for the record of a job that has to be adopted.
+	Lane string
+	// Begin says that a call follows at once: from here on a cancel leaves the part alone until it settles.
+	Begin bool
+}
+
+// Claim looks at parts, in one round trip. A part or job that the ledger does not know is adopted. A dead letter that
+// is tried again claims the pairs of the batch it was set apart from; what its job learned is not held against it.
+func (l *Ledger) Claim(ctx context.Context, requests ...Request) ([]*Claim, error) {
+	replies, err := l.claim(ctx, requests)
+	if err != nil {
+		return nil, fmt.Errorf("look up %d parts: %w", len(requests), err)
+	}
+	claims := make([]*Claim, len(requests))
+	for i, reply := range replies {
+		values, err := reply.Slice()
+		if err != nil {
+			return nil, fmt.Errorf("look up part %s: %w", requests[i].Part.TaskID(), err)
+		}
+		c, adopted, err := newClaim(requests[i].Part, values)
+		if err != nil {
+			return nil, fmt.Errorf("look up part %s: %w", requests[i].Part.TaskID(), err)
+		}
+		if adopted {
+			// The index is in another slot; a failure here is mended by the next claim of the job.
+			if err := l.rdb.ZAddNX(ctx, indexKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: c.Part.JobID}).Err(); err != nil {
+				return nil, fmt.Errorf("adopt job %s: %w", c.Part.JobID, err)
+			}
+		}
+		claims[i] = c
+	}
+	return claims, nil
+}
+
+func (l *Ledger) claim(ctx context.Context, requests []Request) ([]*redis.Cmd, error) {
+	replies := make([]*redis.Cmd, len(requests))
+	all := make([][]any, len(requests))
+	for i, rq := range requests {
+		args, err := l.claimArgs(rq)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = args
+	}
+	send := func() error {
+		_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, rq := range requests {
+				replies[i] = claimScript.EvalSha(ctx, p, keys(rq.Part.JobID), all[i]...)
+			}
+			return nil
+		})
+		return err
+	}
+	err := send()
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		if err := loadEverywhere(ctx, l.rdb, claimScript); err != nil {
+			return nil, err
+		}
+		err = send()
+	}
+	return replies, err
+}
+
+// loadEverywhere loads a script on every master, for pipelines, which cannot fall back to EVAL by themselves.
+func loadEverywhere(ctx context.Context, rdb redis.UniversalClient, s *redis.Script) error {
+	if c, ok := rdb.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return s.Load(ctx, node).Err() })
+	}
+	return s.Load(ctx, rdb).Err()
+}
+
+func (l *Ledger) claimArgs(rq Request) ([]any, error) {
+	p := rq.Part
+	batch, begin := "", ""
+	if p.Failure != nil {
+		batch = tasks.BatchName(p.Part)
+	}
+	if rq.Begin {
+		begin = "begin"
+	}
+	def := *p
+	def.Failure = nil
+	payload, err := def.Encode()
+	if err != nil {
+		return nil, err
+	}
+	now := l.now()
+	entry, err := encodeEntry(Entry{At: now, Event: EventAdopted, JobID: p.JobID, Part: p.Part, Source: SourceQueue,
+		Pairs: int64(p.Owned()), Users: len(p.UserIDs), Roles: len(p.RoleIDs)})
+	if err != nil {
+		return nil, err
+	}
+	args := make([]any, 0, 8+len(p.UserIDs)+len(p.RoleIDs))
+	args = append(args, p.Part, batch, payload, p.Owned(), begin, rq.Lane, formatTime(now), entry)
+	if p.Failure == nil {
+		for _, u := range p.UserIDs {
+			args = append(args, UserField(u))
+		}
+		for _, r := range p.RoleIDs {
+			args = append(args, RoleField(r))
+		}
+	}
+	return args, nil
+}
+
+// UserField and RoleField name an id among the bad ones of a job.
+func UserField(id string) string { return "u:" + id }
+
+// RoleField names a role among the bad ids of a job.
+func RoleField(id int64) string { return "r:" + strconv.FormatInt(id, 10) }
+
+func newClaim(p *tasks.Part, v []any) (*Claim, bool, error) {
+	if len(v) == 1 {
+		return nil, false, ErrOtherContent
+	}
+	str := func(i int) string { s, _ := v[i].(string); return s }
+	c := &Claim{Part: p, def: p, Cancelled: str(0) != "", CancelReason: str(1), At: parseTime(str(2))}
+	var err error
+	if c.State, err = decodeState(str(3)); err != nil {
+		return nil, false, err
+	}
+	if def := str(4); def != "" {
+		if c.def, err = tasks.Decode([]byte(def)); err != nil {
+			return nil, false, err
+		}
+		if err := c.locate(); err != nil {
+			return nil, false, err
+		}
+	}
+	if c.State.pairs != nil && len(c.State.pairs) != c.def.Pairs() {
+		return nil, false, fmt.Errorf("the record has %d pairs, the task %d", len(c.State.pairs), c.def.Pairs())
+	}
+	if found, _ := v[6].([]any); len(found) > 0 {
+		c.bad = make(map[string]tasks.Failure, len(found)/2)
+		for i := 0; i+1 < len(found); i += 2 {
+			var f tasks.Failure
+			if err := json.Unmarshal([]byte(found[i+1].(string)), &f); err != nil {
+				return nil, false, fmt.Errorf("bad id %v: %w", found[i], err)
+			}
+			c.bad[found[i].(string)] = f
+		}
+	}
+	return c, v[5] == int64(1), nil
+}
+
+// locate finds the letter's users and roles in the batch it was set apart from.
+func (c *Claim) locate() error {
+	at := make(map[string]int, len(c.def.UserIDs)+len(c.def.RoleIDs))
+	for i, u := range c.def.UserIDs {
+		at[UserField(u)] = i
+	}
+	for i, r := range c.def.RoleIDs {
+		at[RoleField(r)] = i
+	}
+	find := func(field string) (int, error) {
+		i, ok := at[field]
+		if !ok {
+			return 0, fmt.Errorf("the dead letter's id %s is not in part %s", field[2:], c.def.Part)
+		}
+		return i, nil
+	}
+	for _, u := range c.Part.UserIDs {
+		i, err := find(UserField(u))
+		if err != nil {
+			return err
+		}
+		c.users = append(c.users, i)
+	}
+	for _, r := range c.Part.RoleIDs {
+		i, err := find(RoleField(r))
+		if err != nil {
+			return err
+		}
+		c.roles = append(c.roles, i)
+	}
+	return nil
+}
+
+// InBatch is the position, in the batch that a letter was set apart from, of Part's user u and role r. For a part that
+// is no letter it is the same position.
+func (c *Claim) InBatch(u, r int) (batchUser, batchRole int) {
+	if c.users == nil {
+		return u, r
+	}
+	return c.users[u], c.roles[r]
+}
+
+// Open reports whether the pair of Part's user u and role r is this task's own and still waits for an outcome. What a
+// dead letter opened belongs to that letter alone.
+func (c *Claim) Open(u, r int) bool {
+	o, own := c.outcome(u, r)
+	letter := ""
+	if c.Part.Failure != nil {
+		letter = c.Part.Part
+	}
+	return own && o.Kind == Pending && o.Letter == letter
+}
+
+// Dead reports whether the pair of Part's user u and role r is this task's own and a dead letter.
+func (c *Claim) Dead(u, r int) bool {
+	o, own := c.outcome(u, r)
+	return own && o.Kind == Dead
+}
+
+// Callable reports whether the pair of Part's user u and role r may be part of a call: the job asked for it, and it is
+// open, or removed already, or another part's to count. Cancelled and dead pairs count as not asked for.
+func (c *Claim) Callable(u, r int) bool {
+	if c.Open(u, r) {
+		return true
+	}
+	o, own := c.outcome(u, r)
+	return !own && c.Part.Failure == nil || own && o.Kind == Removed
+}
+
+// Refresh takes over what a newer claim of the same part says. Calls counted and not yet recorded stay.
+func (c *Claim) Refresh(newer *Claim) {
+	calls := c.calls
+	*c = *newer
+	c.calls += calls
+}
+
+func (c *Claim) outcome(u, r int) (o Outcome, own bool) {
+	bu, br := c.InBatch(u, r)
+	return c.State.of(bu*len(c.def.RoleIDs) + br), c.Part.Owns(u, r) && c.def.Owns(bu, br)
+}
+
+// Summary counts what became of the task's own pairs.
+type Summary struct {
+	Removed   int `json:"removed"`
+	Dead      int `json:"dead"`
+	Cancelled int `json:"cancelled"`
+}
+
+// Summary counts what became of the task's own pairs.
+func (c *Claim) Summary() Summary {
+	var s Summary
+	for u := range c.Part.UserIDs {
+		for r := range c.Part.RoleIDs {
+			o, own := c.outcome(u, r)
+			switch {
+			case !own:
+			case o.Kind == Removed:
+				s.Removed++
+			case o.Kind == Dead:
+				s.Dead++
+			case o.Kind == Cancelled:
+				s.Cancelled++
+			}
+		}
+	}
+	return s
+}
+
+// BadUser says why DingTalk refuses user u of Part, if the job has learned that.
+func (c *Claim) BadUser(u int) (tasks.Failure, bool) {
+	f, ok := c.bad[UserField(c.Part.UserIDs[u])]
+	return f, ok
+}
+
+// BadRole says why DingTalk refuses role r of Part, if the job has learned that.
+func (c *Claim) BadRole(r int) (tasks.Failure, bool) {
+	f, ok := c.bad[RoleField(c.Part.RoleIDs[r])]
+	return f, ok
+}
+
+// CountCall counts a call that was made for the part; it reaches the record with the next Settle or Note.
+func (c *Claim) CountCall() { c.calls++ }

@@ -1,0 +1,255 @@
+// Package ledger keeps the record of every job in Redis: what was asked, what became of each pair, and numbers that
+// always add up.
+//
+// A job is a handful of keys that share one hash slot, so that each change is one atomic script on a single Redis,
+// Sentinel or Cluster alike:
+//
+//	unrole:job:{ID}         hash    the job itself and its counts
+//	unrole:job:{ID}:parts   hash    part name → payload, the pairs that were asked for
+//	unrole:job:{ID}:state   hash    part name → what became of its pairs (see PartState)
+//	unrole:job:{ID}:begun   hash    part name → being called just now, so that a cancel leaves it alone
+//	unrole:job:{ID}:bad     hash    "u:…" or "r:…" → why DingTalk refuses that id, learned by any batch of the job
+//	unrole:job:{ID}:audit   stream  what happened, never trimmed
+//	unrole:jobs             zset    job ids by time of creation
+//
+// State changes by compare-and-set: the caller computes the new state of a part in Go, and the script takes it only if
+// nobody changed the part since, together with the difference in the job's counts. So a pair is counted once, however
+// often its part ran.
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+// Ledger reads and writes job records. It is safe for concurrent use.
+type Ledger struct {
+	rdb       redis.UniversalClient
+	retention time.Duration
+	now       func() time.Time
+}
+
+// DefaultRetention is how long the record of a finished job is kept.
+const DefaultRetention = 720 * time.Hour
+
+// New returns a ledger in rdb. Records of finished jobs without open dead letters vanish after retention; zero means
+// DefaultRetention.
+func New(rdb redis.UniversalClient, retention time.Duration) *Ledger {
+	if retention <= 0 {
+		retention = DefaultRetention
+	}
+	return &Ledger{rdb: rdb, retention: retention, now: time.Now}
+}
+
+// State of a job.
+type State string
+
+const (
+	StateSubmitting              State = "submitting"
+	StateScheduled               State = "scheduled"
+	StateRunning                 State = "running"
+	StateCompleted               State = "completed"
+	StateCompletedWithDeadLetter State = "completed_with_dead_letters"
+	StateCancelled               State = "cancelled"
+)
+
+// Finished reports whether nothing more happens to the job by itself.
+func (s State) Finished() bool {
+	return s == StateCompleted || s == StateCompletedWithDeadLetter || s == StateCancelled
+}
+
+// Pairs are the counts of a job. Total = Removed + Dead + Cancelled + Pending at any instant.
+type Pairs struct {
+	Total     int64 `json:"total"`
+	Removed   int64 `json:"removed"`
+	Dead      int64 `json:"dead"`
+	Cancelled int64 `json:"cancelled"`
+	Pending   int64 `json:"pending"`
+}
+
+// Job is the public record of a job.
+type Job struct {
+	JobID      string     `json:"job_id"`
+	State      State      `json:"state"`
+	Source     string     `json:"source"`
+	Reason     string     `json:"reason"`
+	Priority   string     `json:"priority"`
+	CreatedAt  time.Time  `json:"created_at"`
+	FinishedAt *time.Time `json:"finished_at"`
+	Pairs      Pairs      `json:"pairs"`
+	// APICalls counts the calls to DingTalk that served the job, refused ones included. A call that served several
+	// jobs counts for each of them.
+	APICalls int64 `json:"api_calls"`
+	// Users and Roles are the distinct ids asked for; 0 for a job that was adopted from the queue.
+	Users int64 `json:"users,omitempty"`
+	Roles int64 `json:"roles,omitempty"`
+	// At is the time before which nothing is removed; nil means at once.
+	At *time.Time `json:"at,omitempty"`
+	// SubmittedBy is the user and host, or the API token, that submitted the job.
+	SubmittedBy  string     `json:"submitted_by,omitempty"`
+	CancelledAt  *time.Time `json:"cancelled_at,omitempty"`
+	CancelledBy  string     `json:"cancelled_by,omitempty"`
+	CancelReason string     `json:"cancel_reason,omitempty"`
+	// PlannedCalls is what the planner needed, without faults.
+	PlannedCalls int64 `json:"planned_calls,omitempty"`
+}
+
+// SourceQueue is the source of a job that was adopted: its tasks were put straight into Redis.
+const SourceQueue = "queue"
+
+// NotFoundError says that the ledger has no such job: it never existed, or it vanished after its retention.
+type NotFoundError struct{ JobID string }
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("no job %s: it was never submitted here, or its record was older than the retention", e.JobID)
+}
+
+const indexKey = "unrole:jobs"
+
+func jobKey(jobID string) string { return "unrole:job:{" + jobID + "}" }
+
+// keys are the keys of a job in the order in which every script takes them.
+func keys(jobID string) []string {
+	k := jobKey(jobID)
+	return []string{k, k + ":parts", k + ":state", k + ":begun", k + ":bad", k + ":audit"}
+}
+
+// Positions in keys.
+const (
+	keyJob = iota
+	keyParts
+	keyState
+	keyBegun
+	keyBad
+	keyAudit
+)
+
+// Get returns the record of one job, or a *NotFoundError.
+func (l *Ledger) Get(ctx context.Context, jobID string) (Job, error) {
+	if err := tasks.ValidateJobID(jobID); err != nil {
+		return Job{}, err
+	}
+	fields, err := l.rdb.HGetAll(ctx, jobKey(jobID)).Result()
+	if err != nil {
+		return Job{}, fmt.Errorf("read job %s: %w", jobID, err)
+	}
+	if len(fields) == 0 {
+		return Job{}, &NotFoundError{JobID: jobID}
+	}
+	return l.job(jobID, fields), nil
+}
+
+// List returns the most recent jobs first: count of them after skipping skip; count < 0 means all.
+func (l *Ledger) List(ctx context.Context, skip, count int) ([]Job, error) {
+	var jobs []Job
+	const page = 200
+	for start := int64(0); count < 0 || len(jobs) < skip+count; start += page {
+		ids, err := l.rdb.ZRevRange(ctx, indexKey, start, start+page-1).Result()
+		if err != nil {
+			return nil, fmt.Errorf("list jobs: %w", err)
+		}
+		if len(ids) == 0 {
+			break
+		}
+		replies := make([]*redis.MapStringStringCmd, len(ids))
+		if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, id := range ids {
+				replies[i] = p.HGetAll(ctx, jobKey(id))
+			}
+			return nil
+		}); err != nil {
+			return nil, fmt.Errorf("list jobs: %w", err)
+		}
+		var vanished []any
+		for i, reply := range replies {
+			if fields := reply.Val(); len(fields) > 0 {
+				jobs = append(jobs, l.job(ids[i], fields))
+			} else {
+				vanished = append(vanished, ids[i])
+			}
+		}
+		if len(vanished) > 0 {
+			// Best effort: a name that stays is looked up in vain by the next list, nothing more.
+			l.rdb.ZRem(ctx, indexKey, vanished...)
+			start -= int64(len(vanished))
+		}
+	}
+	jobs = jobs[min(skip, len(jobs)):]
+	if count >= 0 && len(jobs) > count {
+		jobs = jobs[:count]
+	}
+	return jobs, nil
+}
+
+// job turns the fields of a job's hash into its public record.
+func (l *Ledger) job(id string, f map[string]string) Job {
+	j := Job{
+		JobID: id, Source: f["source"], Reason: f["reason"], Priority: f["priority"],
+		CreatedAt: parseTime(f["created_at"]), FinishedAt: optionalTime(f["finished_at"]), At: optionalTime(f["at"]),
+		APICalls: parseInt(f["api_calls"]), Users: parseInt(f["users"]), Roles: parseInt(f["roles"]),
+		SubmittedBy: f["submitted_by"], CancelledAt: optionalTime(f["cancelled_at"]), CancelledBy: f["cancelled_by"],
+		CancelReason: f["cancel_reason"], PlannedCalls: parseInt(f["planned_calls"]),
+		Pairs: Pairs{Total: parseInt(f["total"]), Removed: parseInt(f["removed"]), Dead: parseInt(f["dead"]),
+			Cancelled: parseInt(f["cancelled"])},
+	}
+	j.Pairs.Pending = j.Pairs.Total - j.Pairs.Removed - j.Pairs.Dead - j.Pairs.Cancelled
+	switch {
+	case j.Pairs.Pending == 0 && j.Pairs.Cancelled > 0:
+		j.State = StateCancelled
+	case j.Pairs.Pending == 0 && j.Pairs.Dead > 0:
+		j.State = StateCompletedWithDeadLetter
+	case j.Pairs.Pending == 0:
+		j.State = StateCompleted
+	case f["phase"] != phaseSubmitted:
+		j.State = StateSubmitting
+	case j.At != nil && j.At.After(l.now()):
+		j.State = StateScheduled
+	default:
+		j.State = StateRunning
+	}
+	return j
+}
+
+// Times are kept as RFC 3339 with microseconds, UTC.
+const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
+
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(timeLayout)
+}
+
+func parseTime(s string) time.Time {
+	t, _ := time.Parse(time.RFC3339, s)
+	return t
+}
+
+func optionalTime(s string) *time.Time {
+	if s == "" {
+		return nil
+	}
+	t := parseTime(s)
+	return &t
+}
+
+func parseInt(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
+}
+
+// run executes a script and returns its reply as a list.
+func (l *Ledger) run(ctx context.Context, s *redis.Script, jobID string, args ...any) ([]any, error) {
+	reply, err := s.Run(ctx, l.rdb, keys(jobID), args...).Slice()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, err
+	}
+	return reply, nil
+}

@@ -1,0 +1,228 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+// Record is one part as the record has it.
+type Record struct {
+	Part  *tasks.Part
+	State PartState
+	Begun bool
+}
+
+// Each calls visit for every part of the job that was not split, each at least once and usually once, a page at a
+// time. It stops at the first error.
+func (l *Ledger) Each(ctx context.Context, jobID string, visit func(Record) error) error {
+	k := keys(jobID)
+	seen := make(map[string]bool)
+	it := uint64(0)
+	for {
+		page, next, err := l.rdb.HScan(ctx, k[keyParts], it, "", 200).Result()
+		if err != nil {
+			return fmt.Errorf("read parts of job %s: %w", jobID, err)
+		}
+		var names []string
+		payloads := make(map[string]string)
+		for i := 0; i+1 < len(page); i += 2 {
+			if name := page[i]; !seen[name] {
+				seen[name] = true
+				names = append(names, name)
+				payloads[name] = page[i+1]
+			}
+		}
+		if err := l.visit(ctx, k, names, payloads, visit); err != nil {
+			return err
+		}
+		if it = next; it == 0 {
+			return nil
+		}
+	}
+}
+
+func (l *Ledger) visit(ctx context.Context, k, names []string, payloads map[string]string, visit func(Record) error) error {
+	if len(names) == 0 {
+		return nil
+	}
+	var states, begun *redis.SliceCmd
+	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		states = p.HMGet(ctx, k[keyState], names...)
+		begun = p.HMGet(ctx, k[keyBegun], names...)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("read part states: %w", err)
+	}
+	for i, name := range names {
+		part, err := tasks.Decode([]byte(payloads[name]))
+		if err != nil {
+			return fmt.Errorf("part %s of the record: %w", name, err)
+		}
+		text, _ := states.Val()[i].(string)
+		state, err := decodeState(text)
+		if err != nil {
+			return fmt.Errorf("part %s of the record: %w", name, err)
+		}
+		if state.Children > 0 {
+			continue
+		}
+		if err := visit(Record{Part: part, State: state, Begun: begun.Val()[i] != nil}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Row is one requested pair and what became of it.
+type Row struct {
+	UserID  string
+	RoleID  int64
+	Part    string
+	Outcome Outcome
+}
+
+// Rows calls visit for every requested pair of the job, once, in no particular order.
+func (l *Ledger) Rows(ctx context.Context, jobID string, visit func(Row) error) error {
+	return l.Each(ctx, jobID, func(rec Record) error {
+		for u, user := range rec.Part.UserIDs {
+			for r, role := range rec.Part.RoleIDs {
+				if !rec.Part.Owns(u, r) {
+					continue
+				}
+				row := Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: rec.State.of(u*len(rec.Part.RoleIDs) + r)}
+				if err := visit(row); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// Open lists the names of the tasks that pending pairs of the part wait for: the part's own, and those of dead letters
+// that are being tried again.
+func (rec Record) Open() (own bool, letters []string) {
+	seen := map[string]bool{}
+	for u := range rec.Part.UserIDs {
+		for r := range rec.Part.RoleIDs {
+			o := rec.State.of(u*len(rec.Part.RoleIDs) + r)
+			if o.Kind != Pending || !rec.Part.Owns(u, r) {
+				continue
+			}
+			if o.Letter == "" {
+				own = true
+			} else if !seen[o.Letter] {
+				seen[o.Letter] = true
+				letters = append(letters, o.Letter)
+			}
+		}
+	}
+	return own, letters
+}
+
+var cancelScript = redis.NewScript(`
+if redis.call('EXISTS', KEYS[1]) == 0 then return {-2} end
+local have = redis.call('HMGET', KEYS[1], 'cancelled_at', 'finished_at')
+if have[1] then return {0} end
+if have[2] then return {-1} end
+redis.call('HSET', KEYS[1], 'cancelled_at', ARGV[1], 'cancelled_by', ARGV[2], 'cancel_reason', ARGV[3])
+redis.call('XADD', KEYS[6], '*', 'entry', ARGV[4])
+return {1}
+`)
+
+// FinishedError says that a job cannot be cancelled any more.
+type FinishedError struct{ Job Job }
+
+func (e *FinishedError) Error() string {
+	return fmt.Sprintf("job %s is already %s; there is nothing left to cancel", e.Job.JobID, e.Job.State)
+}
+
+// Cancel marks the job as cancelled and settles at once what is not being called. What is in flight ends normally.
+// Again is harmless and finishes a cancel that was interrupted. A finished job gives a *FinishedError.
+func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error) {
+	if err := tasks.ValidateJobID(jobID); err != nil {
+		return Job{}, err
+	}
+	now := l.now()
+	entry, err := encodeEntry(Entry{At: now, Event: EventCancelled, JobID: jobID, By: by, Why: why})
+	if err != nil {
+		return Job{}, err
+	}
+	reply, err := l.run(ctx, cancelScript, jobID, formatTime(now), by, why, entry)
+	if err != nil {
+		return Job{}, fmt.Errorf("cancel job %s: %w", jobID, err)
+	}
+	switch reply[0].(int64) {
+	case -2:
+		return Job{}, &NotFoundError{JobID: jobID}
+	case -1:
+		job, err := l.Get(ctx, jobID)
+		if err != nil {
+			return Job{}, err
+		}
+		return job, &FinishedError{Job: job}
+	}
+	err = l.Each(ctx, jobID, func(rec Record) error {
+		if own, letters := rec.Open(); rec.Begun || !own && letters == nil {
+			return nil
+		}
+		c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State}
+		_, err := l.change(ctx, c, "idle", func(s *PartState) (Delta, []Entry) {
+			d := s.apply(rec.Part, Settlement{Outcome: Outcome{Kind: Cancelled, ErrMsg: why, At: now}})
+			return d, []Entry{{Event: EventCancelled, By: by, Why: why}}
+		})
+		if err == errBegun {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return Job{}, fmt.Errorf("cancel job %s: %w", jobID, err)
+	}
+	return l.Get(ctx, jobID)
+}
+
+// Stalled lists the unfinished jobs that are due, whose parts are known, and that have neither moved nor been checked
+// for a while: candidates for a look at whether asynq still has their tasks.
+func (l *Ledger) Stalled(ctx context.Context, moved, checked time.Time) ([]Job, error) {
+	jobs, err := l.List(ctx, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	var stalled []Job
+	for _, j := range jobs {
+		if j.State.Finished() || j.CreatedAt.After(moved) || j.At != nil && j.At.After(moved) {
+			continue
+		}
+		f, err := l.rdb.HMGet(ctx, jobKey(j.JobID), "phase", "touched_at", "checked_at").Result()
+		if err != nil {
+			return nil, fmt.Errorf("read job %s: %w", j.JobID, err)
+		}
+		when := func(i int) time.Time { s, _ := f[i].(string); return parseTime(s) }
+		if f[0] != phasePlanning && when(1).Before(moved) && when(2).Before(checked) {
+			stalled = append(stalled, j)
+		}
+	}
+	return stalled, nil
+}
+
+// Checked records that every open part of the job was seen to have a task.
+func (l *Ledger) Checked(ctx context.Context, jobID string) error {
+	if _, err := l.run(ctx, checkedScript, jobID, formatTime(l.now())); err != nil {
+		return fmt.Errorf("record the check of job %s: %w", jobID, err)
+	}
+	return nil
+}
+
+var checkedScript = redis.NewScript(`
+local phase = redis.call('HGET', KEYS[1], 'phase')
+if not phase then return {0} end
+if phase == 'planned' then redis.call('HSET', KEYS[1], 'phase', 'submitted') end
+redis.call('HSET', KEYS[1], 'checked_at', ARGV[1])
+return {1}
+`)

@@ -1,0 +1,231 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+// ARGV: part, version the change is based on, new state, removed, dead, cancelled (differences), calls, now,
+// retention in ms, audit entry or ”, "begun" to stay marked as begun, "idle" to refuse a part that is begun.
+// Returns {1} or, when the state is another one, {0, state}, or {-1} when it is begun.
+var settleScript = redis.NewScript(`
+local have = redis.call('HGET', KEYS[3], ARGV[1]) or ''
+local version = string.match(have, '^%d+') or '0'
+if version ~= ARGV[2] then return {0, have} end
+if ARGV[11] == 'idle' and redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 then return {-1} end
+if redis.call('EXISTS', KEYS[1]) == 0 then return {-2} end
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
+if ARGV[11] ~= 'begun' then redis.call('HDEL', KEYS[4], ARGV[1]) end
+local function add(field, n) if n ~= '0' then redis.call('HINCRBY', KEYS[1], field, n) end end
+add('removed', ARGV[4]); add('dead', ARGV[5]); add('cancelled', ARGV[6]); add('api_calls', ARGV[7])
+if ARGV[10] ~= '' then redis.call('XADD', KEYS[6], '*', 'entry', ARGV[10]) end
+local j = redis.call('HMGET', KEYS[1], 'total', 'removed', 'dead', 'cancelled', 'finished_at')
+local pending = j[1] - j[2] - j[3] - j[4]
+redis.call('HSET', KEYS[1], 'touched_at', ARGV[8])
+if pending == 0 then
+  if not j[5] then redis.call('HSET', KEYS[1], 'finished_at', ARGV[8]) end
+  if tonumber(j[3]) == 0 then for i = 1, 5 do redis.call('PEXPIRE', KEYS[i], ARGV[9]) end end
+elseif j[5] then
+  redis.call('HDEL', KEYS[1], 'finished_at')
+  for i = 1, 5 do redis.call('PERSIST', KEYS[i]) end
+end
+return {1}
+`)
+
+// Settle gives outcomes to pairs of the claimed part, positions being those of Part's users and roles, and counts
+// exactly what changed. Pairs that are not the part's own, and changes that are not allowed (a removed pair stays
+// removed), are passed over. Calls that were counted on the claim are counted in the record. It is safe to repeat.
+func (l *Ledger) Settle(ctx context.Context, c *Claim, settlements ...Settlement) (Delta, error) {
+	return l.change(ctx, c, "", func(s *PartState) (Delta, []Entry) {
+		var total Delta
+		var last Outcome
+		for _, st := range settlements {
+			d := s.apply(c.def, c.inDef(st))
+			total.Removed += d.Removed
+			total.Dead += d.Dead
+			total.Cancelled += d.Cancelled
+			last = st.Outcome
+		}
+		event := EventSettled
+		switch last.Kind {
+		case Pending:
+			event = EventReopened
+		case Cancelled:
+			event = EventCancelled
+		}
+		return total, []Entry{{Event: event, RequestID: last.RequestID, Why: string(last.Reason)}}
+	})
+}
+
+// Note records attempts, or anything else in the state that moves no pair.
+func (l *Ledger) Note(ctx context.Context, c *Claim, change func(*PartState)) error {
+	_, err := l.change(ctx, c, "", func(s *PartState) (Delta, []Entry) {
+		change(s)
+		return Delta{}, nil
+	})
+	return err
+}
+
+// inDef translates positions in Part to positions in the record's part.
+func (c *Claim) inDef(st Settlement) Settlement {
+	if c.users == nil {
+		return st
+	}
+	pick := func(all, some []int) []int {
+		if some == nil {
+			return all
+		}
+		out := make([]int, len(some))
+		for i, p := range some {
+			out[i] = all[p]
+		}
+		return out
+	}
+	return Settlement{Users: pick(c.users, st.Users), Roles: pick(c.roles, st.Roles), Outcome: st.Outcome}
+}
+
+// errBegun says that a part is being called and must be left alone.
+var errBegun = errors.New("the part is being called just now")
+
+// change computes a new state from the one the claim knows and writes it, again from the newer one where somebody was
+// faster.
+func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func(*PartState) (Delta, []Entry)) (Delta, error) {
+	for {
+		next := c.State.clone()
+		delta, entries := compute(&next)
+		next.compact()
+		next.version = c.State.version + 1
+		state, err := next.encode(next.version)
+		if err != nil {
+			return Delta{}, err
+		}
+		now := l.now()
+		entry := ""
+		if delta != (Delta{}) && len(entries) > 0 {
+			e := entries[0]
+			e.At, e.JobID, e.Part = now, c.Part.JobID, c.Part.Part
+			e.Removed, e.Dead, e.Cancelled = delta.Removed, delta.Dead, delta.Cancelled
+			if entry, err = encodeEntry(e); err != nil {
+				return Delta{}, err
+			}
+		}
+		reply, err := l.run(ctx, settleScript, c.Part.JobID, c.def.Part, c.State.version, state, delta.Removed, delta.Dead,
+			delta.Cancelled, c.calls, formatTime(now), l.retention.Milliseconds(), entry, mode)
+		if err != nil {
+			return Delta{}, fmt.Errorf("settle part %s: %w", c.Part.TaskID(), err)
+		}
+		switch reply[0].(int64) {
+		case 1:
+			c.State, c.calls = next, 0
+			return delta, nil
+		case -1:
+			return Delta{}, errBegun
+		case -2:
+			return Delta{}, &NotFoundError{JobID: c.Part.JobID}
+		}
+		newer, _ := reply[1].(string)
+		if c.State, err = decodeState(newer); err != nil {
+			return Delta{}, fmt.Errorf("settle part %s: %w", c.Part.TaskID(), err)
+		}
+	}
+}
+
+// Unbegin takes back the mark that a Claim with Begin has set, for a call that was not made or said nothing.
+func (l *Ledger) Unbegin(ctx context.Context, c *Claim) error {
+	if err := l.rdb.HDel(ctx, keys(c.Part.JobID)[keyBegun], c.def.Part).Err(); err != nil {
+		return fmt.Errorf("put part %s back: %w", c.Part.TaskID(), err)
+	}
+	return nil
+}
+
+// Split records that the claimed part was divided into children: the record takes them over, with the pairs of the
+// parent, before they are enqueued. Again is harmless, since the children of a part are always the same.
+func (l *Ledger) Split(ctx context.Context, c *Claim, children []tasks.Part) error {
+	args := []any{c.def.Part}
+	for i := range children {
+		payload, err := children[i].Encode()
+		if err != nil {
+			return err
+		}
+		args = append(args, children[i].Part, payload)
+	}
+	next := c.State.clone()
+	next.Children = len(children)
+	next.version++
+	state, err := next.encode(next.version)
+	if err != nil {
+		return err
+	}
+	reply, err := l.run(ctx, splitScript, c.Part.JobID, append(args, c.State.version, state)...)
+	if err != nil {
+		return fmt.Errorf("split part %s: %w", c.Part.TaskID(), err)
+	}
+	if reply[0].(int64) == 0 {
+		return fmt.Errorf("split part %s: somebody else changed it", c.Part.TaskID())
+	}
+	c.State = next
+	return nil
+}
+
+var splitScript = redis.NewScript(`
+local n = #ARGV
+local have = redis.call('HGET', KEYS[3], ARGV[1]) or ''
+if (string.match(have, '^%d+') or '0') ~= ARGV[n - 1] then return {0} end
+for i = 2, n - 2, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[n])
+return {1}
+`)
+
+// LearnUser records that DingTalk refuses the user for good, for all batches of the job.
+func (l *Ledger) LearnUser(ctx context.Context, jobID, userID string, f tasks.Failure) error {
+	return l.learn(ctx, jobID, UserField(userID), f)
+}
+
+// LearnRole records that DingTalk refuses the role for good, for all batches of the job.
+func (l *Ledger) LearnRole(ctx context.Context, jobID string, roleID int64, f tasks.Failure) error {
+	return l.learn(ctx, jobID, RoleField(roleID), f)
+}
+
+func (l *Ledger) learn(ctx context.Context, jobID, field string, f tasks.Failure) error {
+	body, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	if err := l.rdb.HSetNX(ctx, keys(jobID)[keyBad], field, body).Err(); err != nil {
+		return fmt.Errorf("record bad id of job %s: %w", jobID, err)
+	}
+	return nil
+}
+
+// Forget drops bad ids of a job that DingTalk has now accepted.
+func (l *Ledger) Forget(ctx context.Context, jobID string, fields ...string) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	if err := l.rdb.HDel(ctx, keys(jobID)[keyBad], fields...).Err(); err != nil {
+		return fmt.Errorf("forget bad ids of job %s: %w", jobID, err)
+	}
+	return nil
+}
+
+// Release gives pairs that a dead letter opened, and that lost the letter since, back to their part.
+func (l *Ledger) Release(ctx context.Context, rec Record, letter string) error {
+	c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State}
+	return l.Note(ctx, c, func(s *PartState) {
+		for i, o := range s.outcomes {
+			if o.Kind == Pending && o.Letter == letter {
+				for j, index := range s.pairs {
+					if int(index) == i+1 {
+						s.pairs[j] = 0
+					}
+				}
+			}
+		}
+	})
+}

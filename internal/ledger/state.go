@@ -1,0 +1,221 @@
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+// Kind is what became of a pair.
+type Kind string
+
+const (
+	Pending   Kind = "pending"
+	Removed   Kind = "removed"
+	Dead      Kind = "dead_letter"
+	Cancelled Kind = "cancelled"
+)
+
+// Outcome is what became of some pairs of a part, with what DingTalk said about it.
+type Outcome struct {
+	Kind      Kind         `json:"k"`
+	Reason    tasks.Reason `json:"why,omitempty"`
+	ErrCode   int          `json:"code,omitempty"`
+	SubCode   string       `json:"sub,omitempty"`
+	ErrMsg    string       `json:"msg,omitempty"`
+	RequestID string       `json:"req,omitempty"`
+	Attempts  int          `json:"n,omitempty"`
+	At        time.Time    `json:"at"`
+	// Letter names the dead letter that is tried again and will settle the pairs; set with Pending only.
+	Letter string `json:"letter,omitempty"`
+}
+
+// PartState is what the ledger knows about one part besides its pairs. The zero value is a part that nobody has begun.
+type PartState struct {
+	version int64
+	// Children is the number of parts that this one was split into; its pairs are theirs then.
+	Children int
+	// Attempts that counted so far, and the fleet's number of accepted calls at the last one: an attempt counts only
+	// if some call was accepted since the previous one.
+	Attempts int
+	Accepted int64
+	// Tries is how often the part was answered "busy", whether it counted or not; it sets the backoff.
+	Tries int
+	// BusySince is when the part was answered "busy" for the first time without a success since.
+	BusySince time.Time
+
+	pairs    []uint16 // one per pair of the part, user by user; 0 is pending, n is outcomes[n-1]; nil is all pending
+	outcomes []Outcome
+}
+
+// stored is the form of a PartState in Redis. Runs are pairs of (outcome, how many pairs in a row).
+type stored struct {
+	Children  int       `json:"children,omitempty"`
+	Attempts  int       `json:"attempts,omitempty"`
+	Accepted  int64     `json:"accepted,omitempty"`
+	Tries     int       `json:"tries,omitempty"`
+	BusySince time.Time `json:"busy_since,omitzero"`
+	Runs      [][2]int  `json:"runs,omitempty"`
+	Outcomes  []Outcome `json:"outcomes,omitempty"`
+}
+
+// decodeState reads "VERSION|JSON"; the empty string is the zero state.
+func decodeState(s string) (PartState, error) {
+	if s == "" {
+		return PartState{}, nil
+	}
+	head, body, _ := strings.Cut(s, "|")
+	version, err := strconv.ParseInt(head, 10, 64)
+	if err != nil {
+		return PartState{}, fmt.Errorf("part state: %w", err)
+	}
+	var st stored
+	if err := json.Unmarshal([]byte(body), &st); err != nil {
+		return PartState{}, fmt.Errorf("part state: %w", err)
+	}
+	ps := PartState{version: version, Children: st.Children, Attempts: st.Attempts, Accepted: st.Accepted, Tries: st.Tries,
+		BusySince: st.BusySince, outcomes: st.Outcomes}
+	for _, run := range st.Runs {
+		if run[0] < 0 || run[0] > len(st.Outcomes) || run[1] < 0 {
+			return PartState{}, fmt.Errorf("part state: run %v of %d outcomes", run, len(st.Outcomes))
+		}
+		for range run[1] {
+			ps.pairs = append(ps.pairs, uint16(run[0]))
+		}
+	}
+	return ps, nil
+}
+
+// encode returns the stored form under the given version.
+func (s *PartState) encode(version int64) (string, error) {
+	st := stored{Children: s.Children, Attempts: s.Attempts, Accepted: s.Accepted, Tries: s.Tries, BusySince: s.BusySince, Outcomes: s.outcomes}
+	for _, o := range s.pairs {
+		if n := len(st.Runs); n > 0 && st.Runs[n-1][0] == int(o) {
+			st.Runs[n-1][1]++
+		} else {
+			st.Runs = append(st.Runs, [2]int{int(o), 1})
+		}
+	}
+	body, err := json.Marshal(st)
+	if err != nil {
+		return "", fmt.Errorf("part state: %w", err)
+	}
+	return strconv.FormatInt(version, 10) + "|" + string(body), nil
+}
+
+// of returns the outcome of pair i.
+func (s *PartState) of(i int) Outcome {
+	if s.pairs == nil || s.pairs[i] == 0 {
+		return Outcome{Kind: Pending}
+	}
+	return s.outcomes[s.pairs[i]-1]
+}
+
+// Delta is a change of a job's counts; what leaves one kind enters another.
+type Delta struct{ Removed, Dead, Cancelled int64 }
+
+func (d *Delta) add(k Kind, n int64) {
+	switch k {
+	case Removed:
+		d.Removed += n
+	case Dead:
+		d.Dead += n
+	case Cancelled:
+		d.Cancelled += n
+	}
+}
+
+// allowed says which changes of a pair there are: a pending one ends, a dead one is opened again by its letter.
+func allowed(from, to Kind) bool {
+	switch from {
+	case Pending:
+		return to == Removed || to == Dead || to == Cancelled
+	case Dead:
+		return to == Pending
+	default:
+		return false
+	}
+}
+
+// Settlement gives one outcome to some pairs of a part: those of the given positions in its Users and Roles, nil
+// meaning all.
+type Settlement struct {
+	Users, Roles []int
+	Outcome      Outcome
+}
+
+// apply changes the owned pairs named by the settlement where the change is allowed, and returns what it changed.
+func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
+	var d Delta
+	users, roles := st.Users, st.Roles
+	if users == nil {
+		users = positions(len(p.UserIDs))
+	}
+	if roles == nil {
+		roles = positions(len(p.RoleIDs))
+	}
+	index := uint16(0)
+	for _, u := range users {
+		for _, r := range roles {
+			i := u*len(p.RoleIDs) + r
+			from := s.of(i).Kind
+			if !p.Owns(u, r) || !allowed(from, st.Outcome.Kind) {
+				continue
+			}
+			if index == 0 {
+				if s.pairs == nil {
+					s.pairs = make([]uint16, p.Pairs())
+				}
+				s.outcomes = append(s.outcomes, st.Outcome)
+				index = uint16(len(s.outcomes))
+			}
+			s.pairs[i] = index
+			d.add(from, -1)
+			d.add(st.Outcome.Kind, 1)
+		}
+	}
+	return d
+}
+
+// compact drops outcomes that no pair has any more, so that a dead letter may be tried again any number of times.
+func (s *PartState) compact() {
+	used := make([]uint16, len(s.outcomes)+1)
+	for _, o := range s.pairs {
+		used[o] = 1
+	}
+	var kept []Outcome
+	for o := 1; o < len(used); o++ {
+		if used[o] != 0 {
+			kept = append(kept, s.outcomes[o-1])
+			used[o] = uint16(len(kept))
+		}
+	}
+	used[0] = 0
+	if len(kept) == len(s.outcomes) {
+		return
+	}
+	for i, o := range s.pairs {
+		s.pairs[i] = used[o]
+	}
+	s.outcomes = kept
+}
+
+// clone returns a copy that shares nothing that apply changes.
+func (s *PartState) clone() PartState {
+	c := *s
+	c.pairs = append([]uint16(nil), s.pairs...)
+	c.outcomes = append([]Outcome(nil), s.outcomes...)
+	return c
+}
+
+func positions(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}

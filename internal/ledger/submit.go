@@ -1,0 +1,209 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+// The phases of a submission. In planning the parts are written into the record and nothing is enqueued yet; once
+// planned, the record says what the parts are, and whoever finds them not enqueued may do it; submitted means that
+// asynq has all of them.
+const (
+	phasePlanning  = "planning"
+	phasePlanned   = "planned"
+	phaseSubmitted = "submitted"
+)
+
+// New job, as Create takes it.
+type NewJob struct {
+	JobID, Source, Reason, Priority, SubmittedBy string
+	CreatedAt                                    time.Time
+	At                                           time.Time // zero: at once
+	Pairs, Users, Roles                          int
+	// Content identifies the pairs asked for, whatever their order: same job id and other content is refused.
+	Content string
+	// Plan identifies the parts, so that two plans of the same content cannot mix.
+	Plan  string
+	Parts int
+}
+
+// Created says what Create found.
+type Created struct {
+	// Existed is true when the job was there before, with the same content.
+	Existed bool
+	// NeedParts: the parts are to be written with PutParts and Planned.
+	NeedParts bool
+	// NeedTasks: the parts are to be enqueued, then Submitted called.
+	NeedTasks bool
+}
+
+// ConflictError says that the job id is taken by other content.
+type ConflictError struct {
+	JobID        string
+	Have, Want   int64 // pairs
+	HaveAt       string
+	WantAt       string
+	SamePairs    bool
+	HaveUsers    int64
+	WantUsers    int64
+	HaveRoles    int64
+	WantRoles    int64
+	HaveCreated  time.Time
+	HaveSource   string
+	HaveFinished bool
+}
+
+func (e *ConflictError) Error() string {
+	if e.SamePairs {
+		return fmt.Sprintf("job id %s is taken: the same pairs were submitted %s for %s, this submission is for %s; take another job id",
+			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt))
+	}
+	return fmt.Sprintf("job id %s is taken by other content: the job of %s has %d pairs (%d users, %d roles), this submission has %d (%d users, %d roles); take another job id",
+		e.JobID, e.HaveCreated.Format(time.RFC3339), e.Have, e.HaveUsers, e.HaveRoles, e.Want, e.WantUsers, e.WantRoles)
+}
+
+func orAtOnce(at string) string {
+	if at == "" {
+		return "at once"
+	}
+	return at
+}
+
+// SupersededError says that another submission of the same job, planned otherwise, took over.
+type SupersededError struct{ JobID string }
+
+func (e *SupersededError) Error() string {
+	return fmt.Sprintf("job %s is being submitted by another process; the same command again shows its progress", e.JobID)
+}
+
+// A record in planning is replaced when its plan is another one: nothing was enqueued from it yet.
+var createScript = redis.NewScript(`
+local have = redis.call('HMGET', KEYS[1], 'content', 'at', 'phase', 'plan', 'total', 'users', 'roles', 'created_at', 'pairs_digest')
+if have[5] then
+  if have[1] ~= ARGV[1] or (have[2] or '') ~= ARGV[2] then
+    return {'conflict', have[5], have[2] or '', have[6] or '0', have[7] or '0', have[8] or '', have[1] or ''}
+  end
+  if have[3] == 'planning' then
+    if have[4] ~= ARGV[3] then
+      redis.call('UNLINK', KEYS[2])
+      redis.call('HSET', KEYS[1], 'plan', ARGV[3], 'planned_calls', ARGV[4])
+    end
+    return {'planning'}
+  end
+  return {have[3]}
+end
+redis.call('HSET', KEYS[1], 'content', ARGV[1], 'at', ARGV[2], 'plan', ARGV[3], 'planned_calls', ARGV[4], 'phase', 'planning',
+  'removed', 0, 'dead', 0, 'cancelled', 0, 'api_calls', 0)
+for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if ARGV[5] ~= '' then redis.call('XADD', KEYS[6], '*', 'entry', ARGV[5]) end
+return {'created'}
+`)
+
+// Create opens the record of a job, or finds it: the same id and content is the same job. Other content gives a
+// *ConflictError.
+func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
+	// First the index: a name without a record is dropped by List, a record without a name would never be seen.
+	if err := l.rdb.ZAddNX(ctx, indexKey, redis.Z{Score: float64(j.CreatedAt.UnixMicro()), Member: j.JobID}).Err(); err != nil {
+		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
+	}
+	entry, err := encodeEntry(Entry{At: j.CreatedAt, Event: EventSubmitted, JobID: j.JobID, By: j.SubmittedBy, Why: j.Reason,
+		Source: j.Source, Pairs: int64(j.Pairs), Users: j.Users, Roles: j.Roles})
+	if err != nil {
+		return Created{}, err
+	}
+	reply, err := l.run(ctx, createScript, j.JobID, j.Content, formatTime(j.At), j.Plan, j.Parts, entry,
+		"source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
+		"created_at", formatTime(j.CreatedAt), "total", j.Pairs, "users", j.Users, "roles", j.Roles)
+	if err != nil {
+		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
+	}
+	switch word := reply[0].(string); word {
+	case "created":
+		return Created{NeedParts: true, NeedTasks: true}, nil
+	case phasePlanning:
+		return Created{Existed: true, NeedParts: true, NeedTasks: true}, nil
+	case phasePlanned:
+		return Created{Existed: true, NeedTasks: true}, nil
+	case phaseSubmitted:
+		return Created{Existed: true}, nil
+	default:
+		str := func(i int) string { s, _ := reply[i].(string); return s }
+		return Created{}, &ConflictError{JobID: j.JobID, Have: parseInt(str(1)), HaveAt: str(2), HaveUsers: parseInt(str(3)),
+			HaveRoles: parseInt(str(4)), HaveCreated: parseTime(str(5)), SamePairs: str(6) == j.Content,
+			Want: int64(j.Pairs), WantUsers: int64(j.Users), WantRoles: int64(j.Roles), WantAt: formatTime(j.At)}
+	}
+}
+
+var putPartsScript = redis.NewScript(`
+local have = redis.call('HMGET', KEYS[1], 'phase', 'plan')
+if have[1] ~= 'planning' then return {have[1] or 'gone'} end
+if have[2] ~= ARGV[1] then return {'superseded'} end
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+return {'planning'}
+`)
+
+// PutParts writes parts of a job that is being planned; again is harmless. It reports false when the record is past
+// planning: another process has written all of them.
+func (l *Ledger) PutParts(ctx context.Context, jobID, plan string, parts []tasks.Part) (bool, error) {
+	args := make([]any, 0, 1+2*len(parts))
+	args = append(args, plan)
+	for i := range parts {
+		payload, err := parts[i].Encode()
+		if err != nil {
+			return false, err
+		}
+		args = append(args, parts[i].Part, payload)
+	}
+	return l.planning(ctx, putPartsScript, jobID, args...)
+}
+
+var plannedScript = redis.NewScript(`
+local have = redis.call('HMGET', KEYS[1], 'phase', 'plan')
+if have[1] ~= 'planning' then return {have[1] or 'gone'} end
+if have[2] ~= ARGV[1] then return {'superseded'} end
+local n = redis.call('HLEN', KEYS[2])
+if n ~= tonumber(ARGV[2]) then return {'incomplete'} end
+redis.call('HSET', KEYS[1], 'phase', 'planned')
+return {'planning'}
+`)
+
+// Planned closes the planning of a job: all of its parts are in the record.
+func (l *Ledger) Planned(ctx context.Context, jobID, plan string, parts int) error {
+	_, err := l.planning(ctx, plannedScript, jobID, plan, parts)
+	return err
+}
+
+func (l *Ledger) planning(ctx context.Context, s *redis.Script, jobID string, args ...any) (bool, error) {
+	reply, err := l.run(ctx, s, jobID, args...)
+	if err != nil {
+		return false, fmt.Errorf("write the plan of job %s: %w", jobID, err)
+	}
+	switch word := reply[0].(string); word {
+	case phasePlanning:
+		return true, nil
+	case phasePlanned, phaseSubmitted:
+		return false, nil
+	case "superseded":
+		return false, &SupersededError{JobID: jobID}
+	default:
+		return false, fmt.Errorf("write the plan of job %s: the record is %s; submit it again", jobID, word)
+	}
+}
+
+var submittedScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'phase') == 'planned' then redis.call('HSET', KEYS[1], 'phase', 'submitted') end
+return {1}
+`)
+
+// Submitted records that asynq has every part of the job.
+func (l *Ledger) Submitted(ctx context.Context, jobID string) error {
+	if _, err := l.run(ctx, submittedScript, jobID); err != nil {
+		return fmt.Errorf("close the submission of job %s: %w", jobID, err)
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+// Package tasks is what travels through Redis: the task type, its payload, ids, queue names and the limits of one
+// DingTalk call. Producers and workers both import it; it imports nothing of unrole.
+package tasks
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// TypeRemove is the asynq type of every task of unrole: remove some roles from some users. Its payload is a Part.
+const TypeRemove = "role:remove"
+
+// Version is the payload version that this build writes and the only one it understands. A worker that meets
+// another one dead-letters the task, so that nothing is lost when an old worker runs beside a new producer.
+const Version = 1
+
+// Queues. The first three are lanes, the most urgent first; QueueDeadLetter holds dead letters as tasks that are
+// scheduled in the far future.
+const (
+	QueueUrgent     = "urgent"
+	QueueDefault    = "default"
+	QueueBulk       = "bulk"
+	QueueDeadLetter = "dead-letter"
+)
+
+// Lanes lists the queues that take new removals, the most urgent first.
+func Lanes() []string { return []string{QueueUrgent, QueueDefault, QueueBulk} }
+
+// IsLane reports whether name is one of Lanes.
+func IsLane(name string) bool {
+	return name == QueueUrgent || name == QueueDefault || name == QueueBulk
+}
+
+// Limits of one DingTalk call (topapi/role/removerolesforemps, documented).
+const (
+	MaxRoles = 20
+	MaxUsers = 100
+)
+
+// MaxUserIDLength is the longest user id DingTalk knows, in characters (documented: 1 to 64).
+const MaxUserIDLength = 64
+
+// Part is the payload of a TypeRemove task: a rectangle, some roles times some users, every pair of which was
+// requested by its job. A part larger than MaxRoles × MaxUsers is split by the worker that meets it.
+type Part struct {
+	// V is the payload version, see Version.
+	V int `json:"v"`
+	// JobID names the removal that asked for these pairs. Parts of an unknown job are adopted by a worker.
+	JobID string `json:"job_id"`
+	// Part is the position in the job: "3" as planned, "3.1" a child of "3", "3.1-u17" a dead letter of "3.1".
+	Part string `json:"part"`
+	// RoleIDs and UserIDs span the rectangle. Neither has duplicates.
+	RoleIDs []int64  `json:"role_ids"`
+	UserIDs []string `json:"user_ids"`
+	// Own says which pairs this part owns, because planned rectangles may overlap; nil means all of them. The pair of
+	// UserIDs[u] and RoleIDs[r] is bit u*len(RoleIDs)+r, least significant bit of each byte first. Pairs that are not
+	// owned were requested too, and are owned by another part of the same job: calling them is allowed, counting them
+	// is not.
+	Own []byte `json:"own,omitempty"`
+	// Failure is set on a dead letter only.
+	Failure *Failure `json:"failure,omitempty"`
+}
+
+// Failure says why a part is a dead letter.
+type Failure struct {
+	Reason    Reason    `json:"reason"`
+	ErrCode   int       `json:"errcode"`
+	SubCode   string    `json:"sub_code,omitempty"`
+	ErrMsg    string    `json:"errmsg"`
+	RequestID string    `json:"request_id,omitempty"`
+	Attempts  int       `json:"attempts"`
+	FailedAt  time.Time `json:"failed_at"`
+	// Queue is the lane the part came from and returns to when it is tried again.
+	Queue string `json:"queue"`
+	// Payload is the original task payload where it could not be decoded (ReasonBadPayload), else empty.
+	Payload []byte `json:"payload,omitempty"`
+}
+
+// Reason is why a part is a dead letter. The set is closed.
+type Reason string
+
+const (
+	ReasonInvalidRole    Reason = "invalid_role"
+	ReasonSystemRole     Reason = "system_role"
+	ReasonInvalidUser    Reason = "invalid_user"
+	ReasonUserGone       Reason = "user_gone"
+	ReasonUserOutOfScope Reason = "user_out_of_scope"
+	ReasonBusy           Reason = "busy"
+	ReasonBadRequest     Reason = "bad_request"
+	ReasonUnknown        Reason = "unknown"
+	ReasonBadPayload     Reason = "bad_payload"
+	ReasonProtected      Reason = "protected"
+	ReasonCrashed        Reason = "crashed"
+)
+
+// Reasons lists every Reason, in the order of design and documentation.
+func Reasons() []Reason {
+	return []Reason{ReasonInvalidRole, ReasonSystemRole, ReasonInvalidUser, ReasonUserGone, ReasonUserOutOfScope,
+		ReasonBusy, ReasonBadRequest, ReasonUnknown, ReasonBadPayload, ReasonProtected, ReasonCrashed}
+}
+
+// TaskID is the asynq task id of the part.
+func (p *Part) TaskID() string { return p.JobID + ":" + p.Part }
+
+// Pairs is the number of pairs in the rectangle, owned or not.
+func (p *Part) Pairs() int { return len(p.RoleIDs) * len(p.UserIDs) }
+
+// Owns reports whether the part owns the pair of UserIDs[u] and RoleIDs[r].
+func (p *Part) Owns(u, r int) bool {
+	if p.Own == nil {
+		return true
+	}
+	i := u*len(p.RoleIDs) + r
+	return p.Own[i/8]&(1<<(i%8)) != 0
+}
+
+// Owned is the number of pairs that the part owns.
+func (p *Part) Owned() int {
+	if p.Own == nil {
+		return p.Pairs()
+	}
+	n := 0
+	for u := range p.UserIDs {
+		for r := range p.RoleIDs {
+			if p.Owns(u, r) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Fits reports whether the part is a batch: small enough for one call.
+func (p *Part) Fits() bool { return len(p.RoleIDs) <= MaxRoles && len(p.UserIDs) <= MaxUsers }
+
+// Encode returns the payload of the part, with the current Version. The same part always gives the same bytes.
+func (p Part) Encode() ([]byte, error) {
+	p.V = Version
+	if err := p.Validate(); err != nil {
+		return nil, fmt.Errorf("encode part %s: %w", p.TaskID(), err)
+	}
+	return json.Marshal(p)
+}
+
+// VersionError is returned by Decode for a payload of a version that this build does not know.
+type VersionError struct{ Version int }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("payload version %d is not known to this build (it knows %d): update the worker", e.Version, Version)
+}
+
+// Decode reads a task payload. It returns a *VersionError for another version and an error that names the field for
+// anything that is not a valid part. The result shares nothing with data.
+func Decode(data []byte) (*Part, error) {
+	var head struct {
+		V *int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("payload is not a JSON object: %w", err)
+	}
+	if head.V == nil {
+		return nil, errors.New("payload has no version: v is missing")
+	}
+	if *head.V != Version {
+		return nil, &VersionError{Version: *head.V}
+	}
+	var p Part
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&p); err != nil {
+		return nil, fmt.Errorf("payload: %w", err)
+	}
+	if err := p.Validate(); err != nil {
+		return nil, fmt.Errorf("payload: %w", err)
+	}
+	return &p, nil
+}
+
+// Validate checks everything that must hold for a part before it may be enqueued or executed.
+func (p *Part) Validate() error {
+	if err := ValidateJobID(p.JobID); err != nil {
+		return fmt.Errorf("job_id: %w", err)
+	}
+	if !validPartName(p.Part) {
+		return fmt.Errorf("part: %q is not a part name such as 3, 3.1 or 3.1-u17", clip(p.Part))
+	}
+	if p.Failure != nil && p.Failure.Reason == ReasonBadPayload {
+		return nil // the ids could not be read; Failure.Payload keeps what was there
+	}
+	if len(p.RoleIDs) == 0 {
+		return errors.New("role_ids: empty")
+	}
+	if len(p.UserIDs) == 0 {
+		return errors.New("user_ids: empty")
+	}
+	roles := make(map[int64]struct{}, len(p.RoleIDs))
+	for i, id := range p.RoleIDs {
+		if err := ValidateRoleID(id); err != nil {
+			return fmt.Errorf("role_ids[%d]: %w", i, err)
+		}
+		if _, dup := roles[id]; dup {
+			return fmt.Errorf("role_ids[%d]: %d stands there twice", i, id)
+		}
+		roles[id] = struct{}{}
+	}
+	users := make(map[string]struct{}, len(p.UserIDs))
+	for i, id := range p.UserIDs {
+		if err := ValidateUserID(id); err != nil {
+			return fmt.Errorf("user_ids[%d]: %w", i, err)
+		}
+		if _, dup := users[id]; dup {
+			return fmt.Errorf("user_ids[%d]: %q stands there twice", i, id)
+		}
+		users[id] = struct{}{}
+	}
+	if p.Own != nil {
+		if want := (p.Pairs() + 7) / 8; len(p.Own) != want {
+			return fmt.Errorf("own: %d bytes, want %d for %d roles × %d users", len(p.Own), want, len(p.RoleIDs), len(p.UserIDs))
+		}
+	}
+	return nil
+}
+
+// ValidateRoleID accepts what DingTalk can know: a positive int64.
+func ValidateRoleID(id int64) error {
+	if id <= 0 {
+		return fmt.Errorf("role id %d is not positive", id)
+	}
+	return nil
+}
+
+// ValidateUserID accepts 1 to 64 characters of valid UTF-8 without a comma (the API joins ids by commas and knows no
+// escape), blanks or control characters. Ids are opaque: case and leading zeros matter.
+func ValidateUserID(id string) error {
+	if id == "" {
+		return errors.New("user id is empty")
+	}
+	if !utf8.ValidString(id) {
+		return errors.New("user id is not valid UTF-8")
+	}
+	n := 0
+	for _, r := range id {
+		n++
+		switch {
+		case r == ',':
+			return fmt.Errorf("user id %q has a comma, which DingTalk cannot take", clip(id))
+		case isBlank(r):
+			return fmt.Errorf("user id %q has a blank", clip(id))
+		case isControl(r):
+			return fmt.Errorf("user id %q has a control character", clip(id))
+		}
+	}
+	if n > MaxUserIDLength {
+		return fmt.Errorf("user id %q has %d characters, at most %d are possible", clip(id), n, MaxUserIDLength)
+	}
+	return nil
+}
+
+// ValidateJobID accepts [A-Za-z0-9._-]{1,64}.
+func ValidateJobID(id string) error {
+	if id == "" {
+		return errors.New("job id is empty")
+	}
+	if len(id) > 64 {
+		return fmt.Errorf("job id %q has %d characters, at most 64 are possible", clip(id), len(id))
+	}
+	for _, c := range []byte(id) {
+		if !isJobIDByte(c) {
+			return fmt.Errorf("job id %q has a character that is not one of A-Z a-z 0-9 . _ -", clip(id))
+		}
+	}
+	return nil
+}

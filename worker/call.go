@@ -1,0 +1,311 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/internal/combine"
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/tasks"
+)
+
+// group is one call with the tasks that it serves.
+type group struct {
+	combine.Call
+	members []member
+}
+
+// member is one task's share in a group.
+type member struct {
+	*task
+	users []int // position in the task's part of each user of the call, -1 where the task has no such user
+	roles []int
+}
+
+func newGroup(c combine.Call) *group {
+	g := &group{Call: c}
+	userAt := make(map[string]int, len(c.Users))
+	for i, id := range c.Users {
+		userAt[id] = i
+	}
+	roleAt := make(map[int64]int, len(c.Roles))
+	for i, id := range c.Roles {
+		roleAt[id] = i
+	}
+	for _, cm := range c.Members {
+		m := member{task: cm.Offer.Tag.(*task), users: absent(len(c.Users)), roles: absent(len(c.Roles))}
+		part := m.claim.Part
+		for _, u := range cm.Users {
+			m.users[userAt[part.UserIDs[u]]] = u
+		}
+		for _, r := range cm.Roles {
+			m.roles[roleAt[part.RoleIDs[r]]] = r
+		}
+		g.members = append(g.members, m)
+	}
+	return g
+}
+
+func absent(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = -1
+	}
+	return list
+}
+
+// of translates positions in the call to positions in the member's part, leaving out what the member does not have.
+func of(positions, inCall []int) []int {
+	var out []int
+	for _, i := range inCall {
+		if p := positions[i]; p >= 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// call uses one slot: the most urgent call of the pool that still stands when it is looked at again.
+func (w *Worker) call(s slot) {
+	defer s.done()
+	for {
+		c, ok := w.dispatch.pool.Next()
+		if !ok {
+			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
+			return
+		}
+		g := newGroup(c)
+		stands, err := w.lookAgain(g, allPositions(g.Users), allPositions(g.Roles))
+		if err != nil {
+			w.log.Warn().Err(err).Msg("no call is made while the ledger cannot be read")
+			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
+			w.dispatch.again(c)
+			pause(w.stopping, time.Second)
+			return
+		}
+		if !stands {
+			w.dispatch.again(c)
+			continue
+		}
+		w.execute(s.Grant, g)
+		return
+	}
+}
+
+func allPositions[T any](list []T) []int {
+	all := make([]int, len(list))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// lookAgain reads the ledger just before a call of some users × roles of the group, marks the parts as begun, and
+// reports whether every pair may still be called: tasks whose job was cancelled, that are settled, or of whose ids one
+// has turned out bad meanwhile leave the group, and the call does not stand.
+func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
+	if w.stopping.Err() != nil {
+		for _, m := range g.members {
+			w.leave(m.task, errStopping)
+		}
+		return false, nil
+	}
+	requests := make([]ledger.Request, len(g.members))
+	for i, m := range g.members {
+		requests[i] = ledger.Request{Part: m.claim.Part, Lane: tasks.Lanes()[m.lane], Begin: true}
+	}
+	claims, err := w.cfg.Ledger.Claim(w.ending, requests...)
+	if err != nil {
+		return false, err
+	}
+	stands, wanted := true, false
+	for i, m := range g.members {
+		m.mu.Lock()
+		m.claim.Refresh(claims[i])
+		ok, open := callable(m.claim, of(m.users, users), of(m.roles, roles))
+		m.mu.Unlock()
+		wanted = wanted || open
+		if !ok {
+			w.leave(m.task, errAgain)
+			stands = false
+		}
+	}
+	if stands && !wanted {
+		w.leaveAll(g, errAgain)
+	}
+	return stands && wanted, nil
+}
+
+// callable reports whether users × roles of a part may be called (requested, not cancelled, due, nothing known to be
+// bad), and whether any pair of them is still open.
+func callable(c *ledger.Claim, users, roles []int) (ok, open bool) {
+	if c.Cancelled || time.Until(c.At) > 0 {
+		return false, false
+	}
+	for _, u := range users {
+		if _, bad := c.BadUser(u); bad {
+			return false, false
+		}
+	}
+	for _, r := range roles {
+		if _, bad := c.BadRole(r); bad {
+			return false, false
+		}
+	}
+	for _, u := range users {
+		for _, r := range roles {
+			if !c.Callable(u, r) {
+				return false, false
+			}
+			open = open || c.Open(u, r)
+		}
+	}
+	return true, open
+}
+
+// ask makes one call and says what its answer means. It is logged for every task it serves.
+func (w *Worker) ask(g *group, users, roles []int, isolating bool) verdict {
+	roleIDs, userIDs := make([]int64, len(roles)), make([]string, len(users))
+	for i, r := range roles {
+		roleIDs[i] = g.Roles[r]
+	}
+	for i, u := range users {
+		userIDs[i] = g.Users[u]
+	}
+	w.cfg.Observer.Attempted(isolating)
+	began := time.Now()
+	reply, err := w.cfg.DingTalk.RemoveRoles(w.ending, roleIDs, userIDs)
+	v := judge(reply, err, time.Now())
+	jobs := map[string]bool{}
+	for i, m := range g.members {
+		level := zerolog.DebugLevel
+		if i == 0 {
+			level = zerolog.InfoLevel
+		}
+		m.log.WithLevel(level).Str("request_id", v.request).Str("outcome", string(v.outcome.Kind)).Int("roles", len(roleIDs)).
+			Int("users", len(userIDs)).Int("serves", len(g.members)).Bool("isolating", isolating).Dur("took", time.Since(began)).
+			AnErr("error", err).Msg("call")
+		if job := m.claim.Part.JobID; !jobs[job] {
+			jobs[job] = true
+			m.mu.Lock()
+			m.claim.CountCall()
+			m.mu.Unlock()
+		}
+	}
+	return v
+}
+
+// execute makes the call of a group and does what its answer asks for.
+func (w *Worker) execute(grant pace.Grant, g *group) {
+	users, roles := allPositions(g.Users), allPositions(g.Roles)
+	v := w.ask(g, users, roles, false)
+	if v.action == search {
+		w.isolate(g, v, reportOf(grant, v))
+		return
+	}
+	w.cfg.Pacer.Report(w.ending, grant, v.outcome)
+	switch v.action {
+	case settle:
+		w.removed(g, users, roles, v)
+		w.dispatch.pool.Done(g.Call)
+	case wait:
+		w.notBegun(g)
+		w.dispatch.again(g.Call)
+	case abandon:
+		w.leaveAll(g, errStopping)
+		w.dispatch.pool.Return(g.Call)
+	case retry:
+		for _, m := range g.members {
+			w.leave(m.task, w.attempt(m.task, v, grant.Accepted))
+		}
+		w.dispatch.pool.Return(g.Call)
+	}
+	for _, m := range g.members {
+		w.progress(m.task)
+	}
+}
+
+// notBegun takes the mark of a call under way off the tasks of a group that waits on, so that a cancel reaches them.
+func (w *Worker) notBegun(g *group) {
+	for _, m := range g.members {
+		if err := w.persist(func(ctx context.Context) error { return w.cfg.Ledger.Unbegin(ctx, m.claim) }); err != nil {
+			m.log.Debug().Err(err).Msg("still marked as being called; a cancel takes effect at the next slot")
+		}
+	}
+}
+
+func (w *Worker) leaveAll(g *group, why error) {
+	for _, m := range g.members {
+		w.leave(m.task, why)
+	}
+}
+
+// removed settles users × roles of the group as removed, for every task that asked for them.
+func (w *Worker) removed(g *group, users, roles []int, v verdict) {
+	for _, m := range g.members {
+		mu, mr := of(m.users, users), of(m.roles, roles)
+		if len(mu) == 0 || len(mr) == 0 {
+			continue
+		}
+		m.mu.Lock()
+		o := ledger.Outcome{Kind: ledger.Removed, RequestID: v.request, Attempts: m.claim.State.Attempts + 1}
+		err := w.settle(m.task, within(mu, mr, m.claim.Open), o)
+		m.mu.Unlock()
+		if err != nil {
+			m.log.Error().Err(err).Str("request_id", v.request).Msg("removed, but the ledger could not be told: the call will be repeated")
+			w.leave(m.task, err)
+		}
+	}
+}
+
+// attempt counts a try that was answered busy (or in no known way) and says when the next one is due. The count grows
+// only if some call of the fleet was accepted since the last one: an outage spends nothing. A task whose attempts are
+// spent is halved, to find what poisons it.
+func (w *Worker) attempt(t *task, v verdict, accepted int64) error {
+	most := v.attempts
+	if most == 0 {
+		most = w.cfg.MaxAttempts
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	err := w.persist(func(ctx context.Context) error {
+		return w.cfg.Ledger.Note(ctx, t.claim, func(s *ledger.PartState) {
+			s.Tries++
+			if s.BusySince.IsZero() {
+				s.BusySince = time.Now()
+			}
+			if s.Attempts == 0 || accepted > s.Accepted {
+				s.Attempts++
+				s.Accepted = accepted
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	s := t.claim.State
+	if s.Attempts >= most || time.Since(s.BusySince) > w.cfg.BusyMaxAge {
+		v.failure.Attempts = s.Attempts
+		return &spent{verdict: v}
+	}
+	return &later{after: w.backoff(s.Tries), why: fmt.Sprintf("attempt %d of %d: %s", s.Attempts, most, v.failure.ErrMsg)}
+}
+
+// backoff is exponential with full jitter.
+func (w *Worker) backoff(tries int) time.Duration {
+	most := w.cfg.RetryCap
+	if shift := tries - 1; shift < 30 {
+		most = min(most, w.cfg.RetryBase<<max(shift, 0))
+	}
+	return time.Duration(rand.Int64N(int64(most) + 1))
+}
+
+// spent says that a task's attempts are used up.
+type spent struct{ verdict verdict }
+
+func (s *spent) Error() string { return "attempts are spent: " + s.verdict.failure.ErrMsg }

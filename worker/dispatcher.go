@@ -1,0 +1,154 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/unrole/unrole/internal/combine"
+	"github.com/unrole/unrole/internal/pace"
+)
+
+// dispatcher holds the process's one reservation of the pacer and gives each slot to whoever is the most urgent when
+// the slot comes: a probe of an isolation under way, or the offer that leads the pool.
+type dispatcher struct {
+	pacer  Pacer
+	pool   *combine.Pool
+	tokens chan struct{} // one per call in flight
+	wake   chan struct{}
+
+	mu     sync.Mutex
+	probes []*probe // waiting, by lane and then arrival
+	calls  sync.WaitGroup
+}
+
+// slot is the right to make one call now. It must be given back with done.
+type slot struct {
+	pace.Grant
+	d *dispatcher
+}
+
+func (s slot) done() { <-s.d.tokens }
+
+type probe struct {
+	lane    int
+	granted chan slot // unbuffered: a slot is handed over only to somebody who is still there
+	gone    <-chan struct{}
+}
+
+func newDispatcher(pacer Pacer, inFlight int) *dispatcher {
+	return &dispatcher{pacer: pacer, pool: combine.NewPool(), tokens: make(chan struct{}, inFlight), wake: make(chan struct{}, 1)}
+}
+
+// offer puts an offer into the pool.
+func (d *dispatcher) offer(o *combine.Offer) {
+	d.pool.Add(o)
+	d.nudge()
+}
+
+// again puts the pairs of a call back that was not made or not answered.
+func (d *dispatcher) again(c combine.Call) {
+	d.pool.Return(c)
+	d.nudge()
+}
+
+func (d *dispatcher) nudge() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// slotFor waits for a slot of the given lane, ahead of every offer of the same lane: an isolation finishes what was
+// begun.
+func (d *dispatcher) slotFor(ctx context.Context, lane int) (slot, error) {
+	p := &probe{lane: lane, granted: make(chan slot), gone: ctx.Done()}
+	d.mu.Lock()
+	at := len(d.probes)
+	for at > 0 && d.probes[at-1].lane > lane {
+		at--
+	}
+	d.probes = append(d.probes[:at], append([]*probe{p}, d.probes[at:]...)...)
+	d.mu.Unlock()
+	d.nudge()
+	select {
+	case s := <-p.granted:
+		return s, nil
+	case <-ctx.Done():
+		d.mu.Lock()
+		for i, q := range d.probes {
+			if q == p {
+				d.probes = append(d.probes[:i], d.probes[i+1:]...)
+				break
+			}
+		}
+		d.mu.Unlock()
+		return slot{}, ctx.Err()
+	}
+}
+
+// run reserves slots as long as somebody waits, until ctx ends. call is run in a goroutine of its own for each slot
+// that does not go to a probe; it takes its call out of the pool.
+func (d *dispatcher) run(ctx context.Context, call func(slot)) {
+	for {
+		for !d.waiting() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-d.wake:
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case d.tokens <- struct{}{}:
+		}
+		grant, err := d.pacer.Reserve(ctx)
+		if err != nil {
+			<-d.tokens
+			return
+		}
+		d.assign(slot{Grant: grant, d: d}, call)
+	}
+}
+
+func (d *dispatcher) waiting() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.probes) > 0 || d.pool.Len() > 0
+}
+
+func (d *dispatcher) assign(s slot, call func(slot)) {
+	for {
+		lane, _, waits := d.pool.First()
+		d.mu.Lock()
+		if len(d.probes) == 0 || waits && d.probes[0].lane > lane {
+			d.mu.Unlock()
+			d.calls.Go(func() { call(s) })
+			return
+		}
+		p := d.probes[0]
+		d.probes = d.probes[1:]
+		d.mu.Unlock()
+		select {
+		case p.granted <- s:
+			return
+		case <-p.gone:
+		}
+	}
+}
+
+// wait returns when the calls in flight have ended.
+func (d *dispatcher) wait() { d.calls.Wait() }
+
+// pause waits for d or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,117 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/unrole/unrole/internal/dingtalk"
+	"github.com/unrole/unrole/internal/isolate"
+	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/tasks"
+)
+
+// action is what the worker does after a call.
+type action int
+
+const (
+	// settle: the pairs are removed.
+	settle action = iota
+	// wait: nothing was said about the pairs, the fleet pauses or holds; they wait for the next slot.
+	wait
+	// retry: the batch is tried again after its own backoff, and halved when its attempts are spent.
+	retry
+	// search: some id is bad; find it.
+	search
+	// abandon: the worker ends; the call may or may not have been applied.
+	abandon
+)
+
+// verdict is what a call's answer means for the worker, the pacer, and the pairs.
+type verdict struct {
+	action  action
+	outcome pace.Outcome
+	// blame and failure are for ids that turn out bad (search), or for a batch whose attempts are spent (retry).
+	blame   isolate.Blame
+	failure tasks.Failure
+	// attempts is how many tries a retry has; 0 means the configured number.
+	attempts int
+	request  string
+}
+
+// unknownAttempts is how often a batch is tried that is answered with a code in no table.
+const unknownAttempts = 3
+
+// judge is the one place where an answer of DingTalk becomes a decision.
+func judge(reply dingtalk.Reply, err error, now time.Time) verdict {
+	if err == nil {
+		return verdict{action: settle, outcome: pace.Outcome{Kind: pace.Accepted}, request: reply.RequestID}
+	}
+	var e *dingtalk.Error
+	if !errors.As(err, &e) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return verdict{action: abandon, outcome: pace.Outcome{Kind: pace.Unused}}
+		}
+		// Refused here, before anything was sent. Parts are validated, so this is a fault of ours; the pairs must not be
+		// lost for it.
+		return verdict{action: retry, attempts: unknownAttempts, outcome: pace.Outcome{Kind: pace.Unused},
+			failure: tasks.Failure{Reason: tasks.ReasonBadRequest, ErrMsg: err.Error(), FailedAt: now}}
+	}
+	v := verdict{request: e.RequestID, failure: tasks.Failure{ErrCode: e.ErrCode, SubCode: e.SubCode, ErrMsg: e.Message,
+		RequestID: e.RequestID, FailedAt: now}}
+	if v.failure.ErrMsg == "" {
+		v.failure.ErrMsg = e.Error()
+	}
+	switch class := e.Class; class {
+	case dingtalk.ClassBusy:
+		v.action, v.outcome.Kind, v.failure.Reason = retry, pace.Busy, tasks.ReasonBusy
+	case dingtalk.ClassThrottled:
+		v.action, v.outcome = wait, throttled(e)
+	case dingtalk.ClassToken, dingtalk.ClassCredentials, dingtalk.ClassPermission, dingtalk.ClassIPNotAllowed,
+		dingtalk.ClassDisabled, dingtalk.ClassTokenNotSent:
+		v.action = wait
+		v.outcome = pace.Outcome{Kind: pace.Held, Hold: &pace.HoldReason{Kind: holdKinds[class], Message: v.failure.ErrMsg, Named: e.Named}}
+	case dingtalk.ClassInvalidRole, dingtalk.ClassSystemRole:
+		v.action, v.outcome.Kind, v.blame, v.failure.Reason = search, pace.Refused, isolate.BlameRole, reasons[class]
+	case dingtalk.ClassInvalidUser, dingtalk.ClassUserGone, dingtalk.ClassUserOutOfScope:
+		v.action, v.outcome.Kind, v.blame, v.failure.Reason = search, pace.Refused, isolate.BlameUser, reasons[class]
+	case dingtalk.ClassBadRequest:
+		v.action, v.outcome.Kind, v.failure.Reason = search, pace.BadRequest, tasks.ReasonBadRequest
+	default:
+		v.action, v.outcome.Kind, v.failure.Reason, v.attempts = retry, pace.Unknown, tasks.ReasonUnknown, unknownAttempts
+	}
+	return v
+}
+
+var reasons = map[dingtalk.Class]tasks.Reason{
+	dingtalk.ClassInvalidRole: tasks.ReasonInvalidRole, dingtalk.ClassSystemRole: tasks.ReasonSystemRole,
+	dingtalk.ClassInvalidUser: tasks.ReasonInvalidUser, dingtalk.ClassUserGone: tasks.ReasonUserGone,
+	dingtalk.ClassUserOutOfScope: tasks.ReasonUserOutOfScope,
+}
+
+var holdKinds = map[dingtalk.Class]pace.HoldKind{
+	dingtalk.ClassToken: pace.HoldToken, dingtalk.ClassCredentials: pace.HoldCredentials,
+	dingtalk.ClassPermission: pace.HoldPermission, dingtalk.ClassIPNotAllowed: pace.HoldIPNotAllowed,
+	dingtalk.ClassDisabled: pace.HoldDisabled, dingtalk.ClassTokenNotSent: pace.HoldTokenNotSent,
+}
+
+// throttled says how the fleet pauses for a throttle: an assumed pause grows while it is refused again, a quota holds.
+func throttled(e *dingtalk.Error) pace.Outcome {
+	if e.Scope == dingtalk.ScopeQuota {
+		return pace.Outcome{Kind: pace.Held, Hold: &pace.HoldReason{Kind: pace.HoldQuota, Message: e.Message}}
+	}
+	o := pace.Outcome{Kind: pace.Throttled, Pause: e.Wait, Why: e.Code()}
+	switch e.Scope {
+	case dingtalk.ScopeAPI:
+		o.Scope = pace.ScopeAPI
+	case dingtalk.ScopeGlobal:
+		o.Scope, o.Grow = pace.ScopeGlobal, true
+	case dingtalk.ScopeOrg:
+		o.Scope, o.Grow = pace.ScopeOrg, true
+	case dingtalk.ScopeIPBan:
+		o.Scope = pace.ScopeIP
+	default:
+		o.Scope, o.Grow = pace.ScopeWide, true
+	}
+	return o
+}
