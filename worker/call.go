@@ -84,12 +84,12 @@ func (w *Worker) call(s slot) {
 		if err != nil {
 			w.log.Warn().Err(err).Msg("no call is made while the ledger cannot be read")
 			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
-			w.dispatch.again(c)
+			w.putBack(g)
 			pause(w.stopping, time.Second)
 			return
 		}
 		if !stands {
-			w.dispatch.again(c)
+			w.putBack(g)
 			continue
 		}
 		w.execute(s.Grant, g)
@@ -213,18 +213,29 @@ func (w *Worker) execute(grant pace.Grant, g *group) {
 	case settle:
 		w.removed(g, users, roles, v)
 		w.dispatch.pool.Done(g.Call)
+		w.progressAll(g)
 	case wait:
 		w.notBegun(g)
-		w.dispatch.again(g.Call)
+		w.putBack(g)
 	case abandon:
 		w.leaveAll(g, errStopping)
-		w.dispatch.pool.Return(g.Call)
+		w.putBack(g)
 	case retry:
 		for _, m := range g.members {
 			w.leave(m.task, w.attempt(m.task, v, grant.Accepted))
 		}
-		w.dispatch.pool.Return(g.Call)
+		w.putBack(g)
 	}
+}
+
+// putBack returns the pairs of a group to the pool: those of tasks that wait on are open again, those of tasks that
+// left are gone.
+func (w *Worker) putBack(g *group) {
+	w.dispatch.again(g.Call)
+	w.progressAll(g)
+}
+
+func (w *Worker) progressAll(g *group) {
 	for _, m := range g.members {
 		w.progress(m.task)
 	}

@@ -50,9 +50,7 @@ func (w *Worker) isolate(g *group, first verdict, pending *report) {
 		return
 	}
 	w.dispatch.pool.Done(g.Call)
-	for _, m := range g.members {
-		w.progress(m.task)
-	}
+	w.progressAll(g)
 }
 
 func (iso *isolation) run(first verdict) error {

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/config"
+)
+
+// testApp is an app in a world of its own: a clock that stands, an environment that is empty but for env, and a
+// terminal when somebody types.
+func testApp(typed string, terminal bool, env map[string]string) (a *app, stdout, stderr *bytes.Buffer) {
+	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
+	return &app{
+		stdin: strings.NewReader(typed), stdout: stdout, stderr: stderr,
+		getenv:     func(name string) string { return env[name] },
+		isTerminal: func(any) bool { return terminal },
+		now:        func() time.Time { return time.Date(2026, 12, 31, 10, 0, 0, 0, time.UTC) },
+	}, stdout, stderr
+}
+
+func TestGuardAsksOnATerminalOnly(t *testing.T) {
+	removals, err := enqueue.FromLists([]string{"a", "b", "c"}, []int64{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name     string
+		typed    string
+		terminal bool
+		canAsk   bool
+		flags    submissionFlags
+		want     exitCode
+		asked    bool
+	}{
+		{"few users pass unasked", "", true, true, submissionFlags{maxUsers: 3}, exitDone, false},
+		{"yes goes on", "yes\n", true, true, submissionFlags{maxUsers: 2}, exitDone, true},
+		{"yes in capitals goes on", " YES \n", true, true, submissionFlags{maxUsers: 2}, exitDone, true},
+		{"y is not yes", "y\n", true, true, submissionFlags{maxUsers: 2}, exitGuard, true},
+		{"return is no", "\n", true, true, submissionFlags{maxUsers: 2}, exitGuard, true},
+		{"end of input is no", "", true, true, submissionFlags{maxUsers: 2}, exitGuard, true},
+		{"--yes is not asked", "", false, false, submissionFlags{maxUsers: 2, yes: true}, exitDone, false},
+		{"no terminal, no question", "yes\n", false, true, submissionFlags{maxUsers: 2}, exitGuard, false},
+		{"input from stdin, no question", "yes\n", true, false, submissionFlags{maxUsers: 2}, exitGuard, false},
+		{"a guard of none lets nobody pass", "", false, true, submissionFlags{maxUsers: 0}, exitGuard, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, stdout, stderr := testApp(c.typed, c.terminal, nil)
+			err := c.flags.guard(a, removals, c.canAsk)
+			if got := codeOf(t.Context(), err); got != c.want {
+				t.Errorf("exit %d (%v), want %d", got, err, c.want)
+			}
+			if asked := strings.Contains(stderr.String(), "Remove 1 role from 3 users? Type yes to go on: "); asked != c.asked {
+				t.Errorf("stderr %q", stderr)
+			}
+			if stdout.Len() > 0 {
+				t.Errorf("the question went to stdout: %q", stdout)
+			}
+		})
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	interrupted, cancel := context.WithCancelCause(t.Context())
+	cancel(errInterrupted)
+	for _, c := range []struct {
+		ctx  context.Context
+		err  error
+		want exitCode
+	}{
+		{t.Context(), nil, 0},
+		{t.Context(), errors.New("x"), 1},
+		{t.Context(), fmt.Errorf("load: %w", &config.Error{}), 2},
+		{t.Context(), fmt.Errorf("x: %w", exitWith(exitDeadLetters, nil)), 3},
+		{t.Context(), context.Canceled, 1},
+		{interrupted, fmt.Errorf("x: %w", context.Canceled), 130},
+		{interrupted, fmt.Errorf("x: %w", errInterrupted), 130},
+		{interrupted, errors.New("something else"), 1},
+		{interrupted, exitWith(exitCancelled, nil), 7},
+	} {
+		if got := codeOf(c.ctx, c.err); got != c.want {
+			t.Errorf("%v: exit %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestLastLineSaysWhatTheExitCodeMeans(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{exitWith(exitDeadLetters, nil), "exit 3: done, with dead letters\n"},
+		{errors.New("redis is away"), "unrole: redis is away\nexit 1: it failed\n"},
+		{exitf(exitGuard, "not confirmed"), "unrole: not confirmed\nexit 6: stopped by the guard; nothing was sent\n"},
+	} {
+		a, _, stderr := testApp("", false, nil)
+		a.say(c.err, codeOf(t.Context(), c.err))
+		if stderr.String() != c.want {
+			t.Errorf("got %q, want %q", stderr, c.want)
+		}
+	}
+}
+
+func TestEveryExitCodeIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/exit-codes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range []exitCode{exitDone, exitError, exitUsage, exitDeadLetters, exitCredentials, exitJobTaken, exitGuard, exitCancelled, exitInterrupted} {
+		if !strings.Contains(string(doc), fmt.Sprintf("| %d | %s |", int(code), code)) {
+			t.Errorf("docs/exit-codes.md has no line for %d | %s", int(code), code)
+		}
+	}
+}
+
+func TestFirstSignalStopsSecondEnds(t *testing.T) {
+	said := &bytes.Buffer{}
+	ended := make(chan int, 1)
+	ctx, stop := withSignals(t.Context(), said, func(code int) { ended <- code })
+	defer stop()
+	raise := func() {
+		t.Helper()
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raise()
+	<-ctx.Done()
+	if !errors.Is(context.Cause(ctx), errInterrupted) {
+		t.Errorf("cause %v", context.Cause(ctx))
+	}
+	raise()
+	if code := <-ended; code != 130 {
+		t.Errorf("exit %d", code)
+	}
+	if !strings.Contains(said.String(), "once more stops at once") {
+		t.Errorf("said %q", said)
+	}
+}
+
+func TestFlagWinsOverEnvironment(t *testing.T) {
+	a, _, _ := testApp("", false, map[string]string{"UNROLE_QPS": "3", "DINGTALK_APP_KEY": "k"})
+	cmd := a.workerCommand()
+	if err := cmd.ParseFlags([]string{"--qps", "7"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.loadConfig(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.QPS != 7 || c.DingTalk.AppKey != "k" || c.MaxAttempts != 12 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestLogIsJSONExceptOnATerminal(t *testing.T) {
+	for _, c := range []struct {
+		terminal bool
+		format   string
+		json     bool
+	}{{false, "", true}, {true, "", false}, {true, "json", true}, {false, "console", false}} {
+		a, _, stderr := testApp("", c.terminal, nil)
+		log := a.logger(&config.Config{LogLevel: "warn", LogFormat: c.format})
+		log.Info().Msg("hidden")
+		log.Warn().Str("job", "j").Msg("shown")
+		if got := strings.HasPrefix(stderr.String(), "{"); got != c.json || !strings.Contains(stderr.String(), "shown") || strings.Contains(stderr.String(), "hidden") {
+			t.Errorf("terminal %v, format %q: %q", c.terminal, c.format, stderr)
+		}
+	}
+}
+
+func TestTableAlignsChineseAndNumbers(t *testing.T) {
+	table := newTable("role", "users", "why")
+	table.row("财务经理", "1,204", "gone")
+	table.row("hr", "7", "\x1b[31mred")
+	var out bytes.Buffer
+	if err := table.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	want := "" +
+		"role      users  why\n" +
+		"财务经理  1,204  gone\n" +
+		"hr            7   [31mred\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
+	}
+}
+
+func TestNumbersForPeople(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000"} {
+		if got := thousands(n); got != want {
+			t.Errorf("%d: %q", n, got)
+		}
+	}
+	for s, want := range map[float64]string{0.05: "0.1 s", 9.94: "9.9 s", 12.4: "12 s", 200: "3m20s", 7500: "2h5m0s"} {
+		if got := duration(s); got != want {
+			t.Errorf("%v: %q, want %q", s, got, want)
+		}
+	}
+}
+
+func TestProgressIsSilentWithoutATerminal(t *testing.T) {
+	a, _, stderr := testApp("", false, nil)
+	p := a.newProgress(10, "pairs")
+	p.set(5)
+	p.describe("paused")
+	p.done()
+	if stderr.Len() > 0 {
+		t.Errorf("%q", stderr)
+	}
+	a, stdout, stderr := testApp("", true, nil)
+	p = a.newProgress(10, "pairs")
+	p.set(5)
+	p.done()
+	if stderr.Len() == 0 || stdout.Len() > 0 {
+		t.Errorf("stderr %q, stdout %q", stderr, stdout)
+	}
+}

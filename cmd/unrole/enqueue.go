@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/pace"
+)
+
+func (a *app) enqueueCommand() *cobra.Command {
+	var in inputFlags
+	var sub submissionFlags
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "enqueue FILE",
+		Short: "Submit removals for the workers",
+		Long: `enqueue reads and checks removals, plans the fewest calls and hands them to the workers through Redis. The same command
+with the same --job-id completes a submission that was interrupted, and doubles nothing.
+
+` + inputHelp,
+		Example: `  unrole enqueue leavers.csv --source hr --reason "left in December" --wait
+  unrole enqueue --user manager4220 --role 1507113578 --priority urgent`,
+		Args: maxArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req, err := a.request(cmd, args, &in, &sub)
+			if err != nil {
+				return err
+			}
+			client, err := openRedis(cmd.Context(), req.config, a.logger(req.config))
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			return a.submit(cmd.Context(), req, client, wait)
+		},
+	}
+	in.add(cmd.Flags())
+	sub.add(cmd.Flags())
+	cmd.Flags().BoolVar(&wait, "wait", false, "stay until the job has ended; the exit code then tells how")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
+	return cmd
+}
+
+// submit hands the request to the workers.
+func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClient, wait bool) error {
+	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb, Retention: req.config.Retention})
+	if err != nil {
+		return err
+	}
+	s := req.submission.of(a, req.removals)
+	// The id is shown before anything is sent: whoever loses the connection can go on with it.
+	fmt.Fprintf(a.stderr, "job %s\n", s.JobID)
+	var bar *progress
+	s.Progress = func(done, total int) {
+		if bar == nil {
+			bar = a.newProgress(total, "parts")
+		}
+		bar.set(done)
+	}
+	submitted, err := client.Submit(ctx, s)
+	bar.done()
+	var taken *enqueue.ConflictError
+	switch {
+	case errors.As(err, &taken):
+		return exitWith(exitJobTaken, err)
+	case err != nil:
+		return fmt.Errorf("%w\nthe same command with --job-id %s completes the submission, and doubles nothing", err, s.JobID)
+	case submitted.Existed:
+		fmt.Fprintf(a.stderr, "job %s was submitted before, with the same content\n", s.JobID)
+	}
+	l := ledger.New(rdb, req.config.Retention)
+	if !wait {
+		return a.printJob(ctx, l, submitted.Job, 0)
+	}
+	pacer, err := newPacer(req.config, rdb, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	return a.wait(ctx, l, pacer, s.JobID)
+}
+
+// wait follows a job to its end and tells by the exit code how it ended.
+func (a *app) wait(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, jobID string) error {
+	job, err := a.follow(ctx, l, pacer, jobID, func(pace.Status) bool { return true })
+	var held *errHeld
+	switch {
+	case errors.As(err, &held):
+		return exitf(exitCredentials, "%w\nthe job waits and goes on by itself once that is mended; unrole jobs watch %s follows it", held, jobID)
+	case err != nil:
+		if ctx.Err() != nil {
+			fmt.Fprintf(a.stderr, "the job goes on; unrole jobs watch %s follows it\n", jobID)
+		}
+		return err
+	}
+	took := job.FinishedAt.Sub(job.CreatedAt)
+	if err := a.printJob(ctx, l, job, took); err != nil {
+		return err
+	}
+	if code := codeOfJob(job); code != exitDone {
+		return &exit{code: code}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/config"
+)
+
+// exitCode is what the process ends with. docs/exit-codes.md explains each; scripts rely on them.
+type exitCode int
+
+const (
+	exitDone        exitCode = 0
+	exitError       exitCode = 1
+	exitUsage       exitCode = 2
+	exitDeadLetters exitCode = 3
+	exitCredentials exitCode = 4
+	exitJobTaken    exitCode = 5
+	exitGuard       exitCode = 6
+	exitCancelled   exitCode = 7
+	exitInterrupted exitCode = 130
+)
+
+// String is the meaning of the code, which is the last line on stderr where the code is not 0.
+func (c exitCode) String() string {
+	switch c {
+	case exitDone:
+		return "all done"
+	case exitUsage:
+		return "wrong usage or bad input; nothing was sent"
+	case exitDeadLetters:
+		return "done, with dead letters"
+	case exitCredentials:
+		return "credentials or a permission are missing or refused"
+	case exitJobTaken:
+		return "the job id is taken by other content; nothing was sent"
+	case exitGuard:
+		return "stopped by the guard; nothing was sent"
+	case exitCancelled:
+		return "the job was cancelled"
+	case exitInterrupted:
+		return "interrupted"
+	default:
+		return "it failed"
+	}
+}
+
+// exit is an error that ends the process with a code. Err may be nil where everything was already said.
+type exit struct {
+	code exitCode
+	err  error
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return e.code.String()
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+// exitWith makes err end the process with the code.
+func exitWith(code exitCode, err error) error { return &exit{code, err} }
+
+func exitf(code exitCode, format string, args ...any) error {
+	return &exit{code, fmt.Errorf(format, args...)}
+}
+
+// codeOf decides the exit code of a command that returned err while its context was ctx.
+func codeOf(ctx context.Context, err error) exitCode {
+	var e *exit
+	var conf *config.Error
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &e):
+		return e.code
+	case errors.Is(context.Cause(ctx), errInterrupted) && errors.Is(err, context.Canceled), errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &conf):
+		return exitUsage
+	default:
+		return exitError
+	}
+}
+
+// say writes the error and then the line that tells what the exit code means. Faults of an input or of the
+// environment are lines that begin with their place, as editors and scripts expect; all else begins with the program.
+func (a *app) say(err error, code exitCode) {
+	var silent *exit
+	var conf *config.Error
+	var input *enqueue.InvalidInputError
+	switch {
+	case errors.As(err, &silent) && silent.err == nil:
+	case errors.As(err, &conf), errors.As(err, &input) && input.Name != "":
+		fmt.Fprintln(a.stderr, err)
+	default:
+		fmt.Fprintf(a.stderr, "unrole: %v\n", err)
+	}
+	fmt.Fprintf(a.stderr, "exit %d: %s\n", int(code), code)
+}

@@ -1,0 +1,40 @@
+// Command unrole removes DingTalk roles from employees, in bulk and reliably.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+)
+
+func main() {
+	a := &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		getenv: os.Getenv, isTerminal: isTerminal, now: time.Now,
+	}
+	ctx, stop := withSignals(context.Background(), os.Stderr, os.Exit)
+	code := a.main(ctx, os.Args[1:])
+	stop()
+	os.Exit(int(code))
+}
+
+// isTerminal reports whether a stream is a terminal that a person looks at.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// app is what a command may touch of the world around the process.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	isTerminal     func(stream any) bool
+	now            func() time.Time
+
+	// output is the value of --output.
+	output string
+}

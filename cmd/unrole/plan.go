@@ -1,0 +1,156 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/cover"
+	"github.com/unrole/unrole/tasks"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var in inputFlags
+	cmd := &cobra.Command{
+		Use:   "plan FILE",
+		Short: "Say what would be sent, without sending",
+		Long: `plan reads and checks removals and says how many users, roles and API calls they are and how long they take, and what
+it would have been without planning. It sends nothing and needs neither Redis nor credentials.
+
+` + inputHelp,
+		Example: `  unrole plan leavers.csv
+  unrole plan --user manager4220,user100 --role 1507113578 --output json`,
+		Args: maxArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.loadConfig(cmd)
+			if err != nil {
+				return err
+			}
+			removals, err := in.read(cmd, a, args)
+			if err != nil {
+				return err
+			}
+			if err := checkProtected(c, removals); err != nil {
+				return err
+			}
+			s := summarize(removals, c.QPS)
+			if a.output == outputJSON {
+				return json.NewEncoder(a.stdout).Encode(s)
+			}
+			return a.printPlan(s)
+		},
+	}
+	in.add(cmd.Flags())
+	addConfigFlags(cmd.Flags(), "UNROLE_QPS", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
+	return cmd
+}
+
+// planSummary is the JSON of `unrole plan`.
+type planSummary struct {
+	Pairs              int         `json:"pairs"`
+	Users              int         `json:"users"`
+	Roles              int         `json:"roles"`
+	APICalls           int         `json:"api_calls"`
+	CallsOnePerUser    int         `json:"calls_one_per_user"`
+	CallsOnePerRoleSet int         `json:"calls_one_per_role_set"`
+	CallsOnePerRole    int         `json:"calls_one_per_role"`
+	SecondsAtQPS       float64     `json:"seconds_at_qps"`
+	QPS                float64     `json:"qps"`
+	BiggestRoles       []roleUsers `json:"biggest_roles"`
+	NeedsConfirmation  bool        `json:"needs_confirmation"`
+}
+
+type roleUsers struct {
+	RoleID int64 `json:"role_id"`
+	Users  int   `json:"users"`
+}
+
+// biggestRoles is how many roles a plan names.
+const biggestRoles = 5
+
+func summarize(removals *enqueue.Removals, qps float64) planSummary {
+	numRoles, roles := removals.Matrix()
+	m := cover.Matrix{NumRoles: numRoles, Roles: roles}
+	lim := cover.Limits{Roles: tasks.MaxRoles, Users: tasks.MaxUsers}
+	s := planSummary{
+		Pairs: removals.Pairs(), Users: len(removals.Users()), Roles: len(removals.Roles()),
+		APICalls:        len(cover.Plan(m, lim)),
+		CallsOnePerUser: cover.OnePerUser(m, lim), CallsOnePerRoleSet: cover.OnePerRoleSet(m, lim), CallsOnePerRole: cover.OnePerRole(m, lim),
+		QPS: qps, BiggestRoles: biggest(removals, roles),
+		NeedsConfirmation: len(removals.Users()) > defaultMaxUsers,
+	}
+	s.SecondsAtQPS = seconds(s.APICalls, qps)
+	return s
+}
+
+// seconds is how long so many calls take at the pace, to the millisecond.
+func seconds(calls int, qps float64) float64 {
+	return math.Round(float64(calls)/qps*1000) / 1000
+}
+
+// biggest returns the roles that most users lose, the biggest first.
+func biggest(removals *enqueue.Removals, roles [][]int32) []roleUsers {
+	all := make([]roleUsers, len(removals.Roles()))
+	for i, id := range removals.Roles() {
+		all[i].RoleID = id
+	}
+	for _, held := range roles {
+		for _, r := range held {
+			all[r].Users++
+		}
+	}
+	slices.SortFunc(all, func(a, b roleUsers) int {
+		return cmp.Or(cmp.Compare(b.Users, a.Users), cmp.Compare(a.RoleID, b.RoleID))
+	})
+	return all[:min(biggestRoles, len(all))]
+}
+
+func (a *app) printPlan(s planSummary) error {
+	t := newTable()
+	t.row("users", thousands(s.Users))
+	t.row("roles", thousands(s.Roles))
+	t.row("pairs", thousands(s.Pairs))
+	t.row("API calls", thousands(s.APICalls), duration(s.SecondsAtQPS)+" at "+strconv.FormatFloat(s.QPS, 'g', -1, 64)+" calls/s")
+	t.row("one call per user", thousands(s.CallsOnePerUser), duration(seconds(s.CallsOnePerUser, s.QPS)))
+	t.row("one per set of roles", thousands(s.CallsOnePerRoleSet))
+	t.row("one per role", thousands(s.CallsOnePerRole))
+	if err := t.print(a.stdout); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "\nbiggest roles\n")
+	t = newTable()
+	for _, r := range s.BiggestRoles {
+		t.row("  "+strconv.FormatInt(r.RoleID, 10), thousands(r.Users), plural(r.Users, "user", "users"))
+	}
+	if err := t.print(a.stdout); err != nil {
+		return err
+	}
+	if n := s.Roles - len(s.BiggestRoles); n > 0 {
+		fmt.Fprintf(a.stdout, "  and %s more\n", counted(n, "role", "roles"))
+	}
+	fmt.Fprintln(a.stdout, "\nnothing was sent")
+	if s.NeedsConfirmation {
+		fmt.Fprintf(a.stderr, "more than %d users: submitting this needs a confirmation or --yes\n", defaultMaxUsers)
+	}
+	return nil
+}
+
+// duration is a time for people: 0.4 s, 12 s, 3m20s, 2h5m0s.
+func duration(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d < 10*time.Second:
+		return strconv.FormatFloat(seconds, 'f', 1, 64) + " s"
+	case d < time.Minute:
+		return strconv.FormatFloat(seconds, 'f', 0, 64) + " s"
+	default:
+		return d.Round(time.Second).String()
+	}
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/report"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	var in inputFlags
+	var sub submissionFlags
+	var simulate bool
+	var reportFile string
+	cmd := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Remove roles now, in one process, without Redis",
+		Long: `run does everything in one process: it reads and checks removals, plans the fewest calls and makes them. It needs no
+Redis: its queue is in memory and ends with it. With --simulate it calls the built-in simulator instead of DingTalk.
+
+` + inputHelp,
+		Example: `  unrole run --simulate examples/leavers.csv
+  unrole run leavers.csv --reason "left in December" --report removed.csv`,
+		Args: maxArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req, err := a.request(cmd, args, &in, &sub)
+			if err != nil {
+				return err
+			}
+			if !simulate {
+				if err := req.config.NeedCredentials(); err != nil {
+					return exitWith(exitCredentials, err)
+				}
+			}
+			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulate: simulate, report: reportFile, quiet: !logLevelGiven(a, cmd)})
+		},
+	}
+	in.add(cmd.Flags())
+	sub.add(cmd.Flags())
+	cmd.Flags().BoolVar(&simulate, "simulate", false, "call the built-in simulator instead of DingTalk")
+	cmd.Flags().StringVar(&reportFile, "report", "", "write what became of each pair to this CSV file")
+	addConfigFlags(cmd.Flags(), "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_CONCURRENCY",
+		"UNROLE_MAX_ATTEMPTS", "UNROLE_RETRY_BASE", "UNROLE_RETRY_CAP", "UNROLE_BUSY_MAX_AGE", "UNROLE_HOLD_PROBE",
+		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
+	return cmd
+}
+
+type runOptions struct {
+	file     string // of the input; empty for flags and stdin
+	simulate bool
+	report   string
+	quiet    bool // no log lines but errors: the summary says it all
+}
+
+func fileOf(args []string) string {
+	if len(args) == 1 && args[0] != "-" {
+		return args[0]
+	}
+	return ""
+}
+
+func logLevelGiven(a *app, cmd *cobra.Command) bool {
+	return a.getenv("UNROLE_LOG_LEVEL") != "" || cmd.Flags().Changed("log-level")
+}
+
+// run submits the request to a queue in memory and works until it is done.
+func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
+	out, err := newReportFile(opt.report)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	c := req.config
+	if opt.quiet {
+		c.LogLevel = "error"
+	}
+	log := a.logger(c)
+
+	memory := miniredis.NewMiniRedis()
+	if err := memory.Start(); err != nil {
+		return fmt.Errorf("start the queue in memory: %w", err)
+	}
+	defer memory.Close()
+	rdb := redis.NewClient(&redis.Options{Addr: memory.Addr(), DisableIdentity: true})
+	defer rdb.Close()
+
+	var transport http.RoundTripper
+	if opt.simulate {
+		simulated := dingtalktest.Options{QPS: int(max(c.QPS, 1)), Latency: 30 * time.Millisecond, KeepCalls: -1}
+		if opt.file != "" {
+			if err := addRefusals(opt.file, &simulated); err != nil {
+				return err
+			}
+		}
+		sim := dingtalktest.NewSimulator(simulated)
+		grantAll(sim, req.removals)
+		transport = sim.Transport()
+		c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = dingtalktest.AppKey, dingtalktest.AppSecret, ""
+	}
+	e, err := newEngine(c, rdb, transport, log)
+	if err != nil {
+		return err
+	}
+	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	submitted, err := client.Submit(ctx, req.submission.of(a, req.removals))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "job %s: %s of %s and %s in %s\n", req.JobID, counted(req.removals.Pairs(), "pair", "pairs"),
+		counted(len(req.removals.Users()), "user", "users"), counted(len(req.removals.Roles()), "role", "roles"),
+		counted(int(submitted.Job.PlannedCalls), "call", "calls"))
+
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	worked := make(chan error, 1)
+	go func() { worked <- e.run(working) }()
+	patience := patienceWithHold * c.HoldProbe
+	job, followErr := a.follow(ctx, e.ledger, e.pacer, req.JobID, func(s pace.Status) bool {
+		return s.Accepted == 0 || s.Hold.Kind.Sticky() || s.Now.Sub(s.Hold.Since) > patience
+	})
+	stop()
+	if err := <-worked; err != nil {
+		return err
+	}
+	took := time.Since(began)
+
+	// What was in flight when the wait ended counts too, and a report is due also after Ctrl-C.
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if last, err := e.ledger.Get(after, req.JobID); err == nil {
+		job = last
+	}
+	if err := a.printJob(after, e.ledger, job, took); err != nil {
+		return err
+	}
+	if opt.report != "" {
+		if err := report.CSV(after, e.ledger, req.JobID, out); err != nil {
+			return err
+		}
+		if err := out.keep(); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "report: %s\n", opt.report)
+	}
+	return a.endOfRun(job, followErr)
+}
+
+// endOfRun turns the end of a run into an exit code, and says how to go on where it did not complete.
+func (a *app) endOfRun(job ledger.Job, err error) error {
+	var held *errHeld
+	switch {
+	case errors.As(err, &held):
+		return exitf(exitCredentials, "%w\nthe queue was in memory: once that is mended, the same command goes on; removing twice is harmless", held)
+	case err != nil && job.Pairs.Pending > 0:
+		fmt.Fprintln(a.stderr, "the queue was in memory: the same command goes on where this ended; removing twice is harmless")
+		return err
+	case job.State == ledger.StateCompleted:
+		return nil
+	}
+	return &exit{code: codeOfJob(job)}
+}
+
+// reportFile is the file of --report, created before anything is sent and complete or not there.
+type reportFile struct{ *rejectFile }
+
+func newReportFile(name string) (reportFile, error) {
+	if name == "" {
+		return reportFile{}, nil
+	}
+	if dir := filepath.Dir(name); dir != "." {
+		if _, err := os.Stat(dir); err != nil {
+			return reportFile{}, exitf(exitUsage, "--report: %w", err)
+		}
+	}
+	f, err := newRejectFile(name)
+	return reportFile{f}, err
+}
+
+func (f reportFile) discard() {
+	if f.rejectFile != nil {
+		f.rejectFile.discard()
+	}
+}

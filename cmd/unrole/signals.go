@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// errInterrupted is the cause of a context that a signal ended.
+var errInterrupted = errors.New("interrupted")
+
+// withSignals returns a context that the first SIGINT or SIGTERM cancels, with errInterrupted as its cause; the second
+// one ends the process at once. The returned function gives the signals back.
+func withSignals(parent context.Context, stderr io.Writer, exitProcess func(int)) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+		case <-done:
+			return
+		}
+		fmt.Fprintln(stderr, "\nstopping: calls in flight are finished; once more stops at once")
+		cancel(errInterrupted)
+		select {
+		case <-signals:
+			fmt.Fprintf(stderr, "exit %d: %s\n", int(exitInterrupted), exitInterrupted)
+			exitProcess(int(exitInterrupted))
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}

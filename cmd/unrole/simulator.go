@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+)
+
+func (a *app) simulatorCommand() *cobra.Command {
+	// A simulator that runs for days must not remember every call.
+	opt := dingtalktest.Options{AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret, KeepCalls: 10_000}
+	var listen, directory string
+	cmd := &cobra.Command{
+		Use:   "simulator",
+		Short: "Run a DingTalk to try against",
+		Long: `simulator is a DingTalk stand-in: an HTTP server with an employee directory, tokens, DingTalk's limits and, by flags,
+its faults, repeatable by --seed. It runs until Ctrl-C and then says what was called.
+
+The directory comes from a file of the same form as removals: its users exist and hold its roles. Beside NAME.csv
+a file NAME.simulator.json may list ids that are refused nevertheless, {"gone_users":["u"],"invalid_roles":[1]}, also
+invalid_users, out_of_scope_users and system_roles. Without a directory, every user and role exists (--open).`,
+		Example: `  unrole simulator
+  unrole simulator --directory leavers.csv --limit 20 --busy 0.1 --gone-users 00117 --fault permission=15s@5s`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if directory == "" && !cmd.Flags().Changed("open") {
+				opt.Open = true
+			}
+			if err := opt.Validate(); err != nil {
+				return usageError(cmd, err)
+			}
+			var pairs *enqueue.Removals
+			if directory != "" {
+				var err error
+				if pairs, err = readDirectory(cmd.Context(), directory, &opt); err != nil {
+					return err
+				}
+			}
+			sim := dingtalktest.NewSimulator(opt)
+			if pairs != nil {
+				grantAll(sim, pairs)
+			}
+			return a.serveSimulator(cmd.Context(), sim, listen, opt)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8787", "address to listen on")
+	cmd.Flags().StringVar(&directory, "directory", "", "CSV or JSONL file of who holds which roles")
+	opt.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// readDirectory reads who holds which roles, and adds to opt whom the simulator refuses, see addRefusals.
+func readDirectory(ctx context.Context, name string, opt *dingtalktest.Options) (*enqueue.Removals, error) {
+	file, err := openInput(name)
+	if err != nil {
+		return nil, exitf(exitUsage, "--directory: %w", err)
+	}
+	defer file.Close()
+	pairs, _, err := enqueue.Read(contextReader{ctx, file}, enqueue.ReadOptions{Name: name})
+	if err != nil {
+		var invalid *enqueue.InvalidInputError
+		if errors.As(err, &invalid) {
+			return nil, exitWith(exitUsage, err)
+		}
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return pairs, addRefusals(name, opt)
+}
+
+// refusals are the ids that DingTalk refuses although the directory has them.
+type refusals struct {
+	InvalidUsers    []string `json:"invalid_users"`
+	GoneUsers       []string `json:"gone_users"`
+	OutOfScopeUsers []string `json:"out_of_scope_users"`
+	InvalidRoles    []int64  `json:"invalid_roles"`
+	SystemRoles     []int64  `json:"system_roles"`
+}
+
+// addRefusals adds the refusals of NAME.simulator.json beside the directory NAME.csv, where there is such a file.
+func addRefusals(directory string, opt *dingtalktest.Options) error {
+	name := strings.TrimSuffix(directory, filepath.Ext(directory)) + ".simulator.json"
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var r refusals
+	if err := dec.Decode(&r); err != nil {
+		return exitf(exitUsage, "%s: %w", name, err)
+	}
+	opt.BadUsers = append(opt.BadUsers, r.InvalidUsers...)
+	opt.GoneUsers = append(opt.GoneUsers, r.GoneUsers...)
+	opt.OutOfScopeUsers = append(opt.OutOfScopeUsers, r.OutOfScopeUsers...)
+	opt.BadRoles = append(opt.BadRoles, r.InvalidRoles...)
+	opt.SystemRoles = append(opt.SystemRoles, r.SystemRoles...)
+	return nil
+}
+
+// grantAll puts the users into the directory, with exactly the roles that they are to lose.
+func grantAll(sim *dingtalktest.Simulator, pairs *enqueue.Removals) {
+	roles := pairs.Roles()
+	for u, user := range pairs.Users() {
+		held := pairs.RolesOf(u)
+		ids := make([]int64, len(held))
+		for i, r := range held {
+			ids[i] = roles[r]
+		}
+		sim.Grant(user, ids...)
+	}
+}
+
+// simulatorReady and simulatorStats are the JSON that the simulator prints when it listens and when it ends.
+type simulatorReady struct {
+	BaseURL     string `json:"base_url"`
+	AppKey      string `json:"app_key"`
+	AppSecret   string `json:"app_secret"`
+	Assignments int    `json:"assignments"`
+}
+
+type simulatorStats struct {
+	Calls         int            `json:"calls"`
+	Removals      int            `json:"removals"`
+	ByCode        map[string]int `json:"by_code"`
+	RemovedPairs  int            `json:"removed_pairs"`
+	Violations    int            `json:"violations"`
+	PeakPerSecond int            `json:"peak_per_second"`
+	Assignments   int            `json:"assignments_left"`
+}
+
+func (a *app) serveSimulator(ctx context.Context, sim *dingtalktest.Simulator, listen string, opt dingtalktest.Options) error {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	ready := simulatorReady{"http://" + reachable(l.Addr()), opt.AppKey, opt.AppSecret, sim.Assignments()}
+	if err := a.printReady(ready, opt.Open); err != nil {
+		l.Close()
+		return err
+	}
+
+	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("simulator: %w", err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(stopping); err != nil {
+		server.Close()
+	}
+	return a.printStats(sim)
+}
+
+// reachable is an address that a client on this machine can use: one that listens everywhere is reached on loopback.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	return fmt.Sprintf("127.0.0.1:%d", tcp.Port)
+}
+
+func (a *app) printReady(r simulatorReady, open bool) error {
+	if a.output == outputJSON {
+		return json.NewEncoder(a.stdout).Encode(r)
+	}
+	who := counted(r.Assignments, "assignment", "assignments")
+	if open {
+		who = "every user and role exists"
+	}
+	_, err := fmt.Fprintf(a.stdout, `simulated DingTalk on %s (%s)
+to use it, in another terminal:
+  export DINGTALK_BASE_URL=%[1]s DINGTALK_APP_KEY=%[3]s DINGTALK_APP_SECRET=%[4]s
+  unrole worker
+Ctrl-C ends it.
+`, r.BaseURL, who, r.AppKey, r.AppSecret)
+	return err
+}
+
+func (a *app) printStats(sim *dingtalktest.Simulator) error {
+	s := sim.Stats()
+	if a.output == outputJSON {
+		return json.NewEncoder(a.stdout).Encode(simulatorStats{Calls: s.Calls, Removals: s.Removals, ByCode: s.ByCode,
+			RemovedPairs: s.RemovedPairs, Violations: s.Violations, PeakPerSecond: s.PeakPerSecond, Assignments: sim.Assignments()})
+	}
+	t := newTable()
+	t.row("calls", thousands(s.Calls))
+	t.row("removal calls", thousands(s.Removals))
+	for _, code := range slices.Sorted(maps.Keys(s.ByCode)) {
+		t.row("  answered "+code, thousands(s.ByCode[code]))
+	}
+	t.row("most in a second", thousands(s.PeakPerSecond))
+	t.row("pairs removed", thousands(s.RemovedPairs))
+	t.row("limits broken", thousands(s.Violations))
+	return t.print(a.stdout)
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func (a *app) workerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Carry out what is submitted",
+		Long: `worker takes removals from Redis and carries them out, any number of workers at once: they share DingTalk's pace. The
+first SIGINT or SIGTERM finishes the calls in flight and puts the rest back; a second one ends it at once.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.loadConfig(cmd)
+			if err != nil {
+				return err
+			}
+			if err := c.NeedCredentials(); err != nil {
+				return exitWith(exitCredentials, err)
+			}
+			client, err := openRedis(cmd.Context(), c, a.logger(c))
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			e, err := newEngine(c, client, nil, a.logger(c))
+			if err != nil {
+				return err
+			}
+			return e.run(cmd.Context())
+		},
+	}
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_CONCURRENCY",
+		"UNROLE_MAX_ATTEMPTS", "UNROLE_RETRY_BASE", "UNROLE_RETRY_CAP", "UNROLE_BUSY_MAX_AGE", "UNROLE_HOLD_PROBE",
+		"UNROLE_RETENTION", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_AUDIT_FILE", "UNROLE_ADMIN_LISTEN")
+	return cmd
+}

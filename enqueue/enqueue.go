@@ -1,0 +1,248 @@
+// Package enqueue is the producer library: it reads removals, checks them, plans them into the fewest calls, and
+// submits them to the workers through Redis. It is what `unrole enqueue`, the HTTP intake and Go services use.
+//
+// Nothing is sent before everything is checked, and a submission is idempotent: the same job id with the same pairs
+// and time is one job, however often and from however many processes it is submitted, also after a crash in the
+// middle. The same job id with anything else is refused.
+//
+// Compatibility: the exported names of this package and the form of the tasks it writes follow semantic versioning;
+// fields may be added, nothing is changed or taken away within a major version.
+package enqueue
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/cover"
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/producer"
+	"github.com/unrole/unrole/tasks"
+)
+
+// Job is the record of a submitted removal.
+type Job = ledger.Job
+
+// ConflictError says that a job id is taken by other content.
+type ConflictError = ledger.ConflictError
+
+// DefaultMaxUsers is how many distinct users one submission may concern without somebody's word that this is meant.
+const DefaultMaxUsers = 500
+
+// Config says where a Client submits to. Redis is required.
+type Config struct {
+	Redis redis.UniversalClient
+	// Protected users and roles refuse a submission whole; nil protects nobody. Workers check theirs again.
+	Protected ProtectedIDs
+	// Retention is how long the record of a finished job is kept. Default 30 days.
+	Retention time.Duration
+}
+
+// Client submits removals. It is safe for concurrent use.
+type Client struct {
+	cfg    Config
+	ledger *ledger.Ledger
+	asynq  *asynq.Client
+}
+
+// NewClient returns a client. It makes no connection yet.
+func NewClient(cfg Config) (*Client, error) {
+	if cfg.Redis == nil {
+		return nil, errors.New("enqueue: Config.Redis is required")
+	}
+	return &Client{cfg: cfg, ledger: ledger.New(cfg.Redis, cfg.Retention), asynq: asynq.NewClientFromRedisClient(cfg.Redis)}, nil
+}
+
+// Submission is a removal to submit. Removals is required.
+type Submission struct {
+	Removals *Removals
+	// JobID is [A-Za-z0-9._-]{1,64}; empty means a new one. Choose one to make a submission repeatable.
+	JobID string
+	// Source and Reason are for the audit: who asks (a system's name), and why.
+	Source, Reason string
+	// Priority is the lane: urgent, default (also when empty) or bulk.
+	Priority string
+	// At is when the removal takes effect; zero or a time in the past means at once.
+	At time.Time
+	// SubmittedBy names the person or token, for the audit.
+	SubmittedBy string
+	// MaxUsers refuses a submission that concerns more distinct users, with a *GuardError. 0 means DefaultMaxUsers,
+	// negative means no limit: somebody confirmed it.
+	MaxUsers int
+	// Plan is what PlanOf made of Removals for this JobID, where the caller has it already; nil makes a new one.
+	Plan []tasks.Part
+	// Progress, when set, is told how many of the parts are written and enqueued.
+	Progress func(done, total int)
+}
+
+// Submitted is what became of a submission.
+type Submitted struct {
+	Job Job
+	// Existed is true when the job had been submitted before, with the same content.
+	Existed bool
+}
+
+// Submit checks, plans and submits. When it returns without an error every pair is durable in Redis and will end
+// removed, as a dead letter, or cancelled. After any other error the same call again, with the same JobID, completes
+// the submission without doubling anything.
+//
+// Errors: *GuardError, *ProtectedError, *ConflictError, and those of Redis. Nothing was sent after one of the first
+// three.
+func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
+	if err := c.check(&s); err != nil {
+		return Submitted{}, err
+	}
+	parts := s.Plan
+	if parts == nil {
+		parts = PlanOf(s.Removals, s.JobID)
+	}
+	plan, err := planDigest(parts)
+	if err != nil {
+		return Submitted{}, err
+	}
+	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
+		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
+		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts)})
+	if err != nil {
+		return Submitted{}, err
+	}
+	if created.NeedParts {
+		written, err := c.writeParts(ctx, s, plan, parts)
+		if err != nil {
+			return Submitted{}, err
+		}
+		// Otherwise another process has written its plan of the same content; that one is enqueued below.
+		created.Existed = created.Existed || !written
+		if written {
+			if err := c.enqueue(ctx, s, parts); err != nil {
+				return Submitted{}, err
+			}
+			created.NeedTasks = false
+		}
+	}
+	job, err := c.ledger.Get(ctx, s.JobID)
+	if err != nil {
+		return Submitted{}, err
+	}
+	if created.NeedTasks {
+		if _, err := producer.Repair(ctx, c.ledger, c.cfg.Redis, c.asynq, job); err != nil {
+			return Submitted{}, err
+		}
+		if job, err = c.ledger.Get(ctx, s.JobID); err != nil {
+			return Submitted{}, err
+		}
+	}
+	return Submitted{Job: job, Existed: created.Existed}, nil
+}
+
+// check validates a submission and fills in its defaults.
+func (c *Client) check(s *Submission) error {
+	if s.Removals == nil || s.Removals.Pairs() == 0 {
+		return errors.New("enqueue: a submission needs at least one pair")
+	}
+	if s.JobID == "" {
+		s.JobID = tasks.NewJobID(time.Now())
+	}
+	if err := tasks.ValidateJobID(s.JobID); err != nil {
+		return err
+	}
+	if s.Priority == "" {
+		s.Priority = tasks.QueueDefault
+	}
+	if !tasks.IsLane(s.Priority) {
+		return fmt.Errorf("priority %q is not one of urgent, default, bulk", s.Priority)
+	}
+	if s.MaxUsers == 0 {
+		s.MaxUsers = DefaultMaxUsers
+	}
+	if s.MaxUsers > 0 {
+		if err := Guard(s.Removals, s.MaxUsers); err != nil {
+			return err
+		}
+	}
+	if c.cfg.Protected != nil {
+		return s.Removals.CheckProtected(c.cfg.Protected)
+	}
+	return nil
+}
+
+// partsPerWrite keeps one write to the ledger at some hundred kilobytes.
+const partsPerWrite = 200
+
+func (c *Client) writeParts(ctx context.Context, s Submission, plan string, parts []tasks.Part) (bool, error) {
+	for from := 0; from < len(parts); from += partsPerWrite {
+		mine, err := c.ledger.PutParts(ctx, s.JobID, plan, parts[from:min(from+partsPerWrite, len(parts))])
+		if err != nil || !mine {
+			return false, err
+		}
+	}
+	return true, c.ledger.Planned(ctx, s.JobID, plan, len(parts))
+}
+
+func (c *Client) enqueue(ctx context.Context, s Submission, parts []tasks.Part) error {
+	const chunk = 1000
+	for from := 0; from < len(parts); from += chunk {
+		to := min(from+chunk, len(parts))
+		if err := producer.Enqueue(ctx, c.asynq, parts[from:to], s.Priority, s.At); err != nil {
+			return err
+		}
+		if s.Progress != nil {
+			s.Progress(to, len(parts))
+		}
+	}
+	return c.ledger.Submitted(ctx, s.JobID)
+}
+
+// PlanOf covers the removals with parts of at most one call each, in close to the fewest calls possible. The same
+// removals in the same order always give the same parts.
+func PlanOf(r *Removals, jobID string) []tasks.Part {
+	rects := cover.Plan(matrixOf(r), limits)
+	parts := make([]tasks.Part, len(rects))
+	users, roles := r.Users(), r.Roles()
+	for i, rect := range rects {
+		p := tasks.Part{V: tasks.Version, JobID: jobID, Part: fmt.Sprint(i), Own: rect.Own,
+			UserIDs: make([]string, len(rect.Users)), RoleIDs: make([]int64, len(rect.Roles))}
+		for j, u := range rect.Users {
+			p.UserIDs[j] = users[u]
+		}
+		for j, role := range rect.Roles {
+			p.RoleIDs[j] = roles[role]
+		}
+		parts[i] = p
+	}
+	return parts
+}
+
+var limits = cover.Limits{Roles: tasks.MaxRoles, Users: tasks.MaxUsers}
+
+func matrixOf(r *Removals) cover.Matrix {
+	n, roles := r.Matrix()
+	return cover.Matrix{NumRoles: n, Roles: roles}
+}
+
+// Savings says what the simple ways of removing the same pairs would take, in calls.
+type Savings struct{ OnePerUser, OnePerRoleSet, OnePerRole int }
+
+// SavingsOf counts the calls of the simple ways.
+func SavingsOf(r *Removals) Savings {
+	m := matrixOf(r)
+	return Savings{OnePerUser: cover.OnePerUser(m, limits), OnePerRoleSet: cover.OnePerRoleSet(m, limits), OnePerRole: cover.OnePerRole(m, limits)}
+}
+
+func planDigest(parts []tasks.Part) (string, error) {
+	h := sha256.New()
+	for i := range parts {
+		b, err := parts[i].Encode()
+		if err != nil {
+			return "", err
+		}
+		h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

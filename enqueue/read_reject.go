@@ -1,0 +1,83 @@
+package enqueue
+
+import (
+	"encoding/csv"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// rejectColumns are what a file of rejected rows has besides the columns of the input.
+var rejectColumns = []string{"rejected_line", "rejected_reason"}
+
+// rejectWriter writes bad rows as CSV in UTF-8 with a byte order mark, which Excel needs to read Chinese. Nothing is
+// written before the first bad row.
+type rejectWriter struct {
+	w      io.Writer
+	csv    *csv.Writer
+	header []string
+	keep   []int // columns of the input that are written
+}
+
+// rejectError marks an error as that of the rejected rows' file.
+type rejectError struct{ err error }
+
+func (e *rejectError) Error() string { return "write rejected rows: " + e.err.Error() }
+func (e *rejectError) Unwrap() error { return e.err }
+
+func newRejectWriter(w io.Writer, names []string) *rejectWriter {
+	r := &rejectWriter{w: w}
+	for i, name := range names {
+		// A file of rejected rows that was read again: its reasons are of yesterday.
+		if !slices.Contains(rejectColumns, name) {
+			r.keep = append(r.keep, i)
+			r.header = append(r.header, SheetCell(name))
+		}
+	}
+	r.header = append(r.header, rejectColumns...)
+	return r
+}
+
+func (r *rejectWriter) write(fields []string, line int, problems []problem) error {
+	if r.csv == nil {
+		if _, err := io.WriteString(r.w, "\ufeff"); err != nil {
+			return &rejectError{err}
+		}
+		r.csv = csv.NewWriter(r.w)
+		if err := r.csv.Write(r.header); err != nil {
+			return &rejectError{err}
+		}
+	}
+	out := make([]string, 0, len(r.header))
+	for _, i := range r.keep {
+		if i < len(fields) {
+			out = append(out, rejectedCell(fields[i]))
+		} else {
+			out = append(out, "")
+		}
+	}
+	reasons := make([]string, len(problems))
+	for i, p := range problems {
+		reasons[i] = p.reason
+	}
+	out = append(out, strconv.Itoa(line), SheetCell(strings.Join(reasons, "; ")))
+	if err := r.csv.Write(out); err != nil {
+		return &rejectError{err}
+	}
+	return nil
+}
+
+// rejectedCell is a cell of the input, written so that it means what it meant.
+func rejectedCell(cell string) string { return SheetCell(string(sheetValue([]byte(cell)))) }
+
+func (r *rejectWriter) flush() error {
+	if r == nil || r.csv == nil {
+		return nil
+	}
+	r.csv.Flush()
+	if err := r.csv.Error(); err != nil {
+		return &rejectError{err}
+	}
+	return nil
+}

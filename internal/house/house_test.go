@@ -1,0 +1,200 @@
+package house
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/unrole/unrole"
+
+// maxLines is the longest source file that somebody reads in one go; generated and test files may be longer.
+const maxLines = 450
+
+// room is a package of the module; name is its folder, "internal/cover".
+type room struct {
+	name, doc string
+	// imports are those of its files, tests left out; lines counts those of each file.
+	imports []string
+	lines   map[string]int
+}
+
+// layers are the floors of the house: a room imports rooms of lower floors, and on its own floor as sideways says.
+// The first prefix that matches counts.
+var layers = []struct {
+	prefix   string
+	floor    int
+	sideways bool
+}{
+	{"cmd/", 4, false},
+	{"bench", 4, false},
+	{"examples", 4, false},
+	{"internal/httpapi", 3, false},
+	{"enqueue", 2, false},
+	{"worker", 2, false},
+	{"internal/", 1, true},
+	{"tasks", 0, false},
+}
+
+func floorOf(name string) (floor int, sideways, known bool) {
+	for _, l := range layers {
+		if strings.HasPrefix(name, l.prefix) {
+			return l.floor, l.sideways, true
+		}
+	}
+	return 0, false, false
+}
+
+// pure rooms import the standard library only.
+var pure = []string{"internal/cover", "internal/isolate"}
+
+// forTests are rooms that only tests may import.
+var forTests = []string{"internal/redistest"}
+
+func TestImportsPointOneWay(t *testing.T) {
+	for _, r := range rooms(t) {
+		floor, sideways, known := floorOf(r.name)
+		if !known {
+			t.Errorf("%s has no floor: add it to layers, as the design says", r.name)
+			continue
+		}
+		for _, path := range r.imports {
+			other, ours := strings.CutPrefix(path, module+"/")
+			if !ours {
+				if slices.Contains(pure, r.name) && strings.Contains(path, ".") {
+					t.Errorf("%s imports %s, but may import the standard library only", r.name, path)
+				}
+				continue
+			}
+			below, _, known := floorOf(other)
+			switch {
+			case slices.Contains(pure, r.name):
+				t.Errorf("%s imports %s, but may import the standard library only", r.name, other)
+			case slices.Contains(forTests, other) && !slices.Contains(forTests, r.name):
+				t.Errorf("%s imports %s, which is for tests", r.name, other)
+			case known && (below > floor || below == floor && !sideways):
+				t.Errorf("%s imports %s: imports point from cmd to enqueue, worker and httpapi, from there to internal and from there to tasks", r.name, other)
+			}
+		}
+	}
+}
+
+func TestCommandsLinkNoTestCode(t *testing.T) {
+	all := map[string]room{}
+	for _, r := range rooms(t) {
+		all[r.name] = r
+	}
+	seen := map[string]bool{}
+	var visit func(name string)
+	visit = func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		for _, path := range all[name].imports {
+			if path == "testing" {
+				t.Errorf("%s is part of a command and imports %s, which adds its flags to it", name, path)
+			}
+			if other, ours := strings.CutPrefix(path, module+"/"); ours {
+				visit(other)
+			}
+		}
+	}
+	for name := range all {
+		if strings.HasPrefix(name, "cmd/") {
+			visit(name)
+		}
+	}
+}
+
+func TestEveryRoomSaysWhatItIsFor(t *testing.T) {
+	for _, r := range rooms(t) {
+		start := "Package " + path.Base(r.name) + " "
+		if strings.HasPrefix(r.name, "cmd/") || strings.HasPrefix(r.doc, "Command ") {
+			start = "Command " + path.Base(r.name) + " "
+		}
+		if !strings.HasPrefix(r.doc, start) || !strings.Contains(r.doc, ".") {
+			t.Errorf("%s needs a package comment that begins with %q and says in a sentence what it is for; it has %q", r.name, start, r.doc)
+		}
+	}
+}
+
+func TestNoFileIsTooLongToRead(t *testing.T) {
+	for _, r := range rooms(t) {
+		for file, lines := range r.lines {
+			if lines > maxLines {
+				t.Errorf("%s has %d lines, more than %d: split it by what it does", file, lines, maxLines)
+			}
+		}
+	}
+}
+
+// rooms reads every package of the module; nested modules and testdata are left out.
+func rooms(t *testing.T) []room {
+	t.Helper()
+	root := os.DirFS("../..")
+	byName := map[string]*room{}
+	err := fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			_, nested := fs.Stat(root, path.Join(file, "go.mod"))
+			base := d.Name()
+			if file != "." && (nested == nil || base == "testdata" || base[0] == '.' || base[0] == '_') {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		name := path.Dir(file)
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		source, err := fs.ReadFile(root, file)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(string(source), "//go:build ignore") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, source, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		r := byName[name]
+		if r == nil {
+			r = &room{name: name, lines: map[string]int{}}
+			byName[name] = r
+		}
+		for _, spec := range parsed.Imports {
+			p, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			r.imports = append(r.imports, p)
+		}
+		r.lines[file] = strings.Count(string(source), "\n")
+		if parsed.Doc != nil {
+			r.doc += parsed.Doc.Text()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []room
+	for _, r := range byName {
+		all = append(all, *r)
+	}
+	if len(all) < 5 {
+		t.Fatalf("found only %d rooms", len(all))
+	}
+	slices.SortFunc(all, func(a, b room) int { return strings.Compare(a.name, b.name) })
+	return all
+}

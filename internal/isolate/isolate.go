@@ -1,0 +1,164 @@
+// Package isolate finds which ids of a refused batch are bad, in the fewest calls, and gets everything else removed on
+// the way.
+//
+// DingTalk refuses a whole call for one bad id and does not say which. A Search asks a callback, the Probe, to send
+// smaller rectangles; each is a real removal, so what passes is done. Group sizes are those of the best nested
+// group-testing procedure for a share of bad ids that is learned as the answers come in (see plan).
+//
+// A search ends with every pair in exactly one of these: part of a passed call, a pair of a bad id, or a bad pair.
+package isolate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Blame is what a refusal says is wrong.
+type Blame int
+
+const (
+	// BlameAny: something is, no telling what (bad request, an unknown code, a batch that stays busy). The zero value,
+	// since it assumes the least.
+	BlameAny Blame = iota
+	// BlameUser: some user of the call is bad; its roles may be bad or good.
+	BlameUser
+	// BlameRole: some role of the call is bad; its users may be bad or good.
+	BlameRole
+)
+
+// Answer is the outcome of one call.
+type Answer struct {
+	// Passed: the call was accepted, all of its pairs are removed.
+	Passed bool
+	// Blame and Cause describe a refusal. Cause is handed back with the ids that this refusal proved bad.
+	Blame Blame
+	Cause any
+}
+
+// Probe sends one call, exactly roles × users (positions in the batch, ascending, neither empty), and reports what came
+// of it. An error ends Run: return one for whatever says nothing about the ids, such as a throttled call that was not
+// waited out, a hold, a shutdown, or a busy answer that should be tried again later.
+type Probe func(ctx context.Context, roles, users []int) (Answer, error)
+
+// Pair is one role and one user, as positions in the batch.
+type Pair struct{ Role, User int }
+
+// Kind says what a Finding is about.
+type Kind int
+
+const (
+	BadUser Kind = iota
+	BadRole
+	BadPair
+)
+
+func (k Kind) String() string {
+	switch k {
+	case BadUser:
+		return "user"
+	case BadRole:
+		return "role"
+	case BadPair:
+		return "pair"
+	}
+	return fmt.Sprintf("Kind(%d)", int(k))
+}
+
+// Finding is one proven culprit. Role or User is -1 where the finding is not about it.
+type Finding struct {
+	Kind  Kind
+	Role  int
+	User  int
+	Cause any // of the refusal that proved it
+}
+
+// Result is what a search knows. The values of the maps are the causes of the proving refusals.
+type Result struct {
+	// BadUsers and BadRoles were proven bad: some refused call held only the id and ids that passed in other calls.
+	// With BlameAny two calls that share nothing but the id were refused, if the other axis has two good ids.
+	// When everybody is bad on one axis, bad ids of the other can stay unproven: no pair depends on them.
+	BadUsers map[int]any
+	BadRoles map[int]any
+	// BadPairs were refused alone, with BlameAny, although user and role both passed with others.
+	BadPairs map[Pair]any
+	// NothingPassed: refusals with BlameAny only, and no call passed although every user and every role was tried on its
+	// own. Nobody can tell then whose fault it is; the axis with fewer ids was given the blame (the users if equal).
+	NothingPassed bool
+	// Probes is the number of calls answered, the first refusal not included.
+	Probes int
+}
+
+// ErrInconsistent is returned by Run when the answers contradict each other again and again: an id was refused, passed,
+// and was refused again. What passed is done and what was found stays; the rest is worth another try later.
+var ErrInconsistent = errors.New("isolate: the answers contradict each other")
+
+// Options are the optional inputs of a search.
+type Options struct {
+	// Learned is what earlier batches of the job have shown, and learns from this one. Nil starts from nothing.
+	Learned *Learned
+	// Found is called for every culprit as soon as it is proven, before the next probe, so that it can be kept.
+	Found func(Finding)
+}
+
+// Run searches a batch of roles × users whose call was refused with first. It is New and Search.Run in one.
+func Run(ctx context.Context, roles, users int, first Answer, opts Options, probe Probe) (Result, error) {
+	s, err := New(roles, users, first, opts)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.Run(ctx, probe)
+}
+
+// New begins the search of a batch of roles × users ids, the call with all of them having been refused with first. It
+// fails if either number is not positive or if first is not a refusal. No known bad id may be part of the batch.
+func New(roles, users int, first Answer, opts Options) (*Search, error) {
+	if roles < 1 || users < 1 {
+		return nil, fmt.Errorf("isolate: a batch of %d roles × %d users has nothing to search", roles, users)
+	}
+	if first.Passed {
+		return nil, errors.New("isolate: the first answer must be a refusal, this one passed")
+	}
+	s := &Search{
+		learned: opts.Learned,
+		found:   opts.Found,
+		removed: make([]bool, roles*users),
+		tried:   make([]bool, roles*users),
+		result: Result{
+			BadUsers: map[int]any{},
+			BadRoles: map[int]any{},
+			BadPairs: map[Pair]any{},
+		},
+	}
+	s.roles = newAxis(roles, func() distribution { return s.learned.roles() }, s.reportRole)
+	s.users = newAxis(users, func() distribution { return s.learned.users() }, s.reportUser)
+	all := rectangle{s.roles.where(inPlay), s.users.where(inPlay)}
+	s.refused(all, first)
+	return s, nil
+}
+
+// Run goes on with the search until every pair is accounted for, the probe returns an error, or ctx ends. After an
+// error Run may be called again and goes on where it stopped. The result holds all that is known so far, with or
+// without an error.
+func (s *Search) Run(ctx context.Context, probe Probe) (Result, error) {
+	defer s.teach()
+	for {
+		next, ok := s.next()
+		if !ok {
+			return s.snapshot(), nil
+		}
+		if err := ctx.Err(); err != nil {
+			return s.snapshot(), err
+		}
+		// The probe gets lists of its own: what it does with them is not the search's business.
+		answer, err := probe(ctx, slices.Clone(next.roles), slices.Clone(next.users))
+		if err != nil {
+			return s.snapshot(), err
+		}
+		s.result.Probes++
+		if err := s.learn(next, answer); err != nil {
+			return s.snapshot(), err
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package redisconn
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Server is what one Redis node says about itself. A field is its zero value where the node does not tell.
+type Server struct {
+	Addr    string
+	Version string
+	// Role is "master" or "slave", in the words of INFO.
+	Role string
+	// Policy is maxmemory-policy.
+	Policy string
+	// UsedMemory and MaxMemory are bytes; MaxMemory 0 is no limit.
+	UsedMemory, MaxMemory int64
+	// AOF and Snapshots say how the data survives a restart; meaningful where PersistenceKnown.
+	AOF, Snapshots, PersistenceKnown bool
+	ClusterEnabled                   bool
+}
+
+// Report is the outcome of a Check: the nodes it saw (of a Cluster: every master), what makes the Redis unusable, and
+// what is worth a warning. Problems and Warnings are sentences that say what to do.
+type Report struct {
+	Servers  []Server
+	Problems []string
+	Warnings []string
+}
+
+// Err is nil when the Redis can be used, else an error with one problem per line.
+func (r Report) Err() error {
+	if len(r.Problems) == 0 {
+		return nil
+	}
+	return unusablef("%s", strings.Join(r.Problems, "\n"))
+}
+
+// Check looks at the Redis behind the client: reachable, logged in, version 6.2 or newer, writable, scripts allowed,
+// maxmemory-policy noeviction, append-only file on. It changes nothing there. The error is non-nil where it could not
+// look at all (not reachable, wrong password, context ended); it names the remedy and matches ErrUnusable, unless the
+// context was ended by the caller.
+func Check(ctx context.Context, target *Target, client redis.UniversalClient) (Report, error) {
+	limited, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+
+	if err := client.Ping(limited).Err(); err != nil {
+		if ctx.Err() != nil {
+			return Report{}, fmt.Errorf("check redis: %w", context.Cause(ctx))
+		}
+		return Report{}, target.explain(err)
+	}
+	var report Report
+	servers, err := look(limited, client)
+	if err != nil {
+		report.Warnings = append(report.Warnings, fmt.Sprintf(
+			"redis at %s does not let its state be read (INFO), so make sure yourself that maxmemory-policy is noeviction and the append-only file is on", target))
+	}
+	report.Servers = servers
+	for _, s := range servers {
+		report.judge(target, s)
+	}
+	// Scripts fail on a replica or a foreign cluster node too, and then only hide the reason.
+	if len(report.Problems) == 0 {
+		if err := mayRunScripts(limited, client); err != nil {
+			report.Problems = append(report.Problems, target.explain(err).Error())
+		}
+	}
+	return report, nil
+}
+
+// mayRunScripts runs a script that reads one of asynq's keys: a user whose ACL has no scripts or not these keys would
+// fail at the first submission otherwise.
+func mayRunScripts(ctx context.Context, client redis.UniversalClient) error {
+	return client.Eval(ctx, "return redis.call('exists', KEYS[1])", []string{"asynq:queues"}).Err()
+}
+
+// look asks every node that takes writes about itself.
+func look(ctx context.Context, client redis.UniversalClient) ([]Server, error) {
+	cluster, ok := client.(*redis.ClusterClient)
+	if !ok {
+		s, err := info(ctx, client)
+		if err != nil {
+			return nil, err
+		}
+		return []Server{s}, nil
+	}
+	var mu sync.Mutex
+	var servers []Server
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		s, err := info(ctx, node)
+		s.Addr = node.Options().Addr
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			servers = append(servers, s)
+		}
+		return err
+	})
+	return servers, err
+}
+
+func info(ctx context.Context, node redis.Cmdable) (Server, error) {
+	text, err := node.Info(ctx).Result()
+	if err != nil {
+		return Server{}, err
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			fields[name] = value
+		}
+	}
+	s := Server{
+		Version:        fields["redis_version"],
+		Role:           fields["role"],
+		Policy:         fields["maxmemory_policy"],
+		ClusterEnabled: fields["cluster_enabled"] == "1",
+		AOF:            fields["aof_enabled"] == "1",
+	}
+	_, s.PersistenceKnown = fields["aof_enabled"]
+	s.UsedMemory, _ = strconv.ParseInt(fields["used_memory"], 10, 64)
+	s.MaxMemory, _ = strconv.ParseInt(fields["maxmemory"], 10, 64)
+	// Managed services hide parts of INFO or forbid CONFIG; CONFIG is asked only for what INFO does not tell.
+	if s.Policy == "" {
+		s.Policy = setting(ctx, node, "maxmemory-policy")
+	}
+	if !s.AOF {
+		s.Snapshots = setting(ctx, node, "save") != ""
+	}
+	return s, nil
+}
+
+// setting is one value of the node's configuration, empty where it may not be read.
+func setting(ctx context.Context, node redis.Cmdable, name string) string {
+	values, err := node.ConfigGet(ctx, name).Result()
+	if err != nil {
+		return ""
+	}
+	return values[name]
+}
+
+func (r *Report) judge(target *Target, s Server) {
+	where := target.String()
+	if s.Addr != "" {
+		where = s.Addr + " of " + where
+	}
+	problem := func(format string, args ...any) { r.Problems = append(r.Problems, fmt.Sprintf(format, args...)) }
+	warning := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
+
+	if old, known := olderThan(s.Version, 6, 2); known && old {
+		problem("redis at %s is version %s, but unrole needs 6.2 or newer: upgrade it", where, s.Version)
+	}
+	if s.Role == "slave" {
+		problem("redis at %s is a read-only replica: point REDIS_URL at its master, or use redis-sentinel:// so that the master is found", where)
+	}
+	if s.ClusterEnabled && target.kind != Cluster {
+		problem("redis at %s is a node of a cluster: write the scheme redis-cluster:// in REDIS_URL", where)
+	}
+	switch s.Policy {
+	case "noeviction":
+	case "":
+		warning("redis at %s does not tell its maxmemory-policy: make sure it is noeviction, else removals get lost when memory is full", where)
+	default:
+		problem("redis at %s has maxmemory-policy %s, which deletes removals when memory is full: set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf)", where, s.Policy)
+	}
+	if s.PersistenceKnown && !s.AOF {
+		if s.Snapshots {
+			warning("redis at %s has its append-only file off: a crash of Redis loses what came in since its last snapshot; set appendonly yes", where)
+		} else {
+			warning("redis at %s keeps nothing on disk: a restart of Redis loses every removal that waits; set appendonly yes", where)
+		}
+	}
+	if s.MaxMemory > 0 && s.UsedMemory > s.MaxMemory/10*9 {
+		warning("redis at %s uses %d %% of its maxmemory: when it is full, submissions are refused; raise maxmemory", where, s.UsedMemory*100/s.MaxMemory)
+	}
+}
+
+// olderThan compares a version such as 7.0.15; known is false where it does not look like one.
+func olderThan(version string, major, minor int) (old, known bool) {
+	a, rest, _ := strings.Cut(version, ".")
+	b, _, _ := strings.Cut(rest, ".")
+	m, errMajor := strconv.Atoi(a)
+	n, errMinor := strconv.Atoi(b)
+	if errMajor != nil || errMinor != nil {
+		return false, false
+	}
+	return m < major || m == major && n < minor, true
+}

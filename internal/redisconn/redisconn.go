@@ -1,0 +1,88 @@
+// Package redisconn turns REDIS_URL into a Redis client that unrole and asynq share, and says in words why a Redis
+// cannot be used.
+package redisconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/rs/zerolog"
+)
+
+// checkTimeout bounds Open: a host that swallows packets is reported after this, not after every retry.
+const checkTimeout = 10 * time.Second
+
+// Open parses the URL, connects and checks the Redis behind it (see Check). The caller closes the client. Warnings are
+// sentences for a person; with an error there is no client.
+func Open(ctx context.Context, rawURL string) (client redis.UniversalClient, warnings []string, err error) {
+	target, err := Parse(rawURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	client = target.Client()
+	report, err := Check(ctx, target, client)
+	if err == nil {
+		err = report.Err()
+	}
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return client, report.Warnings, nil
+}
+
+// Client returns a new client of the Redis; it connects when it is first used. It gives up a command after 3 retries
+// within some seconds, honours the deadline of a context, and is safe for concurrent use. Its concrete type is
+// *redis.Client (single, Sentinel) or *redis.ClusterClient, which asynq and asynqmon look at.
+func (t *Target) Client() redis.UniversalClient {
+	pool := t.poolSize
+	if pool == 0 {
+		// A worker has far more handlers than processors, and each settles its part within the same moment.
+		pool = max(32, 10*runtime.GOMAXPROCS(0))
+	}
+	return redis.NewUniversalClient(&redis.UniversalOptions{
+		Addrs: t.addrs, DB: t.db, Username: t.user, Password: t.password, TLSConfig: t.tls,
+		MasterName: t.master, SentinelUsername: t.sentinelUser, SentinelPassword: t.sentinelPassword,
+		IsClusterMode: t.kind == Cluster,
+
+		PoolSize:    pool,
+		DialTimeout: 5 * time.Second, DialerRetries: 1,
+		ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, ContextTimeoutEnabled: true,
+		MaxRetries: 3, MinRetryBackoff: 50 * time.Millisecond, MaxRetryBackoff: time.Second,
+
+		// Neither is understood by every Redis that unrole supports, and a refusal costs a round trip per connection.
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
+// MakeRedisClient makes Target an asynq.RedisConnOpt. (asynq.ParseRedisURI would drop the ACL user name.)
+func (t *Target) MakeRedisClient() any { return t.Client() }
+
+// LogTo sends what go-redis reports by itself (a lost connection, a failover) to the logger at debug level instead of
+// to the process's stderr. It is process-wide: call it once at start.
+func LogTo(logger zerolog.Logger) { redis.SetLogger(redisLog{logger}) }
+
+type redisLog struct{ logger zerolog.Logger }
+
+func (l redisLog) Printf(_ context.Context, format string, args ...any) {
+	l.logger.Debug().Str("component", "redis").Msg(fmt.Sprintf(format, args...))
+}
+
+// ErrUnusable is wrapped by every error of Open and Check that tells why the Redis cannot be used, as against an
+// interrupted context.
+var ErrUnusable = errors.New("redis cannot be used")
+
+type unusable struct{ sentence string }
+
+func (e *unusable) Error() string        { return e.sentence }
+func (e *unusable) Is(target error) bool { return target == ErrUnusable }
+
+func unusablef(format string, args ...any) error {
+	return &unusable{fmt.Sprintf(format, args...)}
+}
