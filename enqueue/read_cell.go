@@ -6,7 +6,6 @@ import (
 	"math"
 	"regexp"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/unrole/unrole/tasks"
@@ -101,34 +100,6 @@ func (in *input) checkSheetUserID(id []byte) string {
 		return fmt.Sprintf("user id %q may be UTF-8 or GB18030, the file does not tell: save it as CSV UTF-8 (with a byte order mark)", clip(string(id)))
 	}
 	return ""
-}
-
-// SheetCell makes a text safe to stand in a CSV file that a spreadsheet may open: what would be taken for a formula gets
-// an apostrophe in front, and so does what begins with an apostrophe already, so that Read can tell them apart.
-func SheetCell(text string) string {
-	if text == "" {
-		return text
-	}
-	switch text[0] {
-	case '=', '+', '-', '@', '\t', '\r', '\n', '\'':
-		return "'" + text
-	}
-	return text
-}
-
-// sheetValue is what a cell means: without blanks around, without the apostrophe that marks text, without ="".
-func sheetValue(cell []byte) []byte {
-	cell = bytes.TrimFunc(cell, unicode.IsSpace)
-	if len(cell) >= 2 && cell[0] == '\'' {
-		switch cell[1] {
-		case '=', '+', '-', '@', '\t', '\r', '\n', '\'':
-			return bytes.TrimFunc(cell[1:], unicode.IsSpace)
-		}
-	}
-	if len(cell) >= 3 && cell[0] == '=' && cell[1] == '"' && cell[len(cell)-1] == '"' {
-		return bytes.TrimFunc(cell[2:len(cell)-1], unicode.IsSpace)
-	}
-	return cell
 }
 
 // clip shortens foreign text for a message.

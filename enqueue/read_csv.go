@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"unicode"
+
+	"github.com/unrole/unrole/internal/sheet"
 )
 
 // csvField is a field of the current row: where it stands, and whether quotes inside it are doubled.
@@ -238,7 +240,7 @@ func (in *input) csvUsers(c *csvReader, head *header) {
 	}
 	f, cell := c.fields[head.user], c.field(head.user)
 	if !head.manyUsers {
-		value := sheetValue(cell)
+		value := sheet.Value(cell)
 		if reason := in.checkSheetUserID(value); reason != "" {
 			in.problem(f.begin+offset(cell, value), head.names[head.user], reason)
 			return
@@ -246,7 +248,7 @@ func (in *input) csvUsers(c *csvReader, head *header) {
 		in.users = append(in.users, value)
 		return
 	}
-	value := sheetValue(cell)
+	value := sheet.Value(cell)
 	none := true
 	for at, item := range items(value) {
 		none = false
@@ -267,7 +269,7 @@ func (in *input) csvRoles(c *csvReader, head *header) {
 		return
 	}
 	f, cell := c.fields[head.role], c.field(head.role)
-	value := sheetValue(cell)
+	value := sheet.Value(cell)
 	at0 := f.begin + offset(cell, value)
 	if !head.manyRoles {
 		id, err := parseRoleID(value)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/text/encoding/unicode"
 	"pgregory.net/rapid"
 
+	"github.com/unrole/unrole/internal/sheet"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -72,7 +73,7 @@ func writeCSV(t *rapid.T, rows []row) string {
 	for _, row := range rows {
 		for _, user := range row.users {
 			// In a list these are ambiguous at its beginning, and quotes wrap what is not a list.
-			if manyUsers && (strings.ContainsAny(user, `;'"=`) || SheetCell(user) != user) {
+			if manyUsers && (strings.ContainsAny(user, `;'"=`) || sheet.Cell(user) != user) {
 				manyUsers = false
 			}
 		}
@@ -129,7 +130,7 @@ func writeCSV(t *rapid.T, rows []row) string {
 			case wrap && !strings.Contains(user, `"`):
 				user = `="` + user + `"`
 			default:
-				user = SheetCell(user)
+				user = sheet.Cell(user)
 			}
 			for _, role := range roles {
 				line(user, role, note())
@@ -212,12 +213,12 @@ func TestAnyJSONLReadsBackAsItWasMeant(t *testing.T) {
 func TestSheetCellIsHarmlessAndExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String().Draw(t, "text")
-		cell := SheetCell(text)
+		cell := sheet.Cell(text)
 		if cell != "" && strings.IndexByte("=+-@\t\r\n", cell[0]) >= 0 {
-			t.Fatalf("SheetCell(%q) = %q", text, cell)
+			t.Fatalf("sheet.Cell(%q) = %q", text, cell)
 		}
 		id := userIDs(difficult).Draw(t, "id")
-		if back := string(sheetValue([]byte(SheetCell(id)))); back != id {
+		if back := string(sheet.Value([]byte(sheet.Cell(id)))); back != id {
 			t.Fatalf("%q came back as %q", id, back)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/unrole/unrole/internal/sheet"
 )
 
 // rejectColumns are what a file of rejected rows has besides the columns of the input.
@@ -32,7 +34,7 @@ func newRejectWriter(w io.Writer, names []string) *rejectWriter {
 		// A file of rejected rows that was read again: its reasons are of yesterday.
 		if !slices.Contains(rejectColumns, name) {
 			r.keep = append(r.keep, i)
-			r.header = append(r.header, SheetCell(name))
+			r.header = append(r.header, sheet.Cell(name))
 		}
 	}
 	r.header = append(r.header, rejectColumns...)
@@ -61,7 +63,7 @@ func (r *rejectWriter) write(fields []string, line int, problems []problem) erro
 	for i, p := range problems {
 		reasons[i] = p.reason
 	}
-	out = append(out, strconv.Itoa(line), SheetCell(strings.Join(reasons, "; ")))
+	out = append(out, strconv.Itoa(line), sheet.Cell(strings.Join(reasons, "; ")))
 	if err := r.csv.Write(out); err != nil {
 		return &rejectError{err}
 	}
@@ -69,7 +71,7 @@ func (r *rejectWriter) write(fields []string, line int, problems []problem) erro
 }
 
 // rejectedCell is a cell of the input, written so that it means what it meant.
-func rejectedCell(cell string) string { return SheetCell(string(sheetValue([]byte(cell)))) }
+func rejectedCell(cell string) string { return sheet.Cell(string(sheet.Value([]byte(cell)))) }
 
 func (r *rejectWriter) flush() error {
 	if r == nil || r.csv == nil {

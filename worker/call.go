@@ -127,7 +127,7 @@ func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
 	for i, m := range g.members {
 		m.mu.Lock()
 		m.claim.Refresh(claims[i])
-		ok, open := callable(m.claim, of(m.users, users), of(m.roles, roles))
+		ok, open := callable(m.claim, of(m.users, users), of(m.roles, roles), m.asked)
 		m.mu.Unlock()
 		wanted = wanted || open
 		if !ok {
@@ -141,9 +141,10 @@ func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
 	return stands && wanted, nil
 }
 
-// callable reports whether users × roles of a part may be called (requested, not cancelled, due, nothing known to be
-// bad), and whether any pair of them is still open.
-func callable(c *ledger.Claim, users, roles []int) (ok, open bool) {
+// callable reports whether what a task asked for among users × roles may still be called (not cancelled, due, nothing
+// known to be bad), and whether any pair of it is still open. A pair that the task did not ask for is in the call for
+// another one.
+func callable(c *ledger.Claim, users, roles []int, asked func(u, r int) bool) (ok, open bool) {
 	if c.Cancelled || time.Until(c.At) > 0 {
 		return false, false
 	}
@@ -159,7 +160,7 @@ func callable(c *ledger.Claim, users, roles []int) (ok, open bool) {
 	}
 	for _, u := range users {
 		for _, r := range roles {
-			if !c.Callable(u, r) {
+			if asked(u, r) && !c.Callable(u, r) {
 				return false, false
 			}
 			open = open || c.Open(u, r)

@@ -31,6 +31,7 @@ type task struct {
 	mu    sync.Mutex // guards claim and err
 	claim *ledger.Claim
 	offer *combine.Offer
+	asked func(u, r int) bool // what the offer asks for; it does not change while the offer lasts
 	err   error         // why the offer was withdrawn; nil while it waits
 	ended chan struct{} // closed when nothing of the offer is open or in flight any more
 	once  sync.Once
@@ -207,7 +208,8 @@ func protectedFailure(what string) tasks.Failure {
 func (w *Worker) offer(ctx context.Context, t *task) error {
 	began := time.Now()
 	t.err, t.ended, t.once = nil, make(chan struct{}), sync.Once{}
-	t.offer = combine.NewOffer(t.lane, t.claim.Part.UserIDs, t.claim.Part.RoleIDs, asked(t.claim), t)
+	t.asked = asked(t.claim)
+	t.offer = combine.NewOffer(t.lane, t.claim.Part.UserIDs, t.claim.Part.RoleIDs, t.asked, t)
 	w.dispatch.offer(t.offer)
 	defer func() { w.cfg.Observer.Waited(tasks.Lanes()[t.lane], time.Since(began)) }()
 	select {
@@ -228,14 +230,15 @@ func (w *Worker) offer(ctx context.Context, t *task) error {
 // tear a hole into the rectangle.
 func asked(c *ledger.Claim) func(u, r int) bool {
 	users, roles := make([]bool, len(c.Part.UserIDs)), make([]bool, len(c.Part.RoleIDs))
+	pairs := make([]bool, c.Part.Pairs())
 	for u := range users {
 		for r := range roles {
-			if c.Open(u, r) {
-				users[u], roles[r] = true, true
-			}
+			open := c.Open(u, r)
+			users[u], roles[r] = users[u] || open, roles[r] || open
+			pairs[u*len(roles)+r] = c.Callable(u, r)
 		}
 	}
-	return func(u, r int) bool { return users[u] && roles[r] && c.Callable(u, r) }
+	return func(u, r int) bool { return users[u] && roles[r] && pairs[u*len(roles)+r] }
 }
 
 // leave withdraws the offer of a task; the first reason counts.

@@ -197,6 +197,7 @@ func (iso *isolation) flush() {
 
 // halve searches a batch whose attempts are spent for what poisons it. The task is alone in its group.
 func (w *Worker) halve(t *task, why *spent) error {
+	t.asked = t.claim.Open
 	for _, rect := range rectangles(t.claim.Part, t.claim.Open) {
 		c := combine.Call{Lane: t.lane}
 		for _, u := range rect.users {

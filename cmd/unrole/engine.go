@@ -38,7 +38,9 @@ func newEngine(c *config.Config, rdb redis.UniversalClient, transport http.Round
 		return nil, err
 	}
 	calls := dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
-		AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version}
+		AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version,
+		// The one repeat after a refreshed token is a call like any other.
+		BeforeRepeat: func(ctx context.Context) error { _, err := pacer.Reserve(ctx); return err }}
 	if transport != nil {
 		calls.HTTP = &http.Client{Transport: transport}
 	}

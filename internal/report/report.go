@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/sheet"
 )
 
 // Row is one requested pair and what became of it. Outcome is removed, dead_letter, cancelled or pending; of the rest,
@@ -44,7 +44,7 @@ func RowOf(r ledger.Row) Row {
 }
 
 // CSV streams the report of a job with a header. Cells that a spreadsheet would take for a formula are marked as text
-// (see enqueue.SheetCell).
+// (see sheet.Cell).
 func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error {
 	out := csv.NewWriter(w)
 	if err := out.Write(Columns); err != nil {
@@ -59,8 +59,8 @@ func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error
 		if row.Attempts != 0 {
 			attempts = strconv.Itoa(row.Attempts)
 		}
-		return out.Write([]string{enqueue.SheetCell(row.UserID), strconv.FormatInt(row.RoleID, 10), row.Outcome, row.Reason, code,
-			enqueue.SheetCell(row.ErrMsg), enqueue.SheetCell(row.RequestID), attempts, row.FinishedAt})
+		return out.Write([]string{sheet.Cell(row.UserID), strconv.FormatInt(row.RoleID, 10), row.Outcome, row.Reason, code,
+			sheet.Cell(row.ErrMsg), sheet.Cell(row.RequestID), attempts, row.FinishedAt})
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,318 @@
+package combine
+
+import (
+	"container/heap"
+	"slices"
+	"sync"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+// smallUsers is the most users of an offer that is combined with others pair by pair. A larger one fills a good part of
+// a call alone, and goes as the rectangle it is: it gains little, and two thousand of them would cost much.
+const smallUsers = tasks.MaxUsers / 5
+
+// Pool holds the offers of the tasks that wait for a slot. It is safe for concurrent use.
+type Pool struct {
+	mu     sync.Mutex
+	seq    int64
+	offers int
+	ready  queue // the offers with open pairs
+	flying map[int64]struct{}
+	calls  int64
+
+	// What large offers without holes ask for that leave room in a call, by shape, in the order of Add.
+	alike map[string][]*Offer
+
+	// What small offers ask for, by user.
+	people []*person
+	byUser map[string]*person
+	roles  map[int64]*role
+	slots  slots
+
+	chooser chooser
+}
+
+// person is one user and the small offers that ask for pairs of theirs.
+type person struct {
+	at     int // position in Pool.people
+	user   string
+	claims []claim
+}
+
+// claim is row u of a small offer.
+type claim struct {
+	offer *Offer
+	u     int
+}
+
+// role is a role that small offers ask for.
+type role struct {
+	id   int64
+	refs int
+	slot int // its number among the roles of the pool, or -1 if there are too many
+	bit  int // its bit in the masks of the choice under way, or -1
+}
+
+// NewPool returns an empty pool.
+func NewPool() *Pool {
+	return &Pool{flying: map[int64]struct{}{}, alike: map[string][]*Offer{}, byUser: map[string]*person{}, roles: map[int64]*role{}}
+}
+
+// Add puts an offer into the pool, behind those of its lane. An offer is added once; Add panics the second time.
+func (p *Pool) Add(o *Offer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o.state != fresh {
+		panic("combine: offer added twice")
+	}
+	if o.leftPairs == 0 {
+		o.state = gone
+		return
+	}
+	o.seq = p.seq
+	p.seq++
+	o.state = waiting
+	p.offers++
+	heap.Push(&p.ready, o)
+	switch {
+	case len(o.users) <= smallUsers:
+		p.index(o)
+	case len(o.users) < tasks.MaxUsers:
+		if o.shape = o.fullShape(); o.shape != "" {
+			p.alike[o.shape] = append(p.alike[o.shape], o)
+		}
+	}
+}
+
+// Next takes the call to be made now: its pairs are in flight until Done, Return or End. It is the best rectangle that
+// serves the leader: the first offer, by lane and then by order of Add, that has open pairs. ok is false when no offer
+// has.
+func (p *Pool) Next() (c Call, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.ready) == 0 {
+		return Call{}, false
+	}
+	return p.take(p.ready[0]), true
+}
+
+// Done notes that the pairs of the call need no more calls: they were removed, or refused for good. Only the first of
+// Done, Return and End counts for a call.
+func (p *Pool) Done(c Call) {
+	p.end(c, func(*Member, int) uint32 { return 0 })
+}
+
+// Return notes that the call was not made, or not answered. Its pairs are open again and its offers keep their place
+// in the order, except those that were withdrawn, whose pairs are forgotten.
+func (p *Pool) Return(c Call) {
+	p.end(c, func(m *Member, i int) uint32 { return m.rows[i] })
+}
+
+// End notes a call of which only some pairs need no more calls: those of Users[u] and Roles[r] of the call for which
+// done(u, r) holds. The others are treated as by Return.
+func (p *Pool) End(c Call, done func(u, r int) bool) {
+	users := make(map[string]int, len(c.Users))
+	for u, id := range c.Users {
+		users[id] = u
+	}
+	roles := make(map[int64]int, len(c.Roles))
+	for r, id := range c.Roles {
+		roles[id] = r
+	}
+	p.end(c, func(m *Member, i int) (again uint32) {
+		u := users[m.Offer.users[m.Users[i]]]
+		for _, r := range m.Roles {
+			if m.Serves(i, r) && !done(u, roles[m.Offer.roles[r]]) {
+				again |= 1 << r
+			}
+		}
+		return again
+	})
+}
+
+// end lands the call. Of the served pairs of user i of a member, those of again are open once more.
+func (p *Pool) end(c Call, again func(m *Member, i int) uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.flying[c.id]; !ok {
+		return
+	}
+	delete(p.flying, c.id)
+	for n := range c.Members {
+		m := &c.Members[n]
+		o := m.Offer
+		wasReady := o.leftPairs > 0
+		for i, u := range m.Users {
+			o.land(u, m.rows[i], again(m, i))
+		}
+		switch {
+		case o.leftPairs > 0 && !wasReady:
+			heap.Push(&p.ready, o)
+		case o.leftPairs == 0 && o.inFlight == 0:
+			p.remove(o)
+		}
+	}
+}
+
+// Withdraw takes the offer's open pairs out of the pool. Those in flight stay until their call ends and are then
+// forgotten. An offer that is not in the pool is ignored.
+func (p *Pool) Withdraw(o *Offer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o.state != waiting {
+		return
+	}
+	o.state = leaving
+	if o.leftPairs > 0 {
+		heap.Remove(&p.ready, o.at)
+		clear(o.left)
+		o.leftPairs = 0
+	}
+	if o.inFlight == 0 {
+		p.remove(o)
+	}
+}
+
+// Open is the number of pairs of the offer that are open, and that are in flight. Both are 0 once nothing is left to
+// do for the offer.
+func (p *Pool) Open(o *Offer) (open, inFlight int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o.state == fresh {
+		return 0, 0
+	}
+	return o.leftPairs, o.inFlight
+}
+
+// First is the lane and the place in the order of Add of the offer that Next would serve; ok is false when there is
+// none.
+func (p *Pool) First() (lane int, seq int64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.ready) == 0 {
+		return 0, 0, false
+	}
+	return p.ready[0].lane, p.ready[0].seq, true
+}
+
+// Len is the number of offers with pairs that are open or in flight.
+func (p *Pool) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offers
+}
+
+// index makes a small offer known by user and role.
+func (p *Pool) index(o *Offer) {
+	o.known = make([]*role, len(o.roles))
+	for i, id := range o.roles {
+		r := p.roles[id]
+		if r == nil {
+			r = &role{id: id, bit: -1, slot: p.slots.take()}
+			p.roles[id] = r
+		}
+		r.refs++
+		o.known[i] = r
+	}
+	for u, id := range o.users {
+		if o.asked[u] == 0 {
+			continue
+		}
+		who := p.byUser[id]
+		if who == nil {
+			who = &person{at: len(p.people), user: id}
+			p.byUser[id] = who
+			p.people = append(p.people, who)
+		}
+		who.claims = append(who.claims, claim{o, u})
+	}
+}
+
+// remove forgets an offer that has nothing open nor in flight.
+func (p *Pool) remove(o *Offer) {
+	o.state = gone
+	p.offers--
+	if o.shape != "" {
+		same := p.alike[o.shape]
+		if same = slices.DeleteFunc(same, func(x *Offer) bool { return x == o }); len(same) == 0 {
+			delete(p.alike, o.shape)
+		} else {
+			p.alike[o.shape] = same
+		}
+	}
+	if o.known == nil {
+		return
+	}
+	for _, r := range o.known {
+		if r.refs--; r.refs == 0 {
+			delete(p.roles, r.id)
+			p.slots.free(r.slot)
+		}
+	}
+	for u, id := range o.users {
+		if o.asked[u] == 0 {
+			continue
+		}
+		who := p.byUser[id]
+		for i := range who.claims {
+			if who.claims[i].offer == o {
+				who.claims = append(who.claims[:i], who.claims[i+1:]...)
+				break
+			}
+		}
+		if len(who.claims) == 0 {
+			delete(p.byUser, id)
+			last := p.people[len(p.people)-1]
+			p.people[who.at], last.at = last, who.at
+			p.people[len(p.people)-1] = nil
+			p.people = p.people[:len(p.people)-1]
+		}
+	}
+}
+
+// queue is a heap, the most urgent offer on top.
+type queue []*Offer
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].before(q[j]) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].at, q[j].at = i, j
+}
+func (q *queue) Push(x any) {
+	o := x.(*Offer)
+	o.at = len(*q)
+	*q = append(*q, o)
+}
+func (q *queue) Pop() any {
+	last := (*q)[len(*q)-1]
+	(*q)[len(*q)-1] = nil
+	*q = (*q)[:len(*q)-1]
+	return last
+}
+
+// slots numbers roles from 0 to maxSlots-1, as long as there are numbers left.
+type slots struct {
+	issued int
+	unused []int
+}
+
+func (s *slots) take() int {
+	if n := len(s.unused); n > 0 {
+		slot := s.unused[n-1]
+		s.unused = s.unused[:n-1]
+		return slot
+	}
+	if s.issued == maxSlots {
+		return -1
+	}
+	s.issued++
+	return s.issued - 1
+}
+
+func (s *slots) free(slot int) {
+	if slot >= 0 {
+		s.unused = append(s.unused, slot)
+	}
+}
