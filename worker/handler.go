@@ -32,8 +32,8 @@ type task struct {
 	claim *ledger.Claim
 	offer *combine.Offer
 	asked func(u, r int) bool // what the offer asks for; it does not change while the offer lasts
-	err   error         // why the offer was withdrawn; nil while it waits
-	ended chan struct{} // closed when nothing of the offer is open or in flight any more
+	err   error               // why the offer was withdrawn; nil while it waits
+	ended chan struct{}       // closed when nothing of the offer is open or in flight any more
 	once  sync.Once
 }
 

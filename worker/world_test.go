@@ -190,3 +190,24 @@ func (w *world) waitFor(jobID string) {
 	}
 	w.Fatalf("job %s never appeared", jobID)
 }
+
+// waitForCalls waits until the simulator has seen n requests, gettoken's included.
+func (w *world) waitForCalls(n int) {
+	w.Helper()
+	w.until(func() bool { return w.sim.Stats().Calls >= n })
+}
+
+// until waits until a condition holds that Redis or the simulator shows.
+func (w *world) until(holds func() bool) {
+	w.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(60 * time.Second)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			w.Fatal("it did not come to pass within a minute")
+		}
+	}
+}
