@@ -75,6 +75,9 @@ type Submission struct {
 	// MaxUsers refuses a submission that concerns more distinct users, with a *GuardError. 0 means DefaultMaxUsers,
 	// negative means no limit: somebody confirmed it.
 	MaxUsers int
+	// AwaitApproval keeps the job from beginning until somebody approves it (`unrole jobs approve`); meanwhile it is
+	// scheduled, and may be cancelled.
+	AwaitApproval bool
 	// Plan is what PlanOf made of Removals for this JobID, where the caller has it already; nil makes a new one.
 	Plan []tasks.Part
 	// Progress, when set, is told how many of the parts are written and enqueued.
@@ -108,9 +111,18 @@ func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
 	}
 	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
-		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts)})
+		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts), Awaiting: awaiting(s)})
 	if err != nil {
 		return Submitted{}, err
+	}
+	waits := s.AwaitApproval
+	if created.Existed {
+		// Whether it waits was decided when it was first submitted.
+		job, err := c.ledger.Get(ctx, s.JobID)
+		if err != nil {
+			return Submitted{}, err
+		}
+		waits = job.Awaiting != ""
 	}
 	if created.NeedParts {
 		written, err := c.writeParts(ctx, s, plan, parts)
@@ -119,7 +131,7 @@ func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
 		}
 		// Otherwise another process has written its plan of the same content; that one is enqueued below.
 		created.Existed = created.Existed || !written
-		if written {
+		if written && !waits {
 			if err := c.enqueue(ctx, s, parts); err != nil {
 				return Submitted{}, err
 			}
@@ -139,6 +151,13 @@ func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
 		}
 	}
 	return Submitted{Job: job, Existed: created.Existed}, nil
+}
+
+func awaiting(s Submission) string {
+	if s.AwaitApproval {
+		return ledger.AwaitingApproval
+	}
+	return ""
 }
 
 // check validates a submission and fills in its defaults.

@@ -22,7 +22,7 @@ type group struct {
 
 // member is one task's share in a group.
 type member struct {
-	*task
+	*stay
 	users []int // position in the task's part of each user of the call, -1 where the task has no such user
 	roles []int
 }
@@ -38,7 +38,7 @@ func newGroup(c combine.Call) *group {
 		roleAt[id] = i
 	}
 	for _, cm := range c.Members {
-		m := member{task: cm.Offer.Tag.(*task), users: absent(len(c.Users)), roles: absent(len(c.Roles))}
+		m := member{stay: cm.Offer.Tag.(*stay), users: absent(len(c.Users)), roles: absent(len(c.Roles))}
 		part := m.claim.Part
 		for _, u := range cm.Users {
 			m.users[userAt[part.UserIDs[u]]] = u
@@ -111,7 +111,7 @@ func allPositions[T any](list []T) []int {
 func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
 	if w.stopping.Err() != nil {
 		for _, m := range g.members {
-			w.leave(m.task, errStopping)
+			w.leave(m.stay, errStopping)
 		}
 		return false, nil
 	}
@@ -131,7 +131,7 @@ func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
 		m.mu.Unlock()
 		wanted = wanted || open
 		if !ok {
-			w.leave(m.task, errAgain)
+			w.leave(m.stay, errAgain)
 			stands = false
 		}
 	}
@@ -223,7 +223,7 @@ func (w *Worker) execute(grant pace.Grant, g *group) {
 		w.putBack(g)
 	case retry:
 		for _, m := range g.members {
-			w.leave(m.task, w.attempt(m.task, v, grant.Accepted))
+			w.leave(m.stay, w.attempt(m.task, v, grant.Accepted))
 		}
 		w.putBack(g)
 	}
@@ -238,7 +238,7 @@ func (w *Worker) putBack(g *group) {
 
 func (w *Worker) progressAll(g *group) {
 	for _, m := range g.members {
-		w.progress(m.task)
+		w.progress(m.stay)
 	}
 }
 
@@ -253,7 +253,7 @@ func (w *Worker) notBegun(g *group) {
 
 func (w *Worker) leaveAll(g *group, why error) {
 	for _, m := range g.members {
-		w.leave(m.task, why)
+		w.leave(m.stay, why)
 	}
 }
 
@@ -270,7 +270,7 @@ func (w *Worker) removed(g *group, users, roles []int, v verdict) {
 		m.mu.Unlock()
 		if err != nil {
 			m.log.Error().Err(err).Str("request_id", v.request).Msg("removed, but the ledger could not be told: the call will be repeated")
-			w.leave(m.task, err)
+			w.leave(m.stay, err)
 		}
 	}
 }

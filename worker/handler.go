@@ -28,13 +28,20 @@ type task struct {
 	lane  int
 	log   zerolog.Logger
 
-	mu    sync.Mutex // guards claim and err
+	mu    sync.Mutex // guards claim while a stay lasts
 	claim *ledger.Claim
+}
+
+// stay is one wait of a task in the pool: it ends when all of its pairs were called, or when the task has to leave.
+type stay struct {
+	*task
 	offer *combine.Offer
-	asked func(u, r int) bool // what the offer asks for; it does not change while the offer lasts
-	err   error               // why the offer was withdrawn; nil while it waits
-	ended chan struct{}       // closed when nothing of the offer is open or in flight any more
-	once  sync.Once
+	asked func(u, r int) bool // what the offer asks for; it does not change
+
+	left  sync.Once
+	why   error // why the task left early; to be read when the stay has ended
+	over  sync.Once
+	ended chan struct{} // closed when nothing of the offer is open or in flight any more
 }
 
 // errAgain ends an offer whose task has to be looked at anew: something changed while it waited.
@@ -207,22 +214,20 @@ func protectedFailure(what string) tasks.Failure {
 // offer waits until every open pair of the task was called, or until the task has to leave.
 func (w *Worker) offer(ctx context.Context, t *task) error {
 	began := time.Now()
-	t.err, t.ended, t.once = nil, make(chan struct{}), sync.Once{}
-	t.asked = asked(t.claim)
-	t.offer = combine.NewOffer(t.lane, t.claim.Part.UserIDs, t.claim.Part.RoleIDs, t.asked, t)
-	w.dispatch.offer(t.offer)
+	st := &stay{task: t, asked: asked(t.claim), ended: make(chan struct{})}
+	st.offer = combine.NewOffer(t.lane, t.claim.Part.UserIDs, t.claim.Part.RoleIDs, st.asked, st)
+	w.dispatch.offer(st.offer)
 	defer func() { w.cfg.Observer.Waited(tasks.Lanes()[t.lane], time.Since(began)) }()
 	select {
-	case <-t.ended:
-		return t.err
+	case <-st.ended:
 	case <-w.stopping.Done():
-		w.leave(t, errStopping)
+		w.leave(st, errStopping)
 	case <-ctx.Done():
-		w.leave(t, &later{why: "the task waited for as long as asynq lets it"})
+		w.leave(st, &later{why: "the task waited for as long as asynq lets it"})
 	}
 	// What is in flight ends normally.
-	<-t.ended
-	return t.err
+	<-st.ended
+	return st.why
 }
 
 // asked says which pairs of a part are worth a place in a call: those of users and roles that have something open. Among
@@ -242,22 +247,18 @@ func asked(c *ledger.Claim) func(u, r int) bool {
 }
 
 // leave withdraws the offer of a task; the first reason counts.
-func (w *Worker) leave(t *task, why error) {
-	t.mu.Lock()
-	if t.err == nil {
-		t.err = why
-	}
-	t.mu.Unlock()
-	if t.offer != nil {
-		w.dispatch.pool.Withdraw(t.offer)
-		w.progress(t)
-	}
+func (w *Worker) leave(st *stay, why error) {
+	st.left.Do(func() {
+		st.why = why
+		w.dispatch.pool.Withdraw(st.offer)
+	})
+	w.progress(st)
 }
 
-// progress ends the wait of a task that has nothing open and nothing in flight any more.
-func (w *Worker) progress(t *task) {
-	if open, inFlight := w.dispatch.pool.Open(t.offer); open == 0 && inFlight == 0 {
-		t.once.Do(func() { close(t.ended) })
+// progress ends the stay of a task that has nothing open and nothing in flight any more.
+func (w *Worker) progress(st *stay) {
+	if open, inFlight := w.dispatch.pool.Open(st.offer); open == 0 && inFlight == 0 {
+		st.over.Do(func() { close(st.ended) })
 	}
 }
 

@@ -46,9 +46,6 @@ func (w *Worker) isolate(g *group, first verdict, pending *report) {
 	if err != nil {
 		w.leaveAll(g, err)
 	}
-	if iso.halving {
-		return
-	}
 	w.dispatch.pool.Done(g.Call)
 	w.progressAll(g)
 }
@@ -195,9 +192,9 @@ func (iso *isolation) flush() {
 	}
 }
 
-// halve searches a batch whose attempts are spent for what poisons it. The task is alone in its group.
+// halve searches a batch whose attempts are spent for what poisons it. The task is alone in its group, and its pairs are
+// not in the pool.
 func (w *Worker) halve(t *task, why *spent) error {
-	t.asked = t.claim.Open
 	for _, rect := range rectangles(t.claim.Part, t.claim.Open) {
 		c := combine.Call{Lane: t.lane}
 		for _, u := range rect.users {
@@ -206,11 +203,11 @@ func (w *Worker) halve(t *task, why *spent) error {
 		for _, r := range rect.roles {
 			c.Roles = append(c.Roles, t.claim.Part.RoleIDs[r])
 		}
-		g := &group{Call: c, members: []member{{task: t, users: rect.users, roles: rect.roles}}}
-		t.err = nil
-		w.isolate(g, why.verdict, nil)
-		if t.err != nil {
-			return t.err
+		st := &stay{task: t, asked: asked(t.claim), ended: make(chan struct{})}
+		st.offer = combine.NewOffer(t.lane, t.claim.Part.UserIDs, t.claim.Part.RoleIDs, st.asked, st)
+		w.isolate(&group{Call: c, members: []member{{stay: st, users: rect.users, roles: rect.roles}}}, why.verdict, nil)
+		if st.why != nil {
+			return st.why
 		}
 	}
 	return nil

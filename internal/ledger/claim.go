@@ -293,11 +293,11 @@ func (c *Claim) Callable(u, r int) bool {
 	return !own && c.Part.Failure == nil || own && o.Kind == Removed
 }
 
-// Refresh takes over what a newer claim of the same part says. Calls counted and not yet recorded stay.
+// Refresh takes over what a newer claim of the same part says. The part itself, and calls counted and not yet recorded,
+// stay.
 func (c *Claim) Refresh(newer *Claim) {
-	calls := c.calls
-	*c = *newer
-	c.calls += calls
+	c.Cancelled, c.CancelReason, c.At = newer.Cancelled, newer.CancelReason, newer.At
+	c.State, c.bad = newer.State, newer.bad
 }
 
 func (c *Claim) outcome(u, r int) (o Outcome, own bool) {

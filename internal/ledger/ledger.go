@@ -99,6 +99,10 @@ type Job struct {
 	CancelReason string     `json:"cancel_reason,omitempty"`
 	// PlannedCalls is what the planner needed, without faults.
 	PlannedCalls int64 `json:"planned_calls,omitempty"`
+	// Awaiting is AwaitingApproval while somebody has to approve the job before it begins; see Approve.
+	Awaiting   string     `json:"awaiting,omitempty"`
+	ApprovedAt *time.Time `json:"approved_at,omitempty"`
+	ApprovedBy string     `json:"approved_by,omitempty"`
 }
 
 // SourceQueue is the source of a job that was adopted: its tasks were put straight into Redis.
@@ -196,10 +200,14 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		APICalls: parseInt(f["api_calls"]), Users: parseInt(f["users"]), Roles: parseInt(f["roles"]),
 		SubmittedBy: f["submitted_by"], CancelledAt: optionalTime(f["cancelled_at"]), CancelledBy: f["cancelled_by"],
 		CancelReason: f["cancel_reason"], PlannedCalls: parseInt(f["planned_calls"]),
+		ApprovedAt: optionalTime(f["approved_at"]), ApprovedBy: f["approved_by"],
 		Pairs: Pairs{Total: parseInt(f["total"]), Removed: parseInt(f["removed"]), Dead: parseInt(f["dead"]),
 			Cancelled: parseInt(f["cancelled"])},
 	}
 	j.Pairs.Pending = j.Pairs.Total - j.Pairs.Removed - j.Pairs.Dead - j.Pairs.Cancelled
+	if j.Pairs.Pending > 0 && j.CancelledAt == nil {
+		j.Awaiting = f["awaiting"]
+	}
 	switch {
 	case j.Pairs.Pending == 0 && j.Pairs.Cancelled > 0:
 		j.State = StateCancelled
@@ -207,6 +215,8 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		j.State = StateCompletedWithDeadLetter
 	case j.Pairs.Pending == 0:
 		j.State = StateCompleted
+	case j.Awaiting != "" && f["phase"] != phasePlanning:
+		j.State = StateScheduled
 	case f["phase"] != phaseSubmitted:
 		j.State = StateSubmitting
 	case j.At != nil && j.At.After(l.now()):

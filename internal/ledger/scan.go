@@ -196,7 +196,7 @@ func (l *Ledger) Stalled(ctx context.Context, moved, checked time.Time) ([]Job, 
 	}
 	var stalled []Job
 	for _, j := range jobs {
-		if j.State.Finished() || j.CreatedAt.After(moved) || j.At != nil && j.At.After(moved) {
+		if j.State.Finished() || j.Awaiting != "" || j.CreatedAt.After(moved) || j.At != nil && j.At.After(moved) {
 			continue
 		}
 		f, err := l.rdb.HMGet(ctx, jobKey(j.JobID), "phase", "touched_at", "checked_at").Result()

@@ -24,6 +24,7 @@ type NewJob struct {
 	JobID, Source, Reason, Priority, SubmittedBy string
 	CreatedAt                                    time.Time
 	At                                           time.Time // zero: at once
+	Awaiting                                     string    // AwaitingApproval, or empty
 	Pairs, Users, Roles                          int
 	// Content identifies the pairs asked for, whatever their order: same job id and other content is refused.
 	Content string
@@ -116,9 +117,13 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
-	reply, err := l.run(ctx, createScript, j.JobID, j.Content, formatTime(j.At), j.Plan, j.Parts, entry,
+	args := []any{j.Content, formatTime(j.At), j.Plan, j.Parts, entry,
 		"source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
-		"created_at", formatTime(j.CreatedAt), "total", j.Pairs, "users", j.Users, "roles", j.Roles)
+		"created_at", formatTime(j.CreatedAt), "total", j.Pairs, "users", j.Users, "roles", j.Roles}
+	if j.Awaiting != "" {
+		args = append(args, "awaiting", j.Awaiting)
+	}
+	reply, err := l.run(ctx, createScript, j.JobID, args...)
 	if err != nil {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 	}

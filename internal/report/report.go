@@ -27,10 +27,14 @@ type Row struct {
 	RequestID  string `json:"request_id"`
 	Attempts   int    `json:"attempts"`
 	FinishedAt string `json:"finished_at"`
+	// Verified is gone, still_held or unknown where the job was verified, see `unrole verify`.
+	Verified string `json:"verified,omitempty"`
 }
 
-// Columns are the columns of the CSV form, in order.
+// Columns are the columns of the CSV form, in order. The column verified follows them where the job was verified.
 var Columns = []string{"user_id", "role_id", "outcome", "reason", "errcode", "errmsg", "request_id", "attempts", "finished_at"}
+
+const verifiedColumn = "verified"
 
 // RowOf is the reported form of a row of the ledger.
 func RowOf(r ledger.Row) Row {
@@ -43,15 +47,35 @@ func RowOf(r ledger.Row) Row {
 	return row
 }
 
+// rows streams the rows of a job, with verdicts where it was verified.
+func rows(ctx context.Context, l *ledger.Ledger, jobID string, verified bool, visit func(Row) error) error {
+	if !verified {
+		return l.Rows(ctx, jobID, func(r ledger.Row) error { return visit(RowOf(r)) })
+	}
+	return l.VerifiedRows(ctx, jobID, func(r ledger.VerifiedRow) error {
+		row := RowOf(r.Row)
+		row.Verified = string(r.Verified)
+		return visit(row)
+	})
+}
+
 // CSV streams the report of a job with a header. Cells that a spreadsheet would take for a formula are marked as text
 // (see sheet.Cell).
 func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error {
-	out := csv.NewWriter(w)
-	if err := out.Write(Columns); err != nil {
+	_, verified, err := l.Verification(ctx, jobID)
+	if err != nil {
 		return err
 	}
-	err := l.Rows(ctx, jobID, func(r ledger.Row) error {
-		row := RowOf(r)
+	header := append([]string(nil), Columns...)
+	if verified {
+		header = append(header, verifiedColumn)
+	}
+	out := csv.NewWriter(w)
+	if err := out.Write(header); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	record := make([]string, 0, len(header))
+	err = rows(ctx, l, jobID, verified, func(row Row) error {
 		code, attempts := "", ""
 		if row.ErrCode != 0 {
 			code = strconv.Itoa(row.ErrCode)
@@ -59,8 +83,15 @@ func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error
 		if row.Attempts != 0 {
 			attempts = strconv.Itoa(row.Attempts)
 		}
-		return out.Write([]string{sheet.Cell(row.UserID), strconv.FormatInt(row.RoleID, 10), row.Outcome, row.Reason, code,
-			sheet.Cell(row.ErrMsg), sheet.Cell(row.RequestID), attempts, row.FinishedAt})
+		record = append(record[:0], sheet.Cell(row.UserID), strconv.FormatInt(row.RoleID, 10), row.Outcome, row.Reason, code,
+			sheet.Cell(row.ErrMsg), sheet.Cell(row.RequestID), attempts, row.FinishedAt)
+		if verified {
+			record = append(record, row.Verified)
+		}
+		if err := out.Write(record); err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -74,10 +105,20 @@ func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error
 
 // JSON streams the report of a job, one object per line.
 func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error {
+	_, verified, err := l.Verification(ctx, jobID)
+	if err != nil {
+		return err
+	}
 	out := bufio.NewWriter(w)
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	if err := l.Rows(ctx, jobID, func(r ledger.Row) error { return enc.Encode(RowOf(r)) }); err != nil {
+	err = rows(ctx, l, jobID, verified, func(row Row) error {
+		if err := enc.Encode(row); err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if err := out.Flush(); err != nil {

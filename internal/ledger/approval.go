@@ -1,0 +1,99 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+// AwaitingApproval is what Job.Awaiting says of a job that waits for somebody's word. Its parts are in the record and
+// not in the queues, so nothing can begin it but Approve.
+const AwaitingApproval = "approval"
+
+// EventApproved is the audit event of Approve.
+const EventApproved Event = "approved"
+
+// guardWindow is how long a user counts against the rolling guard of its source.
+const guardWindow = 24 * time.Hour
+
+// A source's guard is a sorted set of user ids by the time they were last let through, in µs. ARGV: the time before
+// which they do not count, now, limit, window in ms, users.
+var admitScript = redis.NewScript(`
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+local counted = redis.call('ZCARD', KEYS[1])
+local new = 0
+for i = 5, #ARGV do
+  if not redis.call('ZSCORE', KEYS[1], ARGV[i]) then new = new + 1 end
+end
+if counted + new > tonumber(ARGV[3]) then return {0, counted} end
+for i = 5, #ARGV do redis.call('ZADD', KEYS[1], ARGV[2], ARGV[i]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return {1, counted + new}
+`)
+
+// Admit counts the distinct users that a source submits in 24 hours. It reports false, and counts none of the given
+// ones, where they would be more than limit; counted is how many the source has used up. The same users again are
+// counted once, so a submission may be repeated.
+func (l *Ledger) Admit(ctx context.Context, source string, users []string, limit int) (admitted bool, counted int64, err error) {
+	now := l.now()
+	args := make([]any, 0, 4+len(users))
+	args = append(args, now.Add(-guardWindow).UnixMicro(), now.UnixMicro(), limit, guardWindow.Milliseconds())
+	for _, u := range users {
+		args = append(args, u)
+	}
+	sum := sha256.Sum256([]byte(source))
+	reply, err := admitScript.Run(ctx, l.rdb, []string{"unrole:guard:{" + hex.EncodeToString(sum[:16]) + "}"}, args...).Int64Slice()
+	if err != nil {
+		return false, 0, fmt.Errorf("count the users of source %.80q: %w", source, err)
+	}
+	return reply[0] == 1, reply[1], nil
+}
+
+var approveScript = redis.NewScript(`
+local have = redis.call('HMGET', KEYS[1], 'total', 'awaiting', 'cancelled_at')
+if not have[1] then return {-2} end
+if not have[2] or have[3] then return {0} end
+redis.call('HDEL', KEYS[1], 'awaiting')
+redis.call('HSET', KEYS[1], 'approved_at', ARGV[1], 'approved_by', ARGV[2])
+redis.call('XADD', KEYS[6], '*', 'entry', ARGV[3])
+return {1}
+`)
+
+// NotAwaitingError says that a job does not wait for approval.
+type NotAwaitingError struct{ Job Job }
+
+func (e *NotAwaitingError) Error() string {
+	return fmt.Sprintf("job %s does not wait for approval: it is %s", e.Job.JobID, e.Job.State)
+}
+
+// Approve lets a job begin that waits for approval, with an entry in its audit. Its parts are not enqueued by it:
+// producer.Repair does that, for whoever approves at once, else for the reconciler. A job that does not wait, or was
+// cancelled, gives a *NotAwaitingError, an unknown one a *NotFoundError.
+func (l *Ledger) Approve(ctx context.Context, jobID, by, why string) (Job, error) {
+	if err := tasks.ValidateJobID(jobID); err != nil {
+		return Job{}, err
+	}
+	now := l.now()
+	entry, err := encodeEntry(Entry{At: now, Event: EventApproved, JobID: jobID, By: by, Why: why})
+	if err != nil {
+		return Job{}, err
+	}
+	reply, err := l.run(ctx, approveScript, jobID, formatTime(now), by, entry)
+	if err != nil {
+		return Job{}, fmt.Errorf("approve job %s: %w", jobID, err)
+	}
+	if reply[0].(int64) == -2 {
+		return Job{}, &NotFoundError{JobID: jobID}
+	}
+	job, err := l.Get(ctx, jobID)
+	if err == nil && reply[0].(int64) == 0 {
+		err = &NotAwaitingError{Job: job}
+	}
+	return job, err
+}

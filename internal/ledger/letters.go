@@ -1,0 +1,123 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// LetterAct is what somebody is about to do with dead letters of one job.
+type LetterAct struct {
+	JobID string
+	// Event is EventReplayed or EventDiscarded.
+	Event Event
+	// By names the person, Why is the reason given.
+	By, Why string
+	// Part is the letter's name where it is one.
+	Part string
+	// Letters and Pairs count what it is about.
+	Letters int
+	Pairs   int64
+}
+
+// Standing is how a job stands to an act on its dead letters.
+type Standing int
+
+const (
+	// Recorded: the act is in the job's audit.
+	Recorded Standing = iota
+	// NoRecord: the ledger does not know the job, so that there is no audit to write to.
+	NoRecord
+	// JobCancelled: nothing of the job may be tried again; the act is not recorded.
+	JobCancelled
+)
+
+// ARGV: audit entry, "replay" to refuse a cancelled job.
+var letterActScript = redis.NewScript(`
+if redis.call('EXISTS', KEYS[1]) == 0 then return {1} end
+if ARGV[2] == 'replay' and redis.call('HEXISTS', KEYS[1], 'cancelled_at') == 1 then return {2} end
+redis.call('XADD', KEYS[6], '*', 'entry', ARGV[1])
+return {0}
+`)
+
+// RecordLetterAct writes the act into the job's audit; whoever acts on letters calls it first, so that nothing happens
+// to them unrecorded. A replay for a cancelled job is refused with JobCancelled.
+func (l *Ledger) RecordLetterAct(ctx context.Context, act LetterAct) (Standing, error) {
+	entry, err := json.Marshal(struct {
+		Entry
+		Letters int `json:"letters"`
+	}{Entry{At: l.now().UTC(), Event: act.Event, JobID: act.JobID, Part: act.Part, By: act.By, Why: act.Why, Pairs: act.Pairs}, act.Letters})
+	if err != nil {
+		return 0, fmt.Errorf("audit entry: %w", err)
+	}
+	mode := ""
+	if act.Event == EventReplayed {
+		mode = "replay"
+	}
+	reply, err := l.run(ctx, letterActScript, act.JobID, string(entry), mode)
+	if err != nil {
+		return 0, fmt.Errorf("record what happens to dead letters of job %s: %w", act.JobID, err)
+	}
+	return Standing(reply[0].(int64)), nil
+}
+
+// CancelledJobs returns those of the jobs that were cancelled. Unknown jobs are not.
+func (l *Ledger) CancelledJobs(ctx context.Context, jobIDs []string) (map[string]bool, error) {
+	cancelled := map[string]bool{}
+	err := l.fields(ctx, jobIDs, "cancelled_at", func(jobID, at string) { cancelled[jobID] = at != "" })
+	return cancelled, err
+}
+
+// Stamps returns, for each of the jobs, a text that changes with every settlement: what Expire takes.
+func (l *Ledger) Stamps(ctx context.Context, jobIDs []string) (map[string]string, error) {
+	stamps := map[string]string{}
+	err := l.fields(ctx, jobIDs, "touched_at", func(jobID, at string) { stamps[jobID] = at })
+	return stamps, err
+}
+
+// fields reads one field of each job that has it.
+func (l *Ledger) fields(ctx context.Context, jobIDs []string, field string, visit func(jobID, value string)) error {
+	const page = 500
+	for ; len(jobIDs) > 0; jobIDs = jobIDs[min(page, len(jobIDs)):] {
+		now := jobIDs[:min(page, len(jobIDs))]
+		replies := make([]*redis.SliceCmd, len(now))
+		if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, id := range now {
+				replies[i] = p.HMGet(ctx, jobKey(id), field)
+			}
+			return nil
+		}); err != nil {
+			return fmt.Errorf("read %d jobs: %w", len(now), err)
+		}
+		for i, reply := range replies {
+			if value, ok := reply.Val()[0].(string); ok {
+				visit(now[i], value)
+			}
+		}
+	}
+	return nil
+}
+
+// ARGV: the stamp, retention in ms.
+var expireScript = redis.NewScript(`
+local j = redis.call('HMGET', KEYS[1], 'total', 'removed', 'dead', 'cancelled', 'finished_at', 'touched_at')
+if not j[1] or not j[5] or (j[6] or '') ~= ARGV[1] then return {0} end
+if j[1] - j[2] - j[3] - j[4] ~= 0 then return {0} end
+for i = 1, 5 do
+  if redis.call('PTTL', KEYS[i]) == -1 then redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
+end
+return {1}
+`)
+
+// Expire lets the record of a finished job vanish after the retention, dead pairs or not: its last dead letter is gone.
+// It does nothing and reports false when the job has moved since the stamp was taken (see Stamps) or is not finished.
+// A record that expires already keeps its time.
+func (l *Ledger) Expire(ctx context.Context, jobID, stamp string) (bool, error) {
+	reply, err := l.run(ctx, expireScript, jobID, stamp, l.retention.Milliseconds())
+	if err != nil {
+		return false, fmt.Errorf("let the record of job %s expire: %w", jobID, err)
+	}
+	return reply[0] == int64(1), nil
+}

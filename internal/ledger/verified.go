@@ -1,0 +1,201 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Verdict is what DingTalk said about a pair when it was asked who holds the role. The set is closed.
+type Verdict string
+
+const (
+	Gone           Verdict = "gone"
+	StillHeld      Verdict = "still_held"
+	VerdictUnknown Verdict = "unknown"
+)
+
+// Verification is the sum of what DingTalk said about the pairs of a job. Gone + StillHeld + Unknown = Total.
+type Verification struct {
+	At        time.Time `json:"at"`
+	By        string    `json:"by,omitempty"`
+	Total     int64     `json:"total"`
+	Gone      int64     `json:"gone"`
+	StillHeld int64     `json:"still_held"`
+	Unknown   int64     `json:"unknown"`
+	// Why says why some are unknown.
+	Why string `json:"why,omitempty"`
+}
+
+// The verdicts stand among the states of the parts, so that they live exactly as long as the job: one field per part
+// under its name with this prefix, which no part's name has, and the sum under the bare prefix.
+const verifiedField = "verified"
+
+var verdictCodes = map[Verdict]byte{Gone: 'g', StillHeld: 'h', VerdictUnknown: '?'}
+
+// verdicts is the stored form of a part's verdicts: for each pair of its rectangle, user by user, a code and how many
+// in a row.
+type verdicts struct {
+	At   time.Time `json:"at"`
+	Runs []run     `json:"runs"`
+}
+
+type run struct {
+	Code  string `json:"c"`
+	Pairs int    `json:"n"`
+}
+
+var putVerdictsScript = redis.NewScript(`
+if redis.call('EXISTS', KEYS[1]) == 0 then return {0} end
+for i = 1, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+return {1}
+`)
+
+// PutVerdicts keeps what DingTalk said about the pairs of a part: one verdict per pair of its rectangle, user by user.
+// What an earlier verification said is replaced.
+func (l *Ledger) PutVerdicts(ctx context.Context, rec Record, at time.Time, said []Verdict) error {
+	if len(said) != rec.Part.Pairs() {
+		return fmt.Errorf("keep the verdicts on part %s: %d for %d pairs", rec.Part.TaskID(), len(said), rec.Part.Pairs())
+	}
+	v := verdicts{At: at.UTC()}
+	for _, verdict := range said {
+		code := string(verdictCodes[verdict])
+		if n := len(v.Runs); n > 0 && v.Runs[n-1].Code == code {
+			v.Runs[n-1].Pairs++
+		} else {
+			v.Runs = append(v.Runs, run{code, 1})
+		}
+	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return l.putVerdicts(ctx, rec.Part.JobID, verifiedField+":"+rec.Part.Part, body)
+}
+
+// PutVerification keeps the sum of a verification, and writes it to the audit trail.
+func (l *Ledger) PutVerification(ctx context.Context, jobID string, v Verification) error {
+	v.At = v.At.UTC()
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	entry, err := encodeEntry(Entry{At: v.At, Event: EventVerified, JobID: jobID, By: v.By, Pairs: v.Total,
+		Why: fmt.Sprintf("%d gone, %d still held, %d unknown", v.Gone, v.StillHeld, v.Unknown)})
+	if err != nil {
+		return err
+	}
+	reply, err := l.run(ctx, putVerificationScript, jobID, verifiedField, body, entry)
+	if err != nil {
+		return fmt.Errorf("keep the verification of job %s: %w", jobID, err)
+	}
+	if reply[0].(int64) == 0 {
+		return &NotFoundError{JobID: jobID}
+	}
+	return nil
+}
+
+var putVerificationScript = redis.NewScript(`
+if redis.call('EXISTS', KEYS[1]) == 0 then return {0} end
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[2])
+redis.call('XADD', KEYS[6], '*', 'entry', ARGV[3])
+-- A job whose record ends keeps its end, also where this made the hash.
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl > 0 then redis.call('PEXPIRE', KEYS[3], ttl) end
+return {1}
+`)
+
+func (l *Ledger) putVerdicts(ctx context.Context, jobID, field string, body []byte) error {
+	reply, err := l.run(ctx, putVerdictsScript, jobID, field, body)
+	if err != nil {
+		return fmt.Errorf("keep the verdicts on job %s: %w", jobID, err)
+	}
+	if reply[0].(int64) == 0 {
+		return &NotFoundError{JobID: jobID}
+	}
+	return nil
+}
+
+// Verification returns the sum of the last verification of a job; ok is false where there was none.
+func (l *Ledger) Verification(ctx context.Context, jobID string) (v Verification, ok bool, err error) {
+	body, err := l.rdb.HGet(ctx, keys(jobID)[keyState], verifiedField).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return Verification{}, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &v)
+	}
+	if err != nil {
+		return Verification{}, false, fmt.Errorf("read the verification of job %s: %w", jobID, err)
+	}
+	return v, true, nil
+}
+
+// Verdicts returns what the last verification said about the pairs of a part, as PutVerdicts took it; nil where it said
+// nothing, such as about a part that came into being since.
+func (l *Ledger) Verdicts(ctx context.Context, rec Record) ([]Verdict, error) {
+	body, err := l.rdb.HGet(ctx, keys(rec.Part.JobID)[keyState], verifiedField+":"+rec.Part.Part).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	var v verdicts
+	if err == nil {
+		err = json.Unmarshal(body, &v)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the verdicts on part %s: %w", rec.Part.TaskID(), err)
+	}
+	said := make([]Verdict, 0, rec.Part.Pairs())
+	for _, r := range v.Runs {
+		verdict := VerdictUnknown
+		for name, code := range verdictCodes {
+			if r.Code == string(code) {
+				verdict = name
+			}
+		}
+		for range r.Pairs {
+			said = append(said, verdict)
+		}
+	}
+	if len(said) != rec.Part.Pairs() {
+		return nil, fmt.Errorf("read the verdicts on part %s: %d for %d pairs", rec.Part.TaskID(), len(said), rec.Part.Pairs())
+	}
+	return said, nil
+}
+
+// VerifiedRow is a requested pair, what became of it, and what the last verification said; Verified is empty where it
+// said nothing.
+type VerifiedRow struct {
+	Row
+	Verified Verdict
+}
+
+// VerifiedRows is Rows with verdicts, at the price of one more call to Redis per part.
+func (l *Ledger) VerifiedRows(ctx context.Context, jobID string, visit func(VerifiedRow) error) error {
+	return l.Each(ctx, jobID, func(rec Record) error {
+		said, err := l.Verdicts(ctx, rec)
+		if err != nil {
+			return err
+		}
+		for u, user := range rec.Part.UserIDs {
+			for r, role := range rec.Part.RoleIDs {
+				if !rec.Part.Owns(u, r) {
+					continue
+				}
+				i := u*len(rec.Part.RoleIDs) + r
+				row := VerifiedRow{Row: Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: rec.State.of(i)}}
+				if said != nil {
+					row.Verified = said[i]
+				}
+				if err := visit(row); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
