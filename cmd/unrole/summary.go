@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,12 +19,19 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 		return json.NewEncoder(a.stdout).Encode(job)
 	}
 	p := job.Pairs
+	var refused []refusedID
+	if p.Dead > 0 {
+		var err error
+		if refused, err = refusedIDs(ctx, l, job.JobID); err != nil {
+			return err
+		}
+	}
 	t := newTable()
 	t.row("job", job.JobID)
 	t.row("state", stateWords(job.State))
 	t.row("removed", counted(int(p.Removed), "pair", "pairs"))
 	if p.Dead > 0 {
-		t.row("dead letters", counted(int(p.Dead), "pair", "pairs"))
+		t.row("dead letters", counted(int(p.Dead), "pair", "pairs")+" of "+counted(len(refused), "id", "ids")+" that DingTalk refuses")
 	}
 	if p.Cancelled > 0 {
 		t.row("cancelled", counted(int(p.Cancelled), "pair", "pairs"))
@@ -48,10 +54,10 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 	if err := t.print(a.stdout); err != nil {
 		return err
 	}
-	if p.Dead > 0 {
-		return a.printRefusals(ctx, l, job.JobID)
+	if len(refused) == 0 {
+		return nil
 	}
-	return nil
+	return a.printRefused(refused)
 }
 
 func stateWords(s ledger.State) string {
@@ -61,68 +67,62 @@ func stateWords(s ledger.State) string {
 	return string(s)
 }
 
-// refusal is what DingTalk said about an id, and how many pairs are dead for it.
-type refusal struct {
-	code  int
-	sub   string
-	msg   string
-	pairs int
+// refusedID is an id whose pairs are dead letters, with what DingTalk said about it.
+type refusedID struct {
+	reason tasks.Reason
+	id     string
+	code   string
+	msg    string
+	pairs  int
 }
 
-// mostRefusals is how many refused ids a summary names.
-const mostRefusals = 20
-
-// printRefusals lists the dead letters of a job by the id that each is about.
-func (a *app) printRefusals(ctx context.Context, l *ledger.Ledger, jobID string) error {
-	type key struct {
-		reason tasks.Reason
-		id     string
-	}
-	found := map[key]*refusal{}
+// refusedIDs lists the dead letters of a job by the id that each is about.
+func refusedIDs(ctx context.Context, l *ledger.Ledger, jobID string) ([]refusedID, error) {
+	found := map[string]*refusedID{}
 	err := l.Rows(ctx, jobID, func(r ledger.Row) error {
 		o := r.Outcome
 		if o.Kind != ledger.Dead {
 			return nil
 		}
-		id := ""
-		switch o.Reason {
-		case tasks.ReasonInvalidRole, tasks.ReasonSystemRole:
+		id := "user " + r.UserID
+		if o.Reason == tasks.ReasonInvalidRole || o.Reason == tasks.ReasonSystemRole {
 			id = "role " + strconv.FormatInt(r.RoleID, 10)
-		default:
-			id = "user " + r.UserID
 		}
-		k := key{o.Reason, id}
-		f := found[k]
+		key := string(o.Reason) + " " + id
+		f := found[key]
 		if f == nil {
-			f = &refusal{code: o.ErrCode, sub: o.SubCode, msg: o.ErrMsg}
-			found[k] = f
+			f = &refusedID{reason: o.Reason, id: id, code: strconv.Itoa(o.ErrCode), msg: o.ErrMsg}
+			if o.SubCode != "" {
+				f.code += "/" + o.SubCode
+			}
+			found[key] = f
 		}
 		f.pairs++
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	keys := slices.SortedFunc(maps.Keys(found), func(x, y key) int {
-		return cmp.Or(cmp.Compare(x.reason, y.reason), cmp.Compare(x.id, y.id))
-	})
+	list := make([]refusedID, 0, len(found))
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		list = append(list, *found[key])
+	}
+	return list, nil
+}
+
+// mostRefused is how many refused ids a summary names.
+const mostRefused = 20
+
+func (a *app) printRefused(refused []refusedID) error {
 	fmt.Fprintf(a.stdout, "\ndead letters\n")
 	t := newTable()
-	for i, k := range keys {
-		if i == mostRefusals {
-			break
-		}
-		f := found[k]
-		code := strconv.Itoa(f.code)
-		if f.sub != "" {
-			code += "/" + f.sub
-		}
-		t.row("  "+string(k.reason), k.id, counted(f.pairs, "pair", "pairs"), code, f.msg)
+	for _, f := range refused[:min(mostRefused, len(refused))] {
+		t.row("  "+string(f.reason), f.id, counted(f.pairs, "pair", "pairs"), f.code, f.msg)
 	}
 	if err := t.print(a.stdout); err != nil {
 		return err
 	}
-	if more := len(keys) - mostRefusals; more > 0 {
+	if more := len(refused) - mostRefused; more > 0 {
 		fmt.Fprintf(a.stdout, "  and %s more\n", thousands(more))
 	}
 	return nil
