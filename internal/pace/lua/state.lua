@@ -1,0 +1,79 @@
+-- State: one hash of numbers and short texts, read whole and written back where it changed. Times are seconds of the
+-- Redis clock, rates calls per second.
+local op, cap, probe_every, probe_cap = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local refused_limit, bad_limit, channel = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local min, max = math.min, math.max
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+
+local texts = {hold = true, hold_msg = true, hold_named = true, pause_scope = true, pause_why = true, phase = true, samples = true}
+local s, was = {}, {}
+local flat = redis.call('HGETALL', KEYS[1])
+for i = 1, #flat, 2 do
+	local k, v = flat[i], flat[i + 1]
+	was[k] = v
+	if texts[k] then s[k] = v else s[k] = tonumber(v) end
+end
+-- The generation is what announcements are compared by; starting at the clock keeps it growing after a loss of data.
+s.gen = s.gen or math.floor(now * 1000)
+
+-- A Redis clock that was set back, or a failover to a machine whose clock is behind, must not turn every stored
+-- moment into a long wait: all of them move with it.
+local moments = {'clock', 'slot', 'cut_at', 'load_at', 'up_at', 'grow_at', 'answer_at', 'out_since', 'out_next', 'pause_until', 'pause_at',
+	'hold_since', 'hold_next'}
+if s.clock and now < s.clock - 1 then
+	local shift = now - s.clock
+	for _, k in ipairs(moments) do
+		if s[k] then s[k] = s[k] + shift end
+	end
+end
+s.clock = now
+
+local function text(v)
+	if type(v) ~= 'number' then return v end
+	if v == math.floor(v) then return string.format('%.0f', v) end
+	return string.format('%.6f', v)
+end
+
+local announce = false
+
+local function save()
+	if announce then s.gen = s.gen + 1 end
+	local put, drop = {}, {}
+	for k, v in pairs(s) do
+		local t = text(v)
+		if was[k] ~= t then
+			put[#put + 1] = k
+			put[#put + 1] = t
+		end
+	end
+	for k in pairs(was) do
+		if s[k] == nil then drop[#drop + 1] = k end
+	end
+	if #put > 0 then redis.call('HSET', KEYS[1], unpack(put)) end
+	if #drop > 0 then redis.call('HDEL', KEYS[1], unpack(drop)) end
+	if announce then redis.call('PUBLISH', channel, text(s.gen)) end
+end
+
+-- Calls by outcome and minute, a ring of eight minutes.
+local tally = {}
+
+local function count(kind)
+	tally[kind] = (tally[kind] or 0) + 1
+end
+
+local function save_tally()
+	if next(tally) == nil then return end
+	local minute = math.floor(now / 60)
+	local place = minute % 8
+	if tonumber(redis.call('HGET', KEYS[2], place .. ':minute') or -1) ~= minute then
+		for _, kind in ipairs({'accepted', 'refused', 'bad_request', 'busy', 'throttled', 'held', 'unknown'}) do
+			redis.call('HDEL', KEYS[2], place .. ':' .. kind)
+		end
+		redis.call('HSET', KEYS[2], place .. ':minute', text(minute))
+	end
+	for kind, n in pairs(tally) do
+		redis.call('HINCRBY', KEYS[2], place .. ':' .. kind, n)
+	end
+end

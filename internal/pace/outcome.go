@@ -1,0 +1,216 @@
+package pace
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// Kind is how a call ended, as far as the pace is concerned. The set is closed.
+type Kind string
+
+const (
+	// Accepted: DingTalk removed what was asked.
+	Accepted Kind = "accepted"
+	// Refused: DingTalk refused ids; it works, and so do credentials and permission.
+	Refused Kind = "refused"
+	// BadRequest: DingTalk refused the form of the call.
+	BadRequest Kind = "bad_request"
+	// Busy: overloaded or unreachable, whichever way it showed.
+	Busy Kind = "busy"
+	// Throttled: a rate limit was hit; the fleet pauses.
+	Throttled Kind = "throttled"
+	// Held: nothing can succeed until somebody acts; Outcome.Hold says why.
+	Held Kind = "held"
+	// Unknown: DingTalk answered something that is in no table.
+	Unknown Kind = "unknown"
+	// Unused: the grant was not used, no call was made.
+	Unused Kind = "unused"
+)
+
+// Kinds lists every Kind that stands for a call (all but Unused), in the order of documentation.
+func Kinds() []Kind { return []Kind{Accepted, Refused, BadRequest, Busy, Throttled, Held, Unknown} }
+
+// Scope is what a Throttled answer limits. Pauses of different scopes grow apart from each other.
+type Scope string
+
+const (
+	// ScopeAPI is the limit of this app and API, counted per second: the pause lasts at least to the next one.
+	ScopeAPI Scope = "api"
+	// ScopeGlobal is DingTalk as a whole, ScopeOrg an organisation or credential, ScopeWide anything wider.
+	ScopeGlobal Scope = "global"
+	ScopeOrg    Scope = "org"
+	ScopeWide   Scope = "wide"
+	// ScopeIP is a ban of this egress address.
+	ScopeIP Scope = "ip"
+)
+
+// HoldKind is why the fleet holds. The set is closed.
+type HoldKind string
+
+const (
+	HoldCredentials  HoldKind = "credentials"
+	HoldPermission   HoldKind = "permission"
+	HoldIPNotAllowed HoldKind = "ip_not_allowed"
+	HoldDisabled     HoldKind = "disabled"
+	HoldToken        HoldKind = "token"
+	HoldTokenNotSent HoldKind = "token_not_sent"
+	HoldBadRequests  HoldKind = "bad_requests"
+	// The rest is sticky: no probe is made, ClearHold alone ends it.
+	HoldQuota             HoldKind = "quota"
+	HoldEverythingRefused HoldKind = "everything_refused"
+	// HoldAudit: what is done cannot be recorded. A probe would be an unrecorded call.
+	HoldAudit HoldKind = "audit"
+)
+
+// HoldKinds lists every HoldKind, in the order of documentation.
+func HoldKinds() []HoldKind {
+	return []HoldKind{HoldCredentials, HoldPermission, HoldIPNotAllowed, HoldDisabled, HoldToken, HoldTokenNotSent,
+		HoldBadRequests, HoldQuota, HoldEverythingRefused, HoldAudit}
+}
+
+// Sticky reports whether a hold of this kind ends by ClearHold only.
+func (k HoldKind) Sticky() bool {
+	return k == HoldQuota || k == HoldEverythingRefused || k == HoldAudit
+}
+
+// HoldReason is why nothing can succeed. It is shown to people and must hold no secret.
+type HoldReason struct {
+	Kind HoldKind
+	// Message is what DingTalk said.
+	Message string
+	// Named is what DingTalk named as missing: a permission scope, an IP address. May be empty.
+	Named string
+}
+
+// Outcome is how a granted call ended.
+type Outcome struct {
+	Kind Kind
+	// Pause is, for Throttled, how long the fleet is to wait from now: what DingTalk named, or the first pause that
+	// is assumed. 0 with ScopeAPI means to the next second.
+	Pause time.Duration
+	// Grow doubles Pause for every Throttled of the same scope that follows without an answer in between, up to
+	// Config.MaxPause. For assumed pauses; a named one is exact.
+	Grow bool
+	// Scope is what a Throttled answer limits.
+	Scope Scope
+	// Why is, for Throttled, the word shown with the pause, such as the effective code.
+	Why string
+	// Hold is set for Held.
+	Hold *HoldReason
+	// RefusedIDs is, for Refused, how many ids this call established as invalid. A call that refused a batch without
+	// showing which id was bad counts none.
+	RefusedIDs int
+	// BadBatches is, for BadRequest, 1 when the batch was not refused before, 0 for the probes that follow within it.
+	BadBatches int
+}
+
+// outcome is an Outcome on its way to the script, which reads these names.
+type outcome struct {
+	Kind     Kind     `json:"k"`
+	Seq      int64    `json:"q"`
+	Pause    float64  `json:"p,omitempty"`
+	Grow     int      `json:"g,omitempty"`
+	MaxPause float64  `json:"m,omitempty"`
+	Scope    Scope    `json:"s,omitempty"`
+	Why      string   `json:"w,omitempty"`
+	IDs      int      `json:"i,omitempty"`
+	Batches  int      `json:"b,omitempty"`
+	Hold     HoldKind `json:"h,omitempty"`
+	Text     string   `json:"t,omitempty"`
+	Named    string   `json:"n,omitempty"`
+	Sticky   int      `json:"y,omitempty"`
+}
+
+// mostPending bounds the outcomes that wait for Redis; beyond it the oldest are forgotten.
+const mostPending = 10_000
+
+// Report says how the call of a grant ended. Every grant should be reported once; one that is not costs nothing but
+// its share in the statistics. Busy, Throttled and Held go to Redis before Report returns, so that the fleet reacts at
+// once; the others go with the next Reserve or a fifth of a second later. When Redis is away the outcome is kept
+// and delivered when it is back.
+func (p *Pacer) Report(ctx context.Context, g Grant, o Outcome) {
+	out := outcome{Kind: o.Kind, Seq: g.seq}
+	switch o.Kind {
+	case Unused:
+		return
+	case Refused:
+		out.IDs = o.RefusedIDs
+	case BadRequest:
+		out.Batches = o.BadBatches
+	case Throttled:
+		out.Pause, out.Scope, out.Why = o.Pause.Seconds(), o.Scope, o.Why
+		if o.Grow {
+			out.Grow, out.MaxPause = 1, p.cfg.MaxPause.Seconds()
+		}
+	case Held:
+		why := HoldReason{Kind: HoldToken}
+		if o.Hold != nil {
+			why = *o.Hold
+		}
+		out.Hold, out.Text, out.Named, out.Sticky = why.Kind, why.Message, why.Named, flag(why.Kind.Sticky())
+	}
+	p.mu.Lock()
+	first := len(p.todo) == 0
+	p.todo = append(p.todo, out)
+	if n := len(p.todo) - mostPending; n > 0 {
+		p.todo = append(p.todo[:0], p.todo[n:]...)
+	}
+	p.mu.Unlock()
+
+	urgent := g.Probe || o.Kind == Busy || o.Kind == Throttled || o.Kind == Held
+	if urgent && !p.away.Load() {
+		ctx, cancel := context.WithTimeout(ctx, redisPatience)
+		defer cancel()
+		if p.flush(ctx) == nil {
+			return
+		}
+	}
+	if o.Kind == Throttled || o.Kind == Held {
+		// Redis does not know yet, but this process does: give up the slot that may be waited for.
+		p.news.announce(math.MaxInt64)
+	}
+	if first || urgent {
+		select {
+		case p.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// flush brings the pending outcomes to Redis.
+func (p *Pacer) flush(ctx context.Context) error {
+	p.mu.Lock()
+	none := len(p.todo) == 0
+	p.mu.Unlock()
+	if none {
+		return nil
+	}
+	r, err := p.send(ctx, "report")
+	if err != nil {
+		return err
+	}
+	p.news.announce(r.gen)
+	return nil
+}
+
+func (p *Pacer) take() []outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	todo := p.todo
+	p.todo = nil
+	return todo
+}
+
+func (p *Pacer) putBack(todo []outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.todo = append(todo, p.todo...)
+}
