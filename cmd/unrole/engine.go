@@ -25,6 +25,7 @@ type engine struct {
 	pacer    *pace.Pacer
 	ledger   *ledger.Ledger
 	worker   *worker.Worker
+	observed *observation
 }
 
 // newEngine builds a worker from the configuration. transport is nil for a DingTalk that is reached over the network.
@@ -41,6 +42,8 @@ func newEngine(c *config.Config, rdb redis.UniversalClient, transport http.Round
 		AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version,
 		// The one repeat after a refreshed token is a call like any other.
 		BeforeRepeat: func(ctx context.Context) error { _, err := pacer.Reserve(ctx); return err }}
+	observed := newObservation()
+	calls.Observe = observed.call
 	if transport != nil {
 		calls.HTTP = &http.Client{Transport: transport}
 	}
@@ -48,10 +51,10 @@ func newEngine(c *config.Config, rdb redis.UniversalClient, transport http.Round
 	if err != nil {
 		return nil, exitWith(exitUsage, err)
 	}
-	e := &engine{dingtalk: client, pacer: pacer, ledger: ledger.New(rdb, c.Retention)}
+	e := &engine{dingtalk: client, pacer: pacer, ledger: ledger.New(rdb, c.Retention), observed: observed}
 	e.worker, err = worker.New(worker.Config{Redis: rdb, DingTalk: client, Pacer: pacer, Ledger: e.ledger, Protected: protected,
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
-		BusyMaxAge: c.BusyMaxAge, Log: log})
+		BusyMaxAge: c.BusyMaxAge, Observer: observed.metrics, Log: log})
 	return e, err
 }
 

@@ -42,6 +42,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 		},
 	}
 	in.add(cmd.Flags())
+	cmd.Flags().StringVar(&in.plan, "plan", "", "submit this plan of unrole plan --save, instead of FILE")
 	sub.add(cmd.Flags())
 	cmd.Flags().BoolVar(&wait, "wait", false, "stay until the job has ended; the exit code then tells how")
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
@@ -55,6 +56,7 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 		return err
 	}
 	s := req.submission.of(a, req.removals)
+	s.Plan = req.plan
 	// The id is shown before anything is sent: whoever loses the connection can go on with it.
 	fmt.Fprintf(a.stderr, "job %s\n", s.JobID)
 	var bar *progress

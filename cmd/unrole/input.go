@@ -16,12 +16,14 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/config"
 	"github.com/unrole/unrole/internal/protect"
+	"github.com/unrole/unrole/tasks"
 )
 
 // inputFlags say which removals a command works on: FILE, - for stdin, or --user and --role.
 type inputFlags struct {
 	users, roles []string
 	skipInvalid  string
+	plan         string
 }
 
 const inputHelp = `FILE is CSV with a header (user_id and role_id or role_ids) or JSONL ({"user_id":"u","role_ids":[1,2]}); - is stdin.
@@ -67,10 +69,10 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 	}
 
 	opt := enqueue.ReadOptions{Name: name}
-	var rejected *rejectFile
+	var rejected *replacement
 	if f.skipInvalid != "" {
 		var err error
-		if rejected, err = newRejectFile(f.skipInvalid); err != nil {
+		if rejected, err = newReplacement("--skip-invalid", f.skipInvalid); err != nil {
 			return nil, err
 		}
 		defer rejected.discard()
@@ -99,6 +101,27 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 		fmt.Fprintf(a.stderr, "%s: columns not used: %s\n", name, strings.Join(report.Ignored, ", "))
 	}
 	return removals, nil
+}
+
+// readOrPlan reads the plan of --plan where that is given, else the removals.
+func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID string) (*enqueue.Removals, []tasks.Part, error) {
+	if f.plan == "" {
+		removals, err := f.read(cmd, a, args)
+		return removals, nil, err
+	}
+	if len(args)+len(f.users)+len(f.roles) > 0 || f.skipInvalid != "" {
+		return nil, nil, usageError(cmd, errors.New("--plan stands alone: the plan has the removals"))
+	}
+	file, err := openInput(f.plan)
+	if err != nil {
+		return nil, nil, exitf(exitUsage, "--plan: %w", err)
+	}
+	defer file.Close()
+	removals, parts, err := enqueue.ReadPlan(contextReader{cmd.Context(), file}, jobID)
+	if err != nil {
+		return nil, nil, exitf(exitUsage, "%s: %w", f.plan, err)
+	}
+	return removals, parts, nil
 }
 
 func (f *inputFlags) fromLists(cmd *cobra.Command) (*enqueue.Removals, error) {
@@ -159,34 +182,37 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// rejectFile is the file of --skip-invalid. It replaces an older one only when it is complete, so that it may even have
-// the name of the input.
-type rejectFile struct {
+// replacement is a file that takes the place of an older one only when it is complete, so that it may even have the
+// name of the input.
+type replacement struct {
 	*os.File
-	name string
+	flag, name string
 }
 
-func newRejectFile(name string) (*rejectFile, error) {
+func newReplacement(flag, name string) (*replacement, error) {
+	if _, err := os.Stat(filepath.Dir(name)); err != nil {
+		return nil, exitf(exitUsage, "%s: %w", flag, err)
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return nil, fmt.Errorf("--skip-invalid: %w", err)
+		return nil, exitf(exitUsage, "%s: %w", flag, err)
 	}
-	return &rejectFile{f, name}, nil
+	return &replacement{f, flag, name}, nil
 }
 
 // keep completes the file under its name.
-func (r *rejectFile) keep() error {
+func (r *replacement) keep() error {
 	if err := r.Close(); err != nil {
-		return fmt.Errorf("--skip-invalid: %w", err)
+		return fmt.Errorf("%s: %w", r.flag, err)
 	}
 	if err := os.Rename(r.File.Name(), r.name); err != nil {
-		return fmt.Errorf("--skip-invalid: %w", err)
+		return fmt.Errorf("%s: %w", r.flag, err)
 	}
 	return nil
 }
 
 // discard removes what keep did not complete.
-func (r *rejectFile) discard() {
+func (r *replacement) discard() {
 	r.Close()
 	os.Remove(r.File.Name())
 }

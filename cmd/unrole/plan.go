@@ -12,17 +12,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/cover"
 	"github.com/unrole/unrole/tasks"
 )
 
 func (a *app) planCommand() *cobra.Command {
 	var in inputFlags
+	var save string
 	cmd := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Say what would be sent, without sending",
 		Long: `plan reads and checks removals and says how many users, roles and API calls they are and how long they take, and what
-it would have been without planning. It sends nothing and needs neither Redis nor credentials.
+it would have been without planning. It sends nothing and needs neither Redis nor credentials. --save keeps the plan, for
+enqueue --plan to submit exactly what was shown.
 
 ` + inputHelp,
 		Example: `  unrole plan leavers.csv
@@ -40,7 +41,11 @@ it would have been without planning. It sends nothing and needs neither Redis no
 			if err := checkProtected(c, removals); err != nil {
 				return err
 			}
-			s := summarize(removals, c.QPS)
+			parts := enqueue.PlanOf(removals, "plan")
+			if err := savePlan(save, removals, parts, a.now()); err != nil {
+				return err
+			}
+			s := summarize(removals, len(parts), c.QPS)
 			if a.output == outputJSON {
 				return json.NewEncoder(a.stdout).Encode(s)
 			}
@@ -48,6 +53,7 @@ it would have been without planning. It sends nothing and needs neither Redis no
 		},
 	}
 	in.add(cmd.Flags())
+	cmd.Flags().StringVar(&save, "save", "", "write the plan to this file, for enqueue --plan")
 	addConfigFlags(cmd.Flags(), "UNROLE_QPS", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
 	return cmd
 }
@@ -75,19 +81,34 @@ type roleUsers struct {
 // biggestRoles is how many roles a plan names.
 const biggestRoles = 5
 
-func summarize(removals *enqueue.Removals, qps float64) planSummary {
-	numRoles, roles := removals.Matrix()
-	m := cover.Matrix{NumRoles: numRoles, Roles: roles}
-	lim := cover.Limits{Roles: tasks.MaxRoles, Users: tasks.MaxUsers}
+func summarize(removals *enqueue.Removals, calls int, qps float64) planSummary {
+	_, roles := removals.Matrix()
+	saved := enqueue.SavingsOf(removals)
 	s := planSummary{
 		Pairs: removals.Pairs(), Users: len(removals.Users()), Roles: len(removals.Roles()),
-		APICalls:        len(cover.Plan(m, lim)),
-		CallsOnePerUser: cover.OnePerUser(m, lim), CallsOnePerRoleSet: cover.OnePerRoleSet(m, lim), CallsOnePerRole: cover.OnePerRole(m, lim),
+		APICalls:        calls,
+		CallsOnePerUser: saved.OnePerUser, CallsOnePerRoleSet: saved.OnePerRoleSet, CallsOnePerRole: saved.OnePerRole,
 		QPS: qps, BiggestRoles: biggest(removals, roles),
 		NeedsConfirmation: len(removals.Users()) > defaultMaxUsers,
 	}
 	s.SecondsAtQPS = seconds(s.APICalls, qps)
 	return s
+}
+
+// savePlan writes a plan file, complete or not at all.
+func savePlan(name string, removals *enqueue.Removals, parts []tasks.Part, now time.Time) error {
+	if name == "" {
+		return nil
+	}
+	f, err := newReplacement("--save", name)
+	if err != nil {
+		return err
+	}
+	defer f.discard()
+	if err := enqueue.WritePlan(f, removals, parts, now); err != nil {
+		return err
+	}
+	return f.keep()
 }
 
 // seconds is how long so many calls take at the pace, to the millisecond.

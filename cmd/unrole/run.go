@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -78,11 +76,15 @@ func logLevelGiven(a *app, cmd *cobra.Command) bool {
 
 // run submits the request to a queue in memory and works until it is done.
 func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
-	out, err := newReportFile(opt.report)
-	if err != nil {
-		return err
+	// Before anything is sent: a report that cannot be written is noticed now.
+	var out *replacement
+	if opt.report != "" {
+		var err error
+		if out, err = newReplacement("--report", opt.report); err != nil {
+			return err
+		}
+		defer out.discard()
 	}
-	defer out.discard()
 	c := req.config
 	if opt.quiet {
 		c.LogLevel = "error"
@@ -150,7 +152,7 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	if err := a.printJob(after, e.ledger, job, took); err != nil {
 		return err
 	}
-	if opt.report != "" {
+	if out != nil {
 		if err := report.CSV(after, e.ledger, req.JobID, out); err != nil {
 			return err
 		}
@@ -175,26 +177,4 @@ func (a *app) endOfRun(job ledger.Job, err error) error {
 		return nil
 	}
 	return &exit{code: codeOfJob(job)}
-}
-
-// reportFile is the file of --report, created before anything is sent and complete or not there.
-type reportFile struct{ *rejectFile }
-
-func newReportFile(name string) (reportFile, error) {
-	if name == "" {
-		return reportFile{}, nil
-	}
-	if dir := filepath.Dir(name); dir != "." {
-		if _, err := os.Stat(dir); err != nil {
-			return reportFile{}, exitf(exitUsage, "--report: %w", err)
-		}
-	}
-	f, err := newRejectFile(name)
-	return reportFile{f}, err
-}
-
-func (f reportFile) discard() {
-	if f.rejectFile != nil {
-		f.rejectFile.discard()
-	}
 }

@@ -126,6 +126,8 @@ type request struct {
 	submission
 	config   *config.Config
 	removals *enqueue.Removals
+	// plan is that of --plan; nil where it is still to be made.
+	plan []tasks.Part
 }
 
 // request takes what run and enqueue have in common up to the moment before something is sent.
@@ -138,7 +140,7 @@ func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *su
 	if err != nil {
 		return nil, err
 	}
-	removals, err := in.read(cmd, a, args)
+	removals, plan, err := in.readOrPlan(cmd, a, args, s.JobID)
 	if err != nil {
 		return nil, err
 	}
@@ -148,5 +150,5 @@ func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *su
 	if err := sub.guard(a, removals, !in.readsStdin(args)); err != nil {
 		return nil, err
 	}
-	return &request{s, c, removals}, nil
+	return &request{s, c, removals, plan}, nil
 }

@@ -28,6 +28,11 @@ first SIGINT or SIGTERM finishes the calls in flight and puts the rest back; a s
 			if err != nil {
 				return err
 			}
+			stopAdmin, err := e.observed.serveAdmin(cmd.Context(), c, admitted{redis: client, pacer: e.pacer, ledger: e.ledger}, a.logger(c))
+			if err != nil {
+				return err
+			}
+			defer stopAdmin()
 			return e.run(cmd.Context())
 		},
 	}

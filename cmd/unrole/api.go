@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/config"
+	"github.com/unrole/unrole/internal/httpapi"
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/protect"
+	"github.com/unrole/unrole/internal/webhook"
+)
+
+// apiFlags are what the HTTP intake lets through.
+type apiFlags struct {
+	maxUsers int
+	rate     float64
+}
+
+func (a *app) apiCommand() *cobra.Command {
+	var opt apiFlags
+	cmd := &cobra.Command{
+		Use:   "api",
+		Short: "Take removals over HTTP",
+		Long: `api is the HTTP intake for HR systems and scripts: POST /v1/removals submits, GET /v1/removals/JOB tells what became of
+it, GET /openapi.yaml describes all of it. A removal that was answered with 202 is stored; workers carry it out.
+
+Callers send a bearer token or sign their messages (Standard Webhooks); UNROLE_API_TOKENS_FILE lists both, and
+unrole api token makes them. Without that file api listens on loopback only, and lets in everybody on this machine.`,
+		Example: `  unrole api token hr-system >token.txt 2>>tokens
+  unrole api --api-listen :8080 --api-tokens-file tokens`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.loadConfig(cmd)
+			if err != nil {
+				return err
+			}
+			if opt.maxUsers < 1 || opt.rate <= 0 {
+				return usageError(cmd, errors.New("--max-users and --requests-per-second must be more than 0"))
+			}
+			return a.serveAPI(cmd.Context(), c, opt)
+		},
+	}
+	cmd.Flags().IntVar(&opt.maxUsers, "max-users", defaultMaxUsers, "guard: a request with more distinct users than this is refused")
+	cmd.Flags().Float64Var(&opt.rate, "requests-per-second", 300, "requests a second that each caller may make on average, and twice as many at once")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_API_LISTEN", "UNROLE_API_TOKENS_FILE", "UNROLE_MAX_USERS_PER_DAY", "UNROLE_RETENTION",
+		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_WEBHOOK_URL", "UNROLE_ADMIN_LISTEN")
+	cmd.AddCommand(a.apiTokenCommand())
+	return cmd
+}
+
+// apiReady is what api prints when it listens, with --output json.
+type apiReady struct {
+	URL string `json:"url"`
+}
+
+func (a *app) serveAPI(ctx context.Context, c *config.Config, opt apiFlags) error {
+	log := a.logger(c)
+	protected, err := protect.Parse(c.ProtectedUsers, c.ProtectedRoles)
+	if err != nil {
+		return exitWith(exitUsage, err)
+	}
+	var keys *httpapi.Keys
+	if c.APITokensFile != "" {
+		if keys, err = httpapi.OpenKeys(c.APITokensFile, log); err != nil {
+			return exitf(exitUsage, "UNROLE_API_TOKENS_FILE: %w", err)
+		}
+	}
+	l, err := listenForAPI(c.APIListen, keys)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	rdb, err := openRedis(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	records := ledger.New(rdb, c.Retention)
+	notifier, err := newNotifier(c, rdb, records, log)
+	if err != nil {
+		return err
+	}
+	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb, Protected: protected, Retention: c.Retention})
+	if err != nil {
+		return err
+	}
+	handler, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: records, Redis: rdb, Keys: keys, Protected: protected,
+		MaxUsers: opt.maxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Rate: opt.rate, Log: log})
+	if err != nil {
+		return err
+	}
+	stopAdmin, err := newObservation().serveAdmin(ctx, c, admitted{redis: rdb, ledger: records, holdIsReady: true}, log)
+	if err != nil {
+		return err
+	}
+	defer stopAdmin()
+	if err := a.printAPIReady(l); err != nil {
+		return err
+	}
+	stopNotifier := startNotifier(ctx, notifier, log)
+	defer stopNotifier()
+	return httpapi.Serve(ctx, l, handler, log)
+}
+
+// listenForAPI listens, and refuses an address that others reach where nobody is asked who he is.
+func listenForAPI(address string, keys *httpapi.Keys) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("UNROLE_API_LISTEN: %w", err)
+	}
+	if keys == nil && !httpapi.Loopback(l.Addr()) {
+		l.Close()
+		return nil, exitf(exitUsage, "UNROLE_API_LISTEN: %s is reached from other machines, and nobody would be asked who he is: set UNROLE_API_TOKENS_FILE (unrole api token makes its lines), or listen on 127.0.0.1",
+			address)
+	}
+	return l, nil
+}
+
+func (a *app) printAPIReady(l net.Listener) error {
+	url := "http://" + reachable(l.Addr())
+	if a.output == outputJSON {
+		return json.NewEncoder(a.stdout).Encode(apiReady{url})
+	}
+	_, err := fmt.Fprintf(a.stdout, "HTTP intake on %s (its description: %[1]s/openapi.yaml)\n", url)
+	return err
+}
+
+// newNotifier is what tells UNROLE_WEBHOOK_URL when jobs end; nil where that is not set.
+func newNotifier(c *config.Config, rdb redis.UniversalClient, l *ledger.Ledger, log zerolog.Logger) (*webhook.Notifier, error) {
+	if c.WebhookURL == "" {
+		return nil, nil
+	}
+	if c.WebhookSecret == "" {
+		return nil, exitf(exitUsage, "UNROLE_WEBHOOK_SECRET: missing: set it, or UNROLE_WEBHOOK_SECRET_FILE, to the secret that signs what UNROLE_WEBHOOK_URL is sent (unrole api token --signing NAME makes one)")
+	}
+	secrets, err := webhook.ParseSecrets(c.WebhookSecret)
+	if err != nil {
+		return nil, exitf(exitUsage, "UNROLE_WEBHOOK_SECRET: %w", err)
+	}
+	return webhook.New(webhook.Config{Redis: rdb, Ledger: l, URL: c.WebhookURL, Secrets: secrets,
+		UserAgent: "unrole/" + readBuildInfo().Version, Log: log})
+}
+
+// startNotifier runs the notifier, which may be nil, until ctx ends or stop is called; stop waits for its end.
+func startNotifier(ctx context.Context, n *webhook.Notifier, log zerolog.Logger) (stop func()) {
+	if n == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := n.Run(ctx); err != nil {
+			log.Error().Err(err).Msg("nobody is told when jobs end")
+		}
+	})
+	return func() { cancel(); running.Wait() }
+}
+
+func (a *app) apiTokenCommand() *cobra.Command {
+	var signing bool
+	cmd := &cobra.Command{
+		Use:   "token NAME",
+		Short: "Make a token for a caller of the HTTP intake",
+		Long: `token makes a bearer token and prints it on stdout, once: give it to the caller. On stderr stands the line for
+UNROLE_API_TOKENS_FILE, which holds only a hash of the token. With --signing it makes a secret for a caller that signs
+its messages (Standard Webhooks); that secret itself stands in the line, so keep the file to yourself.
+
+A running api takes the file's changes over within a second or two. To replace a token, add the new line, hand the new
+token over, then delete the old line.`,
+		Example: `  unrole api token hr-system >token.txt 2>>tokens`,
+		Args:    exactArgs("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			makeKey := httpapi.NewToken
+			if signing {
+				makeKey = httpapi.NewSigningSecret
+			}
+			key, line, err := makeKey(args[0])
+			if err != nil {
+				return usageError(cmd, err)
+			}
+			if a.output == outputJSON {
+				return json.NewEncoder(a.stdout).Encode(map[string]string{"name": args[0], "key": key, "line": line})
+			}
+			fmt.Fprintln(a.stderr, line)
+			_, err = fmt.Fprintln(a.stdout, key)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&signing, "signing", false, "make a secret that signs messages, instead of a bearer token")
+	return cmd
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/internal/dingtalk"
+	"github.com/unrole/unrole/internal/doctor"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check Redis, DingTalk and the way to them",
+		Long: `doctor looks at everything unrole needs and says what is wrong and what to do: Redis (reachable, version, eviction
+policy, persistence, memory, clock) and DingTalk (reachable, proxy, clock, credentials, permission to read). It removes
+nothing, so whether the app may remove roles shows with the first removal only.
+
+It ends with 0 when nothing failed, warnings or not, with 4 when credentials or a permission are missing or refused, and
+with 1 after any other failure.`,
+		Example: `  unrole doctor
+  unrole doctor --output json | jq 'select(.level != "ok")'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.loadConfig(cmd)
+			if err != nil {
+				return err
+			}
+			a.logger(c) // takes over what the Redis client logs by itself
+			var failures, credentials int
+			var broken error
+			doctor.Examine(cmd.Context(), doctor.Config{RedisURL: c.RedisURL, MissingCredentials: c.NeedCredentials(),
+				DingTalk: dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
+					AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version}},
+				func(f doctor.Finding) {
+					broken = errors.Join(broken, a.printFinding(f))
+					if f.Level == doctor.Failure {
+						failures++
+						if f.Credentials {
+							credentials++
+						}
+					}
+				})
+			switch {
+			case broken != nil:
+				return broken
+			case cmd.Context().Err() != nil:
+				return cmd.Context().Err()
+			case failures == 0:
+				return nil
+			case failures == credentials:
+				return exitf(exitCredentials, "%s", counted(failures, "check failed", "checks failed"))
+			}
+			return exitf(exitError, "%s", counted(failures, "check failed", "checks failed"))
+		},
+	}
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY")
+	return cmd
+}
+
+// printFinding prints a line as soon as it is known: a check may take seconds.
+func (a *app) printFinding(f doctor.Finding) error {
+	if a.output == outputJSON {
+		return json.NewEncoder(a.stdout).Encode(f)
+	}
+	if _, err := fmt.Fprintf(a.stdout, "%-7s  %-20s  %s\n", f.Level, f.Check, printable(f.Says)); err != nil {
+		return err
+	}
+	if f.Remedy == "" {
+		return nil
+	}
+	_, err := fmt.Fprintf(a.stdout, "%-7s  %-20s  -> %s\n", "", "", f.Remedy)
+	return err
+}

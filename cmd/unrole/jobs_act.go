@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/producer"
+)
+
+func (a *app) jobsWatchCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "watch JOB",
+		Short: "Follow a job to its end; the exit code tells how it ended",
+		Long: `watch shows how far a job is until it has ended, from any terminal. The exit code is 0 when every pair was removed, 3 when
+there are dead letters, 7 when it was cancelled, and 4 as soon as the fleet holds: the job then waits for somebody to mend
+what is named, and goes on by itself.`,
+		Args: exactArgs("JOB"),
+		RunE: a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, args []string) error {
+			if _, err := r.ledger.Get(ctx, args[0]); err != nil {
+				return err
+			}
+			pacer, err := newPacer(r.config, r.rdb, zerolog.Nop())
+			if err != nil {
+				return err
+			}
+			return a.wait(ctx, r.ledger, pacer, args[0])
+		}),
+	}
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_APP_KEY")
+	return cmd
+}
+
+func (a *app) jobsCancelCommand() *cobra.Command {
+	var why string
+	var yes bool
+	cancel := a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, args []string) error {
+		before, err := r.ledger.Get(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if !yes && !before.State.Finished() && a.isTerminal(a.stdin) && a.isTerminal(a.stderr) &&
+			!a.confirm(fmt.Sprintf("Cancel job %s with %s pending?", before.JobID, counted(int(before.Pairs.Pending), "pair", "pairs"))) {
+			return exitf(exitGuard, "not confirmed")
+		}
+		job, err := r.ledger.Cancel(ctx, args[0], a.whoami(), why)
+		var finished *ledger.FinishedError
+		if errors.As(err, &finished) {
+			return err
+		}
+		if err != nil {
+			return fmt.Errorf("%w\nthe same command again completes the cancel", err)
+		}
+		return a.printCancelled(ctx, r.ledger, before, job)
+	})
+	cmd := &cobra.Command{
+		Use:   "cancel JOB --why REASON",
+		Short: "Cancel what a job has not begun",
+		Long: `cancel settles at once every pair whose call has not begun: it will never be removed by this job. Calls in flight end
+normally, and what they removed counts as removed. A cancel cannot be taken back; submit the pairs again as a new job.`,
+		Example: `  unrole jobs cancel 20261231-180000-k3x9q2ab --why "wrong list, HR-1234"`,
+		Args:    exactArgs("JOB"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if why = strings.TrimSpace(why); why == "" {
+				return usageError(cmd, errors.New("--why is missing: say why the job is cancelled, for the records"))
+			}
+			return cancel(cmd, args)
+		},
+	}
+	cmd.Flags().StringVar(&why, "why", "", "why, for the records (required)")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask for a confirmation")
+	addConfigFlags(cmd.Flags(), "REDIS_URL")
+	return cmd
+}
+
+// printCancelled says what the cancel did: the job's summary, and on stderr what it changed.
+func (a *app) printCancelled(ctx context.Context, l *ledger.Ledger, before, job ledger.Job) error {
+	fmt.Fprintf(a.stderr, "%s cancelled, %s removed before", counted(int(job.Pairs.Cancelled-before.Pairs.Cancelled), "pair", "pairs"), thousands(int(job.Pairs.Removed)))
+	if job.Pairs.Pending > 0 {
+		fmt.Fprintf(a.stderr, "; %s in flight or still to be taken back, unrole jobs watch %s shows their end", thousands(int(job.Pairs.Pending)), job.JobID)
+	}
+	fmt.Fprintln(a.stderr)
+	return a.printJob(ctx, l, job, 0)
+}
+
+func (a *app) jobsRepairCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "repair JOB",
+		Short: "Enqueue the parts of a job again that have open pairs and no task",
+		Long: `repair completes a submission that was interrupted, and brings tasks back that were deleted from the queue. Workers do the
+same by themselves after a minute or two. Doing it for nothing does no harm.`,
+		Args: exactArgs("JOB"),
+		RunE: a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, args []string) error {
+			job, err := r.ledger.Get(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			parts := 0
+			if !job.State.Finished() {
+				began := time.Now()
+				client := asynq.NewClientFromRedisClient(r.rdb)
+				if parts, err = producer.Repair(ctx, r.ledger, r.rdb, client, job); err != nil {
+					return err
+				}
+				if job, err = r.ledger.Get(ctx, args[0]); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.stderr, "%s enqueued again in %s\n", counted(parts, "part", "parts"), duration(time.Since(began).Seconds()))
+			} else {
+				fmt.Fprintf(a.stderr, "job %s has ended: nothing to repair\n", job.JobID)
+			}
+			if a.output == outputJSON {
+				return json.NewEncoder(a.stdout).Encode(struct {
+					ledger.Job
+					Repaired int `json:"repaired_parts"`
+				}{job, parts})
+			}
+			return a.printJob(ctx, r.ledger, job, 0)
+		}),
+	}
+	addConfigFlags(cmd.Flags(), "REDIS_URL")
+	return cmd
+}

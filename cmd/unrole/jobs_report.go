@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/report"
+)
+
+func (a *app) jobsReportCommand() *cobra.Command {
+	var html string
+	cmd := &cobra.Command{
+		Use:   "report JOB",
+		Short: "Say what became of every requested pair",
+		Long: `report writes one row for every requested pair to stdout, as CSV or as JSON lines; a million rows are no matter. With
+--html it writes one self-contained page for an auditor instead: who asked for what and why, the totals, the dead letters
+with their reasons, and the pairs, searchable. The page lists up to 20,000 removed pairs and everything else whole.`,
+		Example: `  unrole jobs report 20261231-180000-k3x9q2ab > removed.csv
+  unrole jobs report 20261231-180000-k3x9q2ab --html removed.html`,
+		Args:        exactArgs("JOB"),
+		Annotations: map[string]string{outputsAnnotation: outputCSV},
+		RunE: a.withRecords(func(ctx context.Context, cmd *cobra.Command, r *records, args []string) error {
+			if html != "" && cmd.Flags().Changed("output") {
+				return usageError(cmd, fmt.Errorf("--html and --output cannot be combined"))
+			}
+			job, err := r.ledger.Get(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			switch {
+			case html != "":
+				return a.writePage(ctx, r.ledger, job, html)
+			case a.output == outputJSON:
+				return report.JSON(ctx, r.ledger, job.JobID, a.stdout)
+			default:
+				return report.CSV(ctx, r.ledger, job.JobID, a.stdout)
+			}
+		}),
+	}
+	cmd.Flags().StringVar(&html, "html", "", "write a page for an auditor to this file (- is stdout)")
+	addConfigFlags(cmd.Flags(), "REDIS_URL")
+	return cmd
+}
+
+func (a *app) writePage(ctx context.Context, l *ledger.Ledger, job ledger.Job, name string) error {
+	page := report.Page{Now: a.now(), Version: readBuildInfo().Version}
+	if name == "-" {
+		return report.HTML(ctx, l, job, a.stdout, page)
+	}
+	return a.writeReport("--html", name, func(w io.Writer) error { return report.HTML(ctx, l, job, w, page) })
+}
+
+// writeReport writes a file that is complete or not there, and says so.
+func (a *app) writeReport(flag, name string, write func(io.Writer) error) error {
+	f, err := newReplacement(flag, name)
+	if err != nil {
+		return err
+	}
+	defer f.discard()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.keep(); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "report: %s\n", name)
+	return nil
+}
+
+func (a *app) jobsAuditCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit JOB",
+		Short: "Print the audit trail of a job, oldest first",
+		Long: `audit prints who did what to a job, when and why, and each outcome as it was counted. The trail is kept for good, also
+when the record of the job has passed its retention.`,
+		Args: exactArgs("JOB"),
+		RunE: a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, args []string) error {
+			return r.ledger.Trail(ctx, args[0], "", func(t ledger.TrailEntry) error {
+				if a.output == outputJSON {
+					_, err := fmt.Fprintln(a.stdout, t.JSON)
+					return err
+				}
+				e, err := t.Entry()
+				if err != nil {
+					return err
+				}
+				return a.printEntry(e)
+			})
+		}),
+	}
+	addConfigFlags(cmd.Flags(), "REDIS_URL")
+	return cmd
+}
+
+// printEntry prints an entry as it comes: a trail may be long.
+func (a *app) printEntry(e ledger.Entry) error {
+	line := e.At.Local().Format("2006-01-02 15:04:05.000") + "  " + fmt.Sprintf("%-10s", e.Event)
+	for _, field := range []struct {
+		name  string
+		value string
+	}{
+		{"part", e.Part}, {"pairs", positive(e.Pairs)}, {"users", positive(int64(e.Users))}, {"roles", positive(int64(e.Roles))},
+		{"removed", changed(e.Removed)}, {"dead", changed(e.Dead)}, {"cancelled", changed(e.Cancelled)},
+		{"by", e.By}, {"source", e.Source}, {"why", e.Why}, {"request", e.RequestID},
+	} {
+		if field.value != "" {
+			line += "  " + field.name + " " + printable(field.value)
+		}
+	}
+	_, err := fmt.Fprintln(a.stdout, line)
+	return err
+}
+
+func positive(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return thousands(int(n))
+}
+
+// changed is a difference in a count, with its sign.
+func changed(n int64) string {
+	if n > 0 {
+		return "+" + thousands(int(n))
+	}
+	return positive(n)
+}
