@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"sync"
 	"testing"
@@ -29,6 +30,8 @@ type world struct {
 	client *enqueue.Client
 	config Config // what workers start with, Redis, DingTalk, Pacer and Ledger excepted
 	qps    float64
+	// transport carries the calls; nil is the network.
+	transport http.RoundTripper
 }
 
 func newWorld(t *testing.T, rdb *redis.Client, opt dingtalktest.Options) *world {
@@ -50,7 +53,11 @@ func newWorld(t *testing.T, rdb *redis.Client, opt dingtalktest.Options) *world 
 func (w *world) work() (stop func()) {
 	w.Helper()
 	cfg := w.config
-	dt, err := dingtalk.New(dingtalk.Config{BaseURL: w.sim.URL, AppKey: w.sim.AppKey, AppSecret: w.sim.AppSecret})
+	calls := dingtalk.Config{BaseURL: w.sim.URL, AppKey: w.sim.AppKey, AppSecret: w.sim.AppSecret, FailureMemory: 10 * time.Millisecond}
+	if w.transport != nil {
+		calls.HTTP = &http.Client{Transport: w.transport}
+	}
+	dt, err := dingtalk.New(calls)
 	if err != nil {
 		w.Fatal(err)
 	}
