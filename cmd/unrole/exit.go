@@ -95,7 +95,7 @@ func (a *app) say(err error, code exitCode) {
 	var conf *config.Error
 	var input *enqueue.InvalidInputError
 	switch {
-	case errors.As(err, &silent) && silent.err == nil:
+	case errors.As(err, &silent) && silent.err == nil, code == exitInterrupted && errors.Is(err, context.Canceled):
 	case errors.As(err, &conf), errors.As(err, &input) && input.Name != "":
 		fmt.Fprintln(a.stderr, err)
 	default:
