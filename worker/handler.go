@@ -167,16 +167,18 @@ func (w *Worker) serve(ctx context.Context, t *task) error {
 // job has learned to be bad. A dead letter that is tried again opens its pairs here.
 func (w *Worker) settleKnown(t *task) error {
 	c := t.claim
-	if c.Part.Failure != nil {
-		if c.Cancelled {
-			// What was dead stays dead; the letter waits on.
-			return w.keepLetter(t)
-		}
+	if c.Part.Failure != nil && !c.Cancelled {
 		if err := w.settle(t, c.Dead, ledger.Outcome{Kind: ledger.Pending, Letter: c.Part.Part}); err != nil {
 			return err
 		}
 	}
 	if c.Cancelled {
+		if c.Part.Failure != nil {
+			// What was dead stays dead; the letter waits on.
+			if err := w.keepLetter(t); err != nil {
+				return err
+			}
+		}
 		return w.settle(t, c.Open, ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: c.CancelReason})
 	}
 	if wait := time.Until(c.At); wait > 0 {

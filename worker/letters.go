@@ -22,14 +22,7 @@ func (w *Worker) deadLetter(t *task, users, roles []int, f tasks.Failure) error 
 	if len(pairs) == 0 {
 		return nil
 	}
-	h, own := hull(pairs)
-	letter := &tasks.Part{JobID: c.Part.JobID, Own: own}
-	for _, u := range h.users {
-		letter.UserIDs = append(letter.UserIDs, c.Part.UserIDs[u])
-	}
-	for _, r := range h.roles {
-		letter.RoleIDs = append(letter.RoleIDs, c.Part.RoleIDs[r])
-	}
+	letter := cutOut(c.Part, pairs)
 	f.Queue = tasks.Lanes()[t.lane]
 	f.Attempts = max(f.Attempts, 1)
 	if old := c.Part.Failure; old != nil {
@@ -141,12 +134,31 @@ func covers(a, b *tasks.Part) bool {
 	return true
 }
 
-// keepLetter puts a letter back that was made due although its job is cancelled.
+// cutOut is a part of some pairs of p, without a name.
+func cutOut(p *tasks.Part, pairs []rectangle) *tasks.Part {
+	h, own := hull(pairs)
+	cut := &tasks.Part{JobID: p.JobID, Own: own}
+	for _, u := range h.users {
+		cut.UserIDs = append(cut.UserIDs, p.UserIDs[u])
+	}
+	for _, r := range h.roles {
+		cut.RoleIDs = append(cut.RoleIDs, p.RoleIDs[r])
+	}
+	return cut
+}
+
+// keepLetter puts a letter back that was made due although its job is cancelled. Pairs that it had opened before the
+// cancel are dead no more, and not its own any longer.
 func (w *Worker) keepLetter(t *task) error {
-	letter := *t.claim.Part
-	letter.Part = tasks.NextGeneration(letter.Part)
+	old := t.claim.Part
+	pairs := rectangles(old, t.claim.Dead)
+	if len(pairs) == 0 {
+		return nil
+	}
+	letter := cutOut(old, pairs)
+	letter.Failure, letter.Part = old.Failure, tasks.NextGeneration(old.Part)
 	t.log.Warn().Str("letter", letter.Part).Msg("the job is cancelled: the dead letter is not tried again")
-	return w.putLetter(t.id, &letter)
+	return w.putLetter(t.id, letter)
 }
 
 // unreadable sets a task apart whose payload this build does not understand. The payload is kept as it is.

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/internal/dingtalk"
 	"github.com/unrole/unrole/internal/doctor"
+	"github.com/unrole/unrole/internal/pace"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -33,6 +37,13 @@ with 1 after any other failure.`,
 			var failures, credentials int
 			var broken error
 			doctor.Examine(cmd.Context(), doctor.Config{RedisURL: c.RedisURL, MissingCredentials: c.NeedCredentials(),
+				Pace: func(ctx context.Context, rdb redis.UniversalClient) (pace.Status, error) {
+					pacer, err := newPacer(c, rdb, zerolog.Nop())
+					if err != nil {
+						return pace.Status{}, err
+					}
+					return pacer.Status(ctx)
+				},
 				DingTalk: dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
 					AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version}},
 				func(f doctor.Finding) {

@@ -14,8 +14,11 @@ import (
 )
 
 // Repair enqueues the parts of a job again that have open pairs and no task, and returns how many there were. A
-// submission whose process died after the plan was written is completed by it.
+// submission whose process died after the plan was written is completed by it. A job that waits for approval has no tasks.
 func Repair(ctx context.Context, l *ledger.Ledger, rdb redis.UniversalClient, client *asynq.Client, job ledger.Job) (int, error) {
+	if job.Awaiting != "" {
+		return 0, nil
+	}
 	at := time.Time{}
 	if job.At != nil {
 		at = *job.At

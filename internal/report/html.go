@@ -52,7 +52,7 @@ func HTML(ctx context.Context, l *ledger.Ledger, job ledger.Job, w io.Writer, p 
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(w, 64<<10)
+	out := bufio.NewWriterSize(w, writeSize)
 	if err := pageTemplate.ExecuteTemplate(out, "head", job); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}

@@ -3,6 +3,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -35,6 +36,9 @@ type Row struct {
 var Columns = []string{"user_id", "role_id", "outcome", "reason", "errcode", "errmsg", "request_id", "attempts", "finished_at"}
 
 const verifiedColumn = "verified"
+
+// writeSize is what is written at once, so that a long report is not made of system calls.
+const writeSize = 64 << 10
 
 // RowOf is the reported form of a row of the ledger.
 func RowOf(r ledger.Row) Row {
@@ -70,7 +74,8 @@ func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error
 	if verified {
 		header = append(header, verifiedColumn)
 	}
-	out := csv.NewWriter(w)
+	buffered := bufio.NewWriterSize(w, writeSize)
+	out := csv.NewWriter(buffered)
 	if err := out.Write(header); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
@@ -97,7 +102,7 @@ func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error
 		return err
 	}
 	out.Flush()
-	if err := out.Error(); err != nil {
+	if err := cmp.Or(out.Error(), buffered.Flush()); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
@@ -109,7 +114,7 @@ func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) erro
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriter(w)
+	out := bufio.NewWriterSize(w, writeSize)
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	err = rows(ctx, l, jobID, verified, func(row Row) error {

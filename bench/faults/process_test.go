@@ -1,0 +1,118 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is one running command, a worker usually.
+type process struct {
+	cmd   *exec.Cmd
+	log   string // file with all it said
+	ended chan struct{}
+	err   error // of Wait, once ended is closed
+}
+
+// start starts the command with the environment and keeps what it says in a file in dir. Whoever starts it ends it.
+func start(dir string, env []string, args ...string) (*process, error) {
+	file, err := os.CreateTemp(dir, args[0]+"-*.log")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	p := &process{cmd: exec.Command(binary, args...), log: file.Name(), ended: make(chan struct{})}
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, file, file
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// endsWithin reports whether the process has ended before d has passed.
+func (p *process) endsWithin(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+func (p *process) alive() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// output is what the process has said so far.
+func (p *process) output() []byte {
+	b, _ := os.ReadFile(p.log)
+	return b
+}
+
+// usage is the processor time that the process has used and its memory in bytes, as Linux counts them; ok is false
+// elsewhere.
+func (p *process) usage() (cpu time.Duration, rss int64, ok bool) {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "stat"))
+	if err != nil {
+		return 0, 0, false
+	}
+	// The name in parentheses may hold anything; the fields after it are numbers.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 22 {
+		return 0, 0, false
+	}
+	number := func(i int) int64 { n, _ := strconv.ParseInt(fields[i], 10, 64); return n }
+	const tick = 10 * time.Millisecond
+	return time.Duration(number(11)+number(12)) * tick, number(21) * int64(os.Getpagesize()), true
+}
+
+// files is how many descriptors the process has open, -1 where that is not known.
+func (p *process) files() int {
+	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd"))
+	if err != nil {
+		return -1
+	}
+	return len(entries)
+}
+
+// said is how a command ended.
+type said struct {
+	code           int
+	stdout, stderr string
+}
+
+func (s said) String() string { return fmt.Sprintf("exit %d\n%s%s", s.code, s.stdout, s.stderr) }
+
+// run runs the command to its end; -1 is the code of one that was ended by ctx.
+func run(ctx context.Context, env []string, args ...string) (said, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return said{}, fmt.Errorf("unrole %s: %w", strings.Join(args, " "), err)
+	}
+	return said{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}, nil
+}

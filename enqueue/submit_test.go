@@ -1,0 +1,255 @@
+package enqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/redistest"
+	"github.com/unrole/unrole/tasks"
+)
+
+func newClient(t *testing.T, rdb redis.UniversalClient) *Client {
+	t.Helper()
+	c, err := NewClient(Config{Redis: rdb})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// some removals of a few parts: n users, each with all of the roles.
+func some(t *testing.T, n int, roles ...int64) *Removals {
+	t.Helper()
+	users := make([]string, n)
+	for i := range users {
+		users[i] = fmt.Sprintf("u%03d", i)
+	}
+	r, err := FromLists(users, roles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// complete checks that a job of the ledger has all of its parts in its lane, each once, and every pair once.
+func complete(t *testing.T, rdb *redis.Client, jobID string, pairs int) {
+	t.Helper()
+	l := ledger.New(rdb, 0)
+	job, err := l.Get(t.Context(), jobID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job.State != ledger.StateRunning || job.Pairs.Total != int64(pairs) || job.Pairs.Pending != int64(pairs) {
+		t.Errorf("the job is %+v, want %d pairs pending", job, pairs)
+	}
+	want := map[string]bool{}
+	seen := map[string]bool{}
+	err = l.Each(t.Context(), jobID, func(rec ledger.Record) error {
+		want[rec.Part.TaskID()] = true
+		rec.Rows(func(_ int, row ledger.Row) {
+			key := fmt.Sprintf("%s/%d", row.UserID, row.RoleID)
+			if seen[key] {
+				t.Errorf("%s is owned twice", key)
+			}
+			seen[key] = true
+		})
+		return nil
+	})
+	if err != nil || len(seen) != pairs {
+		t.Errorf("the parts own %d pairs, want %d (%v)", len(seen), pairs, err)
+	}
+	queued, err := asynq.NewInspectorFromRedisClient(rdb).ListPendingTasks(tasks.QueueDefault, asynq.PageSize(10_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range queued {
+		if id, _, _ := tasks.SplitTaskID(task.ID); id != jobID {
+			continue
+		}
+		if !want[task.ID] {
+			t.Errorf("task %s is no part of the record, or there twice", task.ID)
+		}
+		delete(want, task.ID)
+	}
+	if len(want) > 0 {
+		t.Errorf("%d parts have no task", len(want))
+	}
+}
+
+func TestTheSameSubmissionTwiceAtOnceIsOneJob(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		const times = 8
+		got := make([]Submitted, times)
+		errs := make([]error, times)
+		var all sync.WaitGroup
+		removals := some(t, 950, 1, 2, 3)
+		for i := range times {
+			all.Go(func() {
+				// Each terminal is a process of its own.
+				client, err := NewClient(Config{Redis: rdb})
+				if err == nil {
+					got[i], err = client.Submit(context.Background(), Submission{JobID: "j", Removals: removals, MaxUsers: -1})
+				}
+				errs[i] = err
+			})
+		}
+		all.Wait()
+		fresh := 0
+		for i := range got {
+			if errs[i] != nil {
+				t.Errorf("submission %d: %v", i, errs[i])
+			} else if !got[i].Existed {
+				fresh++
+			}
+		}
+		if fresh != 1 {
+			t.Errorf("%d of them say that the job is new, want 1", fresh)
+		}
+		complete(t, rdb, "j", 2850)
+	})
+}
+
+// crash is a process that loses Redis for good at its n-th command: before the command is sent, or after it was done
+// and before the reply.
+type crash struct {
+	left  atomic.Int64
+	after bool
+}
+
+var errCrashed = errors.New("the process is gone")
+
+func (c *crash) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (c *crash) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		return c.step(func() error { return next(ctx, cmd) }, func() { cmd.SetErr(errCrashed) })
+	}
+}
+
+func (c *crash) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		return c.step(func() error { return next(ctx, cmds) }, func() {
+			for _, cmd := range cmds {
+				cmd.SetErr(errCrashed)
+			}
+		})
+	}
+}
+
+func (c *crash) step(do func() error, fail func()) error {
+	left := c.left.Add(-1)
+	if left < 0 || left == 0 && !c.after {
+		fail()
+		return errCrashed
+	}
+	err := do()
+	if left == 0 {
+		fail()
+		return errCrashed
+	}
+	return err
+}
+
+func TestASubmissionThatCrashedAnywhereIsCompletedByTheSameAgain(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	for _, after := range []bool{false, true} {
+		steps := 0
+		for survived := false; !survived; {
+			steps++
+			id := fmt.Sprintf("crash-%v-%d", after, steps)
+			dying := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr, DisableIdentity: true, MaxRetries: -1})
+			c := &crash{after: after}
+			c.left.Store(int64(steps))
+			dying.AddHook(c)
+			_, err := newClient(t, dying).Submit(t.Context(), Submission{JobID: id, Removals: some(t, 250, 1, 2), MaxUsers: -1})
+			dying.Close()
+			survived = err == nil
+			if !survived && !errors.Is(err, errCrashed) {
+				t.Fatalf("step %d: %v", steps, err)
+			}
+			// Whoever repeats it has a file in another order, hence another plan, every other time.
+			again := some(t, 250, 1, 2)
+			if steps%2 == 0 {
+				again = some(t, 250, 2, 1)
+			}
+			if _, err := newClient(t, rdb).Submit(t.Context(), Submission{JobID: id, Removals: again, MaxUsers: -1}); err != nil {
+				t.Fatalf("again after a crash at step %d: %v", steps, err)
+			}
+			complete(t, rdb, id, 500)
+		}
+		if steps < 8 {
+			t.Errorf("only %d steps were tried", steps)
+		}
+	}
+}
+
+func TestOtherContentIsRefusedWithNumbers(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	client := newClient(t, rdb)
+	submit := func(r *Removals, at time.Time) error {
+		_, err := client.Submit(t.Context(), Submission{JobID: "j", Removals: r, At: at, MaxUsers: -1})
+		return err
+	}
+	if err := submit(some(t, 30, 1, 2), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	before := redistest.Keys(t, rdb)
+	var taken *ConflictError
+	if err := submit(some(t, 31, 1), time.Time{}); !errors.As(err, &taken) ||
+		!strings.Contains(err.Error(), "has 60 pairs (30 users, 2 roles), this submission has 31 (31 users, 1 roles)") {
+		t.Errorf("other pairs: %v", err)
+	}
+	if err := submit(some(t, 30, 1, 2), time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)); !errors.As(err, &taken) ||
+		!strings.Contains(err.Error(), "the same pairs were submitted at once") && !strings.Contains(err.Error(), "for at once, this submission is for 2099-01-01T00:00:00") {
+		t.Errorf("another time: %v", err)
+	}
+	after := redistest.Keys(t, rdb)
+	slices.Sort(before)
+	slices.Sort(after)
+	if !slices.Equal(before, after) {
+		t.Errorf("a refused submission left %v, before it was %v", after, before)
+	}
+	complete(t, rdb, "j", 60)
+}
+
+// Two processes plan the same content in two ways; what the slower one writes must not mix with the other's.
+func TestASupersededPlanDoesNotMix(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l := ledger.New(rdb, 0)
+	removals := some(t, 250, 1, 2)
+	slow := ledger.NewJob{JobID: "j", CreatedAt: time.Now(), Pairs: removals.Pairs(), Content: removals.Digest(), Plan: "slow", Parts: 1}
+	if _, err := l.Create(t.Context(), slow); err != nil {
+		t.Fatal(err)
+	}
+	part := []tasks.Part{{JobID: "j", Part: "99", UserIDs: []string{"u001"}, RoleIDs: []int64{1}}}
+	if _, err := l.PutParts(t.Context(), "j", "slow", part); err != nil {
+		t.Fatal(err)
+	}
+	fast := slow
+	fast.Plan = "fast"
+	if _, err := l.Create(t.Context(), fast); err != nil {
+		t.Fatal(err)
+	}
+	var superseded *ledger.SupersededError
+	if _, err := l.PutParts(t.Context(), "j", "slow", part); !errors.As(err, &superseded) {
+		t.Errorf("the slower one may go on: %v", err)
+	}
+	if _, err := newClient(t, rdb).Submit(t.Context(), Submission{JobID: "j", Removals: removals, MaxUsers: -1}); err != nil {
+		t.Fatal(err)
+	}
+	complete(t, rdb, "j", 500)
+}
