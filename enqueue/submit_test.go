@@ -178,7 +178,7 @@ func TestASubmissionThatCrashedAnywhereIsCompletedByTheSameAgain(t *testing.T) {
 			_, err := newClient(t, dying).Submit(t.Context(), Submission{JobID: id, Removals: some(t, 250, 1, 2), MaxUsers: -1})
 			dying.Close()
 			survived = err == nil
-			if !survived && !errors.Is(err, errCrashed) {
+			if !survived && !strings.Contains(err.Error(), errCrashed.Error()) { // asynq does not wrap
 				t.Fatalf("step %d: %v", steps, err)
 			}
 			// Whoever repeats it has a file in another order, hence another plan, every other time.

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // patience is how long a script of asynq is repeated while Redis is away. asynq's lease lasts 30 s, and its own second
@@ -18,25 +18,28 @@ const patience = 25 * time.Second
 // steady gives asynq a connection that rides out a short outage of Redis: scripts are repeated, with a pause between,
 // until they get through, the context of the command or of the worker ends, or patience runs out. It also keeps
 // asynq's fetch loop, which knows no pause, from spinning.
-func steady(rdb redis.UniversalClient, ending context.Context) redis.UniversalClient {
+//
+// The caller closes it once asynq's servers have shut down, and not before: their subscriber panics when its channel is
+// closed under it.
+func steady(rdb redis.UniversalClient, ending context.Context) (client redis.UniversalClient, closeClient func()) {
 	hook := steadyHook{ending: ending}
-	// A copy of its own with the same options: the hook must not slow down anybody else. Its pool is closed with the
-	// worker.
+	// A copy of its own with the same options: the hook must not slow down anybody else. The one option that go-redis
+	// still writes to while the clients connect is not shared.
+	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch c := rdb.(type) {
 	case *redis.Client:
 		own := *c.Options()
-		client := redis.NewClient(&own)
-		client.AddHook(hook)
-		context.AfterFunc(ending, func() { client.Close() })
-		return client
+		own.MaintNotificationsConfig = quiet
+		client = redis.NewClient(&own)
 	case *redis.ClusterClient:
 		own := *c.Options()
-		client := redis.NewClusterClient(&own)
-		client.AddHook(hook)
-		context.AfterFunc(ending, func() { client.Close() })
-		return client
+		own.MaintNotificationsConfig = quiet
+		client = redis.NewClusterClient(&own)
+	default:
+		return rdb, func() {}
 	}
-	return rdb
+	client.AddHook(hook)
+	return client, func() { client.Close() }
 }
 
 type steadyHook struct{ ending context.Context }
@@ -78,7 +81,7 @@ func away(err error) bool {
 		return !errors.Is(err, context.Canceled)
 	}
 	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "MISCONF"} {
-		if strings.HasPrefix(err.Error(), prefix) {
+		if redis.HasErrorPrefix(err, prefix) {
 			return true
 		}
 	}

@@ -147,7 +147,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer end()
 	w.stopping, w.ending = stopping, ending
 
-	w.redis = steady(w.cfg.Redis, ending)
+	steadied, closeSteadied := steady(w.cfg.Redis, ending)
+	defer closeSteadied()
+	w.redis = steadied
 	w.client = asynq.NewClientFromRedisClient(w.redis)
 	w.inspector = asynq.NewInspectorFromRedisClient(w.cfg.Redis)
 	w.dispatch = newDispatcher(w.cfg.Pacer, w.cfg.Concurrency)

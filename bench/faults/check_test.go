@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -204,6 +205,9 @@ func (w *world) rightEnd(j *job, p pair, row report.Row, letters map[string]map[
 		switch {
 		case p.user == w.plan.protected && reason == tasks.ReasonProtected:
 		case badUser && reason == why:
+		case len(w.mended) > 0 && w.reasonOfMended(reason):
+			// A user who was put right in the middle of a search; see docs/reliability.md, what is not promised.
+			w.Logf("%s: %v took the blame of a user who was mended meanwhile", j.id, p)
 		case p.role == w.plan.badRole && reason == tasks.ReasonSystemRole:
 		case reason == tasks.ReasonCrashed && w.tampered:
 		default:
@@ -212,6 +216,16 @@ func (w *world) rightEnd(j *job, p pair, row report.Row, letters map[string]map[
 	default:
 		fail("nothing lost")
 	}
+}
+
+// reasonOfMended reports whether a user was refused for that reason before somebody mended them.
+func (w *world) reasonOfMended(reason tasks.Reason) bool {
+	for user := range w.mended {
+		if w.plan.bad[user] == reason {
+			return true
+		}
+	}
+	return false
 }
 
 // letters are the pairs that dead letters wait for, by job.
@@ -247,19 +261,36 @@ func (w *world) letters() map[string]map[pair]bool {
 }
 
 // paceHeld counts the calls in every second that begins with one. Two more than allowed are granted to the way from
-// the worker to the simulator, which takes its time on a busy machine.
+// the worker to the simulator, which takes its time on a busy machine. Seconds in which a worker fetches a token do not
+// count: calls that have their slot wait for it and then go out together (docs/reliability.md, what is not promised).
 func (w *world) paceHeld(calls []dingtalktest.Call) {
+	var fetches []time.Time
+	for _, k := range w.workers {
+		for _, p := range k.all {
+			fetches = append(fetches, p.began)
+		}
+	}
+	for _, c := range calls {
+		if c.Code == "42001" || c.Code == "40014" {
+			fetches = append(fetches, c.Arrived)
+		}
+	}
+	fetched := func(from, to time.Time) bool {
+		return slices.ContainsFunc(fetches, func(t time.Time) bool {
+			return t.Before(to) && from.Before(t.Add(2*time.Second))
+		})
+	}
 	first := 0
 	worst, at := 0, time.Time{}
 	for i := range calls {
 		for calls[i].Arrived.Sub(calls[first].Arrived) >= time.Second {
 			first++
 		}
-		if n := i - first + 1; n > worst {
+		if n := i - first + 1; n > worst && !fetched(calls[first].Arrived, calls[i].Arrived) {
 			worst, at = n, calls[first].Arrived
 		}
 	}
-	w.Logf("%d calls, at most %d within a second, %d allowed", len(calls), worst, w.plan.qps)
+	w.Logf("%d calls, at most %d within a second that counts, %d allowed", len(calls), worst, w.plan.qps)
 	if worst > w.plan.qps+2 {
 		w.Errorf("pace: %d calls arrived within the second from %.1fs, %d are allowed", worst, at.Sub(w.began).Seconds(), w.plan.qps)
 	}

@@ -63,6 +63,7 @@ var stories = map[string][]event{
 }
 
 func TestHistories(t *testing.T) {
+	t.Parallel()
 	for name, events := range stories {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -75,9 +75,12 @@ func planOf(seed uint64) plan {
 	for i := range 40 {
 		roles = append(roles, 1507113500+int64(i))
 	}
-	p.dingtalk = dingtalktest.Options{Seed: seed, QPS: 2 * p.qps, TokenTTL: 3 * time.Second, TokenAnnounced: time.Hour,
+	p.dingtalk = dingtalktest.Options{Seed: seed, QPS: 2 * p.qps, TokenTTL: time.Hour,
 		Blames: dingtalktest.Blames(rng.IntN(3)), ApplyGood: dingtalktest.ApplyGood(rng.IntN(3)), Shape: dingtalktest.Shape(rng.IntN(4)),
 		Latency: time.Duration(rng.IntN(60)) * time.Millisecond, Jitter: time.Duration(1+rng.IntN(80)) * time.Millisecond}
+	if rng.IntN(3) == 0 { // tokens that end before their time
+		p.dingtalk.TokenTTL, p.dingtalk.TokenAnnounced = 3*time.Second, time.Hour
+	}
 	if rng.IntN(2) == 0 {
 		p.dingtalk.Busy, p.dingtalk.DropBefore, p.dingtalk.DropAfter = 0.1, 0.02, 0.04
 		p.dingtalk.ProxyPages, p.dingtalk.Truncated = 0.03, 0.03

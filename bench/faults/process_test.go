@@ -18,6 +18,7 @@ import (
 type process struct {
 	cmd   *exec.Cmd
 	log   string // file with all it said
+	began time.Time
 	ended chan struct{}
 	err   error // of Wait, once ended is closed
 }
@@ -29,7 +30,7 @@ func start(dir string, env []string, args ...string) (*process, error) {
 		return nil, err
 	}
 	defer file.Close()
-	p := &process{cmd: exec.Command(binary, args...), log: file.Name(), ended: make(chan struct{})}
+	p := &process{cmd: exec.Command(binary, args...), log: file.Name(), began: time.Now(), ended: make(chan struct{})}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, file, file
 	if err := p.cmd.Start(); err != nil {
 		return nil, err

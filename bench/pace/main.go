@@ -1,45 +1,74 @@
-// Command pace measures internal/pace in real time: several worker processes, one Redis, and a server that takes a
-// number of calls per calendar second and refuses the rest, as DingTalk does.
+// Command pace measures internal/pace in real time: several worker processes, one Redis, and the simulator of DingTalk.
 //
-//	go run ./bench/pace -redis 127.0.0.1:6379 -batches 600 -workers 2
+//	go run ./bench/pace -redis 127.0.0.1:6379 -mode limit    20 calls per calendar second, 90018 above (600 batches)
+//	go run ./bench/pace -redis 127.0.0.1:6379 -mode capacity 7 calls per calendar second, -1 above (400 batches)
+//	go run ./bench/pace -redis 127.0.0.1:6379 -mode jump     7 and 15 calls in turn, 20 s each (400 batches)
+//	go run ./bench/pace -redis 127.0.0.1:6379 -mode random   20 % answered -1 by chance (400 batches)
 //
-// It prints one line per worker process and a table.
+// It prints one line per worker process and a table. "used" is the share of what DingTalk would have taken, for random
+// the share of the configured pace.
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/unrole/unrole/internal/dingtalk"
+	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
 	"github.com/unrole/unrole/internal/pace"
 )
 
+// mode is a DingTalk to measure against.
+type mode struct {
+	batches int
+	options dingtalktest.Options
+}
+
+var modes = map[string]mode{
+	"limit":    {600, dingtalktest.Options{QPS: 20}},
+	"capacity": {400, dingtalktest.Options{Capacity: dingtalktest.ConstantCapacity(7)}},
+	"jump":     {400, dingtalktest.Options{Capacity: dingtalktest.Capacity{Steps: []int{7, 15}, Every: 20 * time.Second}}},
+	"random":   {400, dingtalktest.Options{Busy: 0.2}},
+}
+
 func main() {
 	redisAddr := flag.String("redis", "127.0.0.1:6379", "address of the Redis to use")
-	batches := flag.Int("batches", 600, "calls that have to be accepted")
+	name := flag.String("mode", "limit", "what to measure against: "+strings.Join(slices.Sorted(maps.Keys(modes)), ", "))
+	batches := flag.Int("batches", 0, "calls that have to be accepted (0: 600 for limit, else 400)")
 	workers := flag.Int("workers", 2, "worker processes")
 	qps := flag.Float64("qps", 20, "ceiling of the pace")
-	capacity := flag.Int("capacity", 20, "calls that the server takes per calendar second")
-	answer := flag.String("over", "throttled", "answer to calls over the capacity: throttled or busy")
-	latency := flag.Duration("latency", 50*time.Millisecond, "time the server takes for an answer")
+	latency := flag.Duration("latency", 50*time.Millisecond, "time that a call takes")
+	seed := flag.Uint64("seed", 1, "seed of the simulator")
 	server := flag.String("server", "", "internal: address of the server, set for worker processes")
 	app := flag.String("app", fmt.Sprintf("bench-%d", time.Now().UnixNano()), "name of the shared pace")
 	flag.Parse()
 	ctx := context.Background()
+	m, known := modes[*name]
+	m.batches = cmp.Or(*batches, m.batches)
+	m.options.Latency, m.options.Seed = *latency, *seed
 	var err error
-	if *server != "" {
+	switch {
+	case *server != "":
 		err = work(ctx, *redisAddr, *server, *app, *qps)
-	} else {
-		err = measure(ctx, *redisAddr, *app, *batches, *workers, *qps, *capacity, *answer, *latency)
+	case !known || *workers < 1 || m.batches < 2:
+		err = fmt.Errorf("-mode %s -workers %d -batches %d: want a mode that -help lists, a worker and two batches at least",
+			*name, *workers, m.batches)
+	default:
+		err = measure(ctx, m, *name, *redisAddr, *app, *workers, *qps)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pace:", err)
@@ -47,52 +76,51 @@ func main() {
 	}
 }
 
-// counter is the server's view: how many calls came in which calendar second, and how many batches are left.
-type counter struct {
-	mu               sync.Mutex
-	second           int64
-	used             int
-	left             int
-	accepted, over   int
-	first, last      time.Time
-	capacity, status int
-	latency          time.Duration
+// tally is what the simulator decided until the last batch was accepted.
+type tally struct {
+	mu          sync.Mutex
+	left        int
+	calls       int
+	codes       map[string]int
+	began, last time.Time // first call, last accepted one
 }
 
-func (c *counter) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	c.mu.Lock()
-	now := time.Now()
-	if c.first.IsZero() {
-		c.first = now
+func (t *tally) observe(c dingtalktest.Call) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.left == 0 {
+		return
 	}
-	if s := now.Unix(); s != c.second {
-		c.second, c.used = s, 0
+	if t.began.IsZero() || c.Arrived.Before(t.began) {
+		t.began = c.Arrived
 	}
-	code := http.StatusOK
-	switch {
-	case c.left == 0:
-		code = http.StatusGone
-	default:
-		if c.used++; c.used > c.capacity {
-			c.over++
-			code = c.status
-			break
+	t.calls++
+	t.codes[c.Code]++
+	if c.Code == "0" {
+		t.left--
+		t.last = c.Arrived
+	}
+}
+
+func (t *tally) done() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.left == 0
+}
+
+func measure(ctx context.Context, m mode, name, redisAddr, app string, workers int, qps float64) error {
+	t := &tally{left: m.batches, codes: map[string]int{}}
+	m.options.Open, m.options.KeepCalls, m.options.Observe = true, -1, t.observe
+	// The simulator's capacity steps begin when it is made.
+	made := time.Now()
+	sim := dingtalktest.NewSimulator(m.options)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if t.done() {
+			w.WriteHeader(http.StatusGone)
+			return
 		}
-		c.left--
-		c.accepted++
-		c.last = now
-	}
-	c.mu.Unlock()
-	time.Sleep(c.latency)
-	w.WriteHeader(code)
-}
-
-func measure(ctx context.Context, redisAddr, app string, batches, workers int, qps float64, capacity int, over string, latency time.Duration) error {
-	c := &counter{left: batches, capacity: capacity, latency: latency, status: http.StatusTooManyRequests}
-	if over == "busy" {
-		c.status = http.StatusServiceUnavailable
-	}
-	srv := httptest.NewServer(c)
+		sim.ServeHTTP(w, r)
+	}))
 	defer srv.Close()
 	self, err := os.Executable()
 	if err != nil {
@@ -113,13 +141,38 @@ func measure(ctx context.Context, redisAddr, app string, batches, workers int, q
 			return fmt.Errorf("worker: %w", err)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	took := c.last.Sub(c.first).Seconds()
-	fmt.Printf("workers %d  batches %d  calls %d  over the capacity %d (%.2f %%)  took %.2f s  limit used %.1f %%\n",
-		workers, batches, c.accepted+c.over, c.over, 100*float64(c.over)/float64(c.accepted+c.over), took,
-		100*float64(c.accepted-1)/took/float64(capacity))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.left > 0 {
+		return fmt.Errorf("the workers ended with %d batches left", t.left)
+	}
+	took := t.last.Sub(t.began)
+	used := float64(t.codes["0"]-1) / taken(m.options, t.began.Sub(made), took, qps)
+	if m.options.Busy > 0 {
+		used = float64(t.calls-1) / took.Seconds() / qps
+	}
+	fmt.Printf("%-10s %7s %7s %7s %9s %9s %9s\n", "mode", "batches", "calls", "busy", "throttled", "took", "used")
+	share := func(code string) string { return fmt.Sprintf("%.1f %%", 100*float64(t.codes[code])/float64(t.calls)) }
+	fmt.Printf("%-10s %7d %7d %7s %9s %7.1f s %7.1f %%\n", name, m.batches, t.calls, share("-1"), share("90018"),
+		took.Seconds(), 100*used)
 	return nil
+}
+
+// taken is how many calls such a DingTalk takes in the time from a moment after the simulator was made.
+func taken(o dingtalktest.Options, from, took time.Duration, qps float64) float64 {
+	const step = 10 * time.Millisecond
+	sum := 0.0
+	for at := time.Duration(0); at < took; at += step {
+		perSecond := qps
+		if o.QPS > 0 {
+			perSecond = float64(o.QPS)
+		}
+		if c := o.Capacity.At(from + at); c >= 0 {
+			perSecond = float64(c)
+		}
+		sum += perSecond * step.Seconds()
+	}
+	return sum
 }
 
 // work calls the server at the fleet's pace until it says that nothing is left.
@@ -134,7 +187,13 @@ func work(ctx context.Context, redisAddr, server, app string, qps float64) error
 	defer stop()
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	gone := &stopAtGone{stop: stop}
+	client, err := dingtalk.New(dingtalk.Config{BaseURL: server, AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret,
+		HTTP: &http.Client{Transport: gone}})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
 	grants := 0
 	for ctx.Err() == nil {
 		g, err := p.Reserve(ctx)
@@ -142,12 +201,10 @@ func work(ctx context.Context, redisAddr, server, app string, qps float64) error
 			break
 		}
 		grants++
+		role := int64(grants)
 		wg.Go(func() {
-			o, more := call(client, server)
-			p.Report(context.WithoutCancel(ctx), g, o)
-			if !more {
-				stop()
-			}
+			_, err := client.RemoveRoles(context.WithoutCancel(ctx), []int64{role}, []string{"user"})
+			p.Report(context.WithoutCancel(ctx), g, outcome(err))
 		})
 	}
 	wg.Wait()
@@ -155,21 +212,27 @@ func work(ctx context.Context, redisAddr, server, app string, qps float64) error
 	return nil
 }
 
-func call(client *http.Client, server string) (o pace.Outcome, more bool) {
-	resp, err := client.Post(server, "", nil)
-	if err != nil {
-		return pace.Outcome{Kind: pace.Busy}, true
+// stopAtGone sends calls and stops the worker when the server says that nothing is left.
+type stopAtGone struct{ stop context.CancelFunc }
+
+func (s *stopAtGone) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := transport.RoundTrip(r)
+	if err == nil && resp.StatusCode == http.StatusGone {
+		s.stop()
 	}
-	defer resp.Body.Close()
-	io.Copy(io.Discard, resp.Body)
-	switch resp.StatusCode {
-	case http.StatusOK:
-		return pace.Outcome{Kind: pace.Accepted}, true
-	case http.StatusTooManyRequests:
-		return pace.Outcome{Kind: pace.Throttled, Scope: pace.ScopeAPI, Why: "90018"}, true
-	case http.StatusGone:
-		return pace.Outcome{Kind: pace.Unused}, false
+	return resp, err
+}
+
+var transport = &http.Transport{MaxIdleConnsPerHost: 64}
+
+func outcome(err error) pace.Outcome {
+	var e *dingtalk.Error
+	switch {
+	case err == nil:
+		return pace.Outcome{Kind: pace.Accepted}
+	case errors.As(err, &e) && e.Class == dingtalk.ClassThrottled:
+		return pace.Outcome{Kind: pace.Throttled, Scope: pace.ScopeAPI, Pause: e.Wait, Why: e.Code()}
 	default:
-		return pace.Outcome{Kind: pace.Busy}, true
+		return pace.Outcome{Kind: pace.Busy}
 	}
 }

@@ -77,7 +77,9 @@ func TestTheSheetOfDeadLettersIsReadBackAsTheSamePairs(t *testing.T) {
 			putTestLetter(t, asynq.NewClientFromRedisClient(rdb), user, message)
 			q := deadletter.New(rdb, ledger.New(rdb, 0))
 			var sheet bytes.Buffer
-			without, err := writeLettersCSV(&sheet, func(visit func(deadletter.Letter) error) error { return q.Each(t.Context(), deadletter.Filter{}, visit) })
+			without, err := writeLettersCSV(&sheet, func(visit func(deadletter.Letter) error) error {
+				return q.Each(t.Context(), deadletter.Filter{}, visit)
+			})
 			if err != nil || without != 0 {
 				t.Fatal(without, err)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/config"
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/httpapi"
 	"github.com/unrole/unrole/internal/webui"
 )
 
@@ -25,7 +26,8 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it all at work, with nothing installed",
-		Long: `demo runs everything in one process, in memory: a simulated DingTalk, the queue, a worker, the web UI and the metrics.
+		Long: `demo runs everything in one process, in memory: a simulated DingTalk, the queue, a worker, the HTTP intake, the web UI and
+the metrics.
 Days at a company play by themselves: people leave, a department is laid off, an import is faulty, DingTalk is busy for
 a while, the app loses its permission and gets it back. It prints the addresses to open, and what happens as it happens.
 Nothing outside this process is touched; Ctrl-C ends it.`,
@@ -66,6 +68,7 @@ type demoOptions struct {
 type demoReady struct {
 	UI        string `json:"ui"`
 	Metrics   string `json:"metrics"`
+	API       string `json:"api"`
 	RedisURL  string `json:"redis_url"`
 	DingTalk  string `json:"dingtalk_base_url"`
 	AppKey    string `json:"app_key"`
@@ -109,6 +112,10 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	if err != nil {
 		return err
 	}
+	intake, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: e.ledger, Redis: rdb, MaxUsers: defaultMaxUsers, Rate: 300, Log: log})
+	if err != nil {
+		return err
+	}
 	ui, err := webui.New(webui.Config{Redis: rdb, AllowActions: true, Log: log})
 	if err != nil {
 		return err
@@ -118,6 +125,7 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 		return err
 	}
 	if err := a.printDemoReady(demoReady{"http://" + listeners.ui.Addr().String() + "/", "http://" + listeners.admin.Addr().String() + "/metrics",
+		"http://" + listeners.api.Addr().String(),
 		c.RedisURL, c.DingTalk.BaseURL, c.DingTalk.AppKey, c.DingTalk.AppSecret}); err != nil {
 		return err
 	}
@@ -126,7 +134,7 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	for _, s := range []struct {
 		on net.Listener
 		h  http.Handler
-	}{{listeners.ui, ui}, {listeners.admin, metrics}} {
+	}{{listeners.ui, ui}, {listeners.admin, metrics}, {listeners.api, intake}} {
 		all.Go(func() error { return serve(running, s.on, s.h) })
 	}
 	// The simulator outlives the worker, so that calls in flight are answered.
@@ -147,10 +155,10 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 }
 
 // demoListeners are the addresses of a demo.
-type demoListeners struct{ ui, admin, dingtalk net.Listener }
+type demoListeners struct{ ui, admin, api, dingtalk net.Listener }
 
 func (l demoListeners) close() {
-	for _, one := range []net.Listener{l.ui, l.admin, l.dingtalk} {
+	for _, one := range []net.Listener{l.ui, l.admin, l.api, l.dingtalk} {
 		if one != nil {
 			one.Close()
 		}
@@ -167,7 +175,7 @@ func listenAll(ui string, anyPort bool) (l demoListeners, err error) {
 	if err != nil {
 		return l, fmt.Errorf("UNROLE_UI_LISTEN: %w", err)
 	}
-	for _, free := range []*net.Listener{&l.admin, &l.dingtalk} {
+	for _, free := range []*net.Listener{&l.admin, &l.api, &l.dingtalk} {
 		if *free, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			l.close()
 			return l, fmt.Errorf("listen on a free port: %w", err)
@@ -182,12 +190,13 @@ func (a *app) printDemoReady(r demoReady) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, `open   %s   the queues; dead letters are in dead-letter, Scheduled
 and    %s
+submit to %s/v1/removals (its description: %[3]s/openapi.yaml)
 or, in another terminal:
-  export REDIS_URL=%s DINGTALK_BASE_URL=%s DINGTALK_APP_KEY=%s DINGTALK_APP_SECRET=%s
+  export REDIS_URL=%[4]s DINGTALK_BASE_URL=%[5]s DINGTALK_APP_KEY=%[6]s DINGTALK_APP_SECRET=%[7]s
   unrole status --watch
 Ctrl-C ends it.
 
-`, r.UI, r.Metrics, r.RedisURL, r.DingTalk, r.AppKey, r.AppSecret)
+`, r.UI, r.Metrics, r.API, r.RedisURL, r.DingTalk, r.AppKey, r.AppSecret)
 	return err
 }
 

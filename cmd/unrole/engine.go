@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/audit"
 	"github.com/unrole/unrole/internal/config"
 	"github.com/unrole/unrole/internal/dingtalk"
 	"github.com/unrole/unrole/internal/ledger"
@@ -26,6 +27,7 @@ type engine struct {
 	ledger   *ledger.Ledger
 	worker   *worker.Worker
 	observed *observation
+	audit    audit.Config // without a File there is none
 }
 
 // newEngine builds a worker from the configuration. transport is nil for a DingTalk that is reached over the network.
@@ -51,7 +53,8 @@ func newEngine(c *config.Config, rdb redis.UniversalClient, transport http.Round
 	if err != nil {
 		return nil, exitWith(exitUsage, err)
 	}
-	e := &engine{dingtalk: client, pacer: pacer, ledger: ledger.New(rdb, c.Retention), observed: observed}
+	e := &engine{dingtalk: client, pacer: pacer, ledger: ledger.New(rdb, c.Retention), observed: observed,
+		audit: auditOf(c, rdb, pacer, log)}
 	e.worker, err = worker.New(worker.Config{Redis: rdb, DingTalk: client, Pacer: pacer, Ledger: e.ledger, Protected: protected,
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
 		BusyMaxAge: c.BusyMaxAge, Observer: observed.metrics, Log: log})
@@ -68,11 +71,30 @@ func newPacer(c *config.Config, rdb redis.UniversalClient, log zerolog.Logger) (
 	return pace.New(rdb, pace.Config{App: app, QPS: c.QPS, HoldProbe: c.HoldProbe, ProbeCap: c.RetryCap, Log: log})
 }
 
+// auditOf has the audit file followed, and the fleet hold while it cannot be written.
+func auditOf(c *config.Config, rdb redis.UniversalClient, pacer *pace.Pacer, log zerolog.Logger) audit.Config {
+	return audit.Config{Redis: rdb, File: c.AuditFile, Log: log,
+		Hold: func(ctx context.Context, why string) error {
+			return pacer.SetHold(ctx, pace.HoldReason{Kind: pace.HoldAudit, Message: why})
+		},
+		Release: func(ctx context.Context) error {
+			_, err := pacer.ClearHold(ctx, pace.HoldAudit)
+			return err
+		}}
+}
+
 // run works until ctx ends and everything in flight has ended.
 func (e *engine) run(ctx context.Context) error {
 	pacing, stopPacing := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { e.pacer.Run(pacing) })
+	if e.audit.File != "" {
+		// No call before it is known whether it can be recorded.
+		started := make(chan struct{})
+		e.audit.Started = func() { close(started) }
+		background.Go(func() { audit.Follow(pacing, e.audit) })
+		<-started
+	}
 	err := e.worker.Run(ctx)
 	stopPacing()
 	background.Wait()

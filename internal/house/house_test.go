@@ -36,6 +36,7 @@ var layers = []struct {
 	{"bench", 4, false},
 	{"examples", 4, false},
 	{"internal/httpapi", 3, false},
+	{"enqueue/enqueuetest", 3, false},
 	{"enqueue", 2, false},
 	{"worker", 2, false},
 	{"internal/", 1, true},

@@ -57,8 +57,9 @@ if redis.call('HEXISTS', KEYS[2], part) == 0 then
 elseif redis.call('HGET', KEYS[2], part) ~= ARGV[3] then
   return {'other content'}
 end
-local job = redis.call('HMGET', KEYS[1], 'cancelled_at', 'cancel_reason', 'at', 'created_at')
-if ARGV[5] == 'begin' and not job[1] then redis.call('HSET', KEYS[4], part, ARGV[7]) end
+local job = redis.call('HMGET', KEYS[1], 'cancelled_at', 'cancel_reason', 'at', 'source')
+if job[4] == 'queue' then adopted = 1 end
+if ARGV[5] == 'begin' and not job[1] then redis.call('HSET', KEYS[4], ARGV[1], ARGV[7]) end
 local bad = {}
 if #ARGV > 8 and redis.call('EXISTS', KEYS[5]) == 1 then
   for from = 9, #ARGV, 1000 do
@@ -103,7 +104,8 @@ func (l *Ledger) Claim(ctx context.Context, requests ...Request) ([]*Claim, erro
 			return nil, fmt.Errorf("look up part %s: %w", requests[i].Part.TaskID(), err)
 		}
 		if adopted {
-			// The index is in another slot; a failure here is mended by the next claim of the job.
+			// The index is in another slot; a failure here is mended by the next claim of the job, since every claim of an
+			// adopted job says so.
 			if err := l.rdb.ZAddNX(ctx, indexKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: c.Part.JobID}).Err(); err != nil {
 				return nil, fmt.Errorf("adopt job %s: %w", c.Part.JobID, err)
 			}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -331,6 +332,11 @@ func (m *model) check() {
 }
 
 func TestEveryPairIsCountedOnceWhateverHappens(t *testing.T) {
+	// A check is some hundred calls of Redis; -rapid.checks asks for more.
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		flag.Set("rapid.checks", "30")
+		t.Cleanup(func() { flag.Set("rapid.checks", f.DefValue) })
+	}
 	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
 		rapid.Check(t, func(rt *rapid.T) {
 			m := newModel(rt, rdb)

@@ -12,16 +12,19 @@ import (
 )
 
 // ARGV: part, version the change is based on, new state, removed, dead, cancelled (differences), calls, now,
-// retention in ms, audit entry or ”, "begun" to stay marked as begun, "idle" to refuse a part that is begun.
+// retention in ms, audit entry or ”, "begun" to stay marked as begun, "idle" to refuse a part that is begun, name under
+// which the claim began (the part, or a letter of it), then for "idle" the letters that must not be begun either.
 // Returns {1} or, when the state is another one, {0, state}, or {-1} when it is begun.
 var settleScript = redis.NewScript(`
 local have = redis.call('HGET', KEYS[3], ARGV[1]) or ''
 local version = string.match(have, '^%d+') or '0'
 if version ~= ARGV[2] then return {0, have} end
-if ARGV[11] == 'idle' and redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 then return {-1} end
+if ARGV[11] == 'idle' then
+  for i = 12, #ARGV do if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then return {-1} end end
+end
 if redis.call('EXISTS', KEYS[1]) == 0 then return {-2} end
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
-if ARGV[11] ~= 'begun' then redis.call('HDEL', KEYS[4], ARGV[1]) end
+if ARGV[11] ~= 'begun' then redis.call('HDEL', KEYS[4], ARGV[12]) end
 local function add(field, n) if n ~= '0' then redis.call('HINCRBY', KEYS[1], field, n) end end
 add('removed', ARGV[4]); add('dead', ARGV[5]); add('cancelled', ARGV[6]); add('api_calls', ARGV[7])
 if ARGV[10] ~= '' then redis.call('XADD', KEYS[6], '*', 'entry', ARGV[10]) end
@@ -115,8 +118,15 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 				return Delta{}, err
 			}
 		}
-		reply, err := l.run(ctx, settleScript, c.Part.JobID, c.def.Part, c.State.version, state, delta.Removed, delta.Dead,
-			delta.Cancelled, c.calls, formatTime(now), l.retention.Milliseconds(), entry, mode)
+		args := []any{c.def.Part, c.State.version, state, delta.Removed, delta.Dead, delta.Cancelled, c.calls, formatTime(now),
+			l.retention.Milliseconds(), entry, mode, c.Part.Part}
+		if mode == "idle" {
+			_, letters := Record{Part: c.def, State: c.State}.Open()
+			for _, letter := range letters {
+				args = append(args, letter)
+			}
+		}
+		reply, err := l.run(ctx, settleScript, c.Part.JobID, args...)
 		if err != nil {
 			return Delta{}, fmt.Errorf("settle part %s: %w", c.Part.TaskID(), err)
 		}
@@ -138,7 +148,7 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 
 // Unbegin takes back the mark that a Claim with Begin has set, for a call that was not made or said nothing.
 func (l *Ledger) Unbegin(ctx context.Context, c *Claim) error {
-	if err := l.rdb.HDel(ctx, keys(c.Part.JobID)[keyBegun], c.def.Part).Err(); err != nil {
+	if err := l.rdb.HDel(ctx, keys(c.Part.JobID)[keyBegun], c.Part.Part).Err(); err != nil {
 		return fmt.Errorf("put part %s back: %w", c.Part.TaskID(), err)
 	}
 	return nil

@@ -18,15 +18,12 @@ type scenario struct {
 	busy     float64 // at most; 0: not asked for
 }
 
-// The first three are what issue 3 asks for. TestRateFindsTheCapacityAndIgnoresChance runs them over the seeds that the
-// controller was tuned on, as a guard against getting worse; what it reaches elsewhere is BenchmarkControl's to say, and
-// by chance is lower there.
-var scenarios = []scenario{
+// asked are what issue 3 asks for. TestRateFindsTheCapacityAndIgnoresChance runs them over seeds that the controller was
+// tuned on, as a guard against getting worse; what it reaches elsewhere is BenchmarkControl's to say.
+var asked = []scenario{
 	{"capacity 7", always(7), 0, 400, 0.90, 0.08},
 	{"capacity 7 and 15 in turn", jumping, 0, 400, 0.85, 0.10},
-	{"20 % busy by chance", nil, 0.20, 400, 0.85, 0},
-	{"40 % busy by chance", nil, 0.40, 400, 0.80, 0},
-	{"capacity 15", always(15), 0, 400, 0.90, 0.08},
+	{"20 % busy by chance", nil, 0.20, 400, 0.90, 0},
 }
 
 func (s scenario) run(t testing.TB, first, seeds uint64, evenly bool) figures {
@@ -59,10 +56,10 @@ func (f figures) String() string {
 }
 
 func TestRateFindsTheCapacityAndIgnoresChance(t *testing.T) {
-	for _, s := range scenarios {
+	for _, s := range asked {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			f := s.run(t, 0, 4, false)
+			f := s.run(t, 0, modelSeeds, false)
 			t.Log(f)
 			if f.used < s.used {
 				t.Errorf("used %.1f %%, want at least %.0f %%", 100*f.used, 100*s.used)
@@ -74,24 +71,30 @@ func TestRateFindsTheCapacityAndIgnoresChance(t *testing.T) {
 	}
 }
 
-// BenchmarkControl prints the figures over seeds apart from those of the test, for both shapes of a capacity
-// and for scenarios that are known to be hard. go test -bench Control -benchtime 1x -run '^$' ./internal/pace
+// BenchmarkControl prints the figures over seeds that the controller was not tuned on, for both shapes of a capacity
+// and for scenarios beyond what is asked. go test -bench Control -benchtime 1x -run '^$' -timeout 30m ./internal/pace
 func BenchmarkControl(b *testing.B) {
-	hard := []scenario{
+	more := []scenario{
+		{"40 % busy by chance", nil, 0.40, 400, 0, 0},
+		{"10 % busy by chance", nil, 0.10, 400, 0, 0},
 		{"5 % busy by chance", nil, 0.05, 400, 0, 0},
+		{"capacity 15", always(15), 0, 400, 0, 0},
 		{"capacity 7 and 20 % by chance", always(7), 0.20, 400, 0, 0},
 		{"capacity 2", always(2), 0, 200, 0, 0},
 		{"capacity 7 and 15 in turn, long", jumping, 0, 1000, 0, 0},
 	}
-	for _, s := range append(scenarios, hard...) {
+	for _, s := range append(asked, more...) {
 		for _, evenly := range []bool{false, true} {
 			shape := "per second"
-			if evenly {
+			switch {
+			case evenly && s.capacity == nil:
+				continue
+			case evenly:
 				shape = "evenly"
 			}
 			b.Run(s.name+"/"+shape, func(b *testing.B) {
 				for b.Loop() {
-					f := s.run(b, 5000, 24, evenly)
+					f := s.run(b, 7000, 24, evenly)
 					b.ReportMetric(100*f.used, "%used")
 					b.ReportMetric(100*f.worstUsed, "%used-worst")
 					b.ReportMetric(100*f.busy, "%busy")

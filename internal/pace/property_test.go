@@ -26,7 +26,7 @@ func TestNoInterleavingBreaksThePace(t *testing.T) {
 		}
 		var last, lastProbe time.Time
 		var open []Grant
-		for range rapid.IntRange(20, 120).Draw(rt, "steps") {
+		for range rapid.IntRange(20, 60).Draw(rt, "steps") {
 			f.now = f.now.Add(time.Duration(rapid.IntRange(0, 400).Draw(rt, "ms")) * time.Millisecond)
 			p := ps[rapid.IntRange(0, len(ps)-1).Draw(rt, "process")]
 			if len(open) > 0 && rapid.Bool().Draw(rt, "report") {

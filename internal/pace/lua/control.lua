@@ -1,12 +1,21 @@
--- Control: the rate that busy answers leave to the fleet. Between troubles it climbs a cubic curve (flat near the rate
--- that last met trouble, steeper on either side, as TCP CUBIC does), and it tells overload from chance by whether
--- going slower lowers the share of busy answers.
-local CURVE, SMALL_CUT, DEEPEST_CUT = 0.008, 0.9, 0.5
-local SETTLE = 1       -- seconds after a deep cut in which the old rate still weighs: DingTalk counts by the second
-local CERTAIN = 3      -- log-likelihood by which one explanation must beat the other
-local MEMORY = 60      -- seconds for which a sample says something about now
+-- Control: the rate that busy answers leave to the fleet. A busy answer comes by chance, whatever the rate, or by load,
+-- because the rate is over what DingTalk takes; slowing down helps against load only. So an unexpected share of busy
+-- answers is met by a test: go a little below what still passes, and see whether the share falls (a sequential
+-- likelihood ratio). If it does not, the share is tolerated and the rate returns; if it does, the capacity is known,
+-- and the rate moves around it along a cubic curve (flat near the capacity, steeper on either side, as TCP CUBIC).
+local CERTAIN = 4         -- log-likelihood by which one explanation must beat the other: one in fifty goes wrong
+local EXCESS = 0.2        -- what the alarm listens for: busy answers among a fifth of the calls that succeeded so far
+local QUIET = 0.04        -- a chance share below which a single busy answer at the edge of the capacity means load
+local MEMORY = 100        -- calls that the chance share is taken from
+local FEW, ENOUGH = 8, 30 -- calls that a share is judged by at least, and that a test takes at most
+local SECOND = 1          -- DingTalk counts by the second: what passes is measured, and a cut works, after a whole one
+local BELOW = 0.9         -- of the rate that passes: where to test
+local CUT = 0.91          -- of the capacity: where the curve begins
+local EDGE = 0.985        -- of the capacity: from here on busy answers are expected
+local CURVE = 0.0035      -- steepness per second cubed: from 9 % below to 9 % above the capacity takes 6 s, twice the capacity 10 s
 local LOWEST = min(cap, 0.1)
 
+-- rate climbs from s.r to the plateau s.wt and, when nothing happens, beyond. No plateau means the ceiling.
 local function rate()
 	if not s.wt then return cap end
 	local k = (max(0, 1 - s.r / s.wt) / CURVE) ^ (1 / 3)
@@ -14,206 +23,176 @@ local function rate()
 	return max(LOWEST, min(cap, max(s.r, v)))
 end
 
--- Samples are what was seen at one rate: calls and busy answers, kept as "rate,calls,busy,time;".
-local function samples()
-	local out = {}
-	for r, n, b, at in string.gmatch(s.samples or '', '([^,;]+),([^,;]+),([^,;]+),([^,;]+);') do
-		if now - tonumber(at) < MEMORY then
-			out[#out + 1] = {r = tonumber(r), n = tonumber(n), b = tonumber(b), at = tonumber(at)}
-		end
-	end
-	if (s.n or 0) > 0 then out[#out + 1] = {r = s.rsum / s.n, n = s.n, b = s.b, at = now} end
-	return out
-end
-
-local function close_sample()
-	local kept = samples()
-	local out = {}
-	for i = max(1, #kept - 7), #kept do
-		local e = kept[i]
-		out[#out + 1] = string.format('%.3f,%d,%d,%.3f;', e.r, e.n, e.b, e.at)
-	end
-	s.samples = table.concat(out)
-	s.n, s.b, s.rsum = 0, 0, 0
-end
-
-local function forget_samples()
-	s.samples, s.deep, s.n, s.b, s.rsum = nil, nil, 0, 0, 0
-end
-
--- go sets the rate; from there the curve climbs to plateau and, if nothing happens, beyond.
+-- go sets the rate; from there the curve climbs to plateau and beyond. Calls granted before count no more.
 local function go(r, plateau)
-	close_sample()
 	s.r, s.wt, s.age = max(LOWEST, min(cap, r)), max(LOWEST, plateau), 0
-	s.cut_seq, s.cut_at, s.grow_at, s.alarm = s.seq or 0, now, now, 0
+	s.cut_seq, s.cut_at, s.grow_at = s.seq or 0, now, now
+	s.n, s.b, s.alarm, s.first, s.phase, s.settled, s.heavy = 0, 0, 0, nil, nil, nil, nil
+	if s.r >= cap then s.wt, s.capacity = nil, nil end
 end
 
-local function fit(e, p)
-	p = min(0.97, max(0.01, p))
-	return e.b * math.log(p) + (e.n - e.b) * math.log(1 - p)
+local function forget_capacity()
+	s.capacity, s.proven, s.load_r = nil, nil, nil
 end
 
--- chance_over_load compares two explanations of the samples: one share of busy answers at all rates (chance), or a
--- number of calls per second beyond which every call is busy (load). Positive speaks for chance. The share and the
--- highest rate that chance would mean come along.
-local function chance_over_load()
-	local list = samples()
-	local n, b, top, low, low_busy = 0, 0, 0, math.huge, 0
-	for _, e in ipairs(list) do
-		n, b, top = n + e.n, b + e.b, max(top, e.r)
-	end
-	if n == 0 then return 0, 0, top end
-	for _, e in ipairs(list) do
-		if e.r <= 0.85 * top then low_busy = low_busy + e.b end
-	end
-	local chance, load, base = 0, -math.huge, s.floor or 0
-	for _, e in ipairs(list) do chance = chance + fit(e, b / n) end
-	for i = 1, 40 do
-		local c, sum = top * i / 40, 0
-		for _, e in ipairs(list) do sum = sum + fit(e, base + (1 - base) * max(0, 1 - c / e.r)) end
-		load = max(load, sum)
-	end
-	-- Chance has to show at a rate that is clearly lower.
-	local weight = chance - load
-	if low_busy < 2 then weight = min(weight, 0) end
-	return weight, b / n, top
+-- learn adds calls to the chance share. It starts from a guess that takes twenty calls to outweigh.
+local function learn(n, b)
+	s.calm_n, s.calm_b = s.calm_n + n, s.calm_b + b
+	if s.calm_n > MEMORY then s.calm_n, s.calm_b = MEMORY, s.calm_b * MEMORY / s.calm_n end
+	s.floor = s.calm_b / s.calm_n
 end
 
-local function found_chance(share, top)
-	s.floor, s.phase, s.load_at, s.stubborn = share, nil, nil, nil
-	go(top, top)
-	forget_samples()
+local function fit(n, b)
+	local p = b / n
+	return (b > 0 and b * math.log(p) or 0) + (b < n and (n - b) * math.log(1 - p) or 0)
 end
 
--- load_known says that a capacity of about this rate was established not long ago: then there is no need to test
--- again. Trouble far below it is something else.
-local function load_known() return s.load_at and now - s.load_at < MEMORY and rate() >= 0.8 * s.load_rate end
+-- differs says whether b of n is certainly a higher share than what chance explains.
+local function differs(n, b)
+	local m, c = s.calm_n, s.calm_b
+	return b / n > c / m and fit(n, b) + fit(m, c) - fit(n + m, b + c) > CERTAIN
+end
 
--- start_up_test goes back to where the trouble began: where going slower does not help, a second at the old rate tells
--- chance from load at once, while ever slower tests take ever longer. Each one that finds load doubles the time to the next.
-local function start_up_test()
-	local to = s.ep_r or cap
-	if rate() > 0.6 * to or (s.up_at and now - s.up_at < (s.up_gap or 0)) then return false end
-	s.phase, s.up_at, s.up_gap, s.up_from = 'up', now, min(3600, max(30, 2 * (s.up_gap or 0))), rate()
+-- start_test goes below what passes. b of n calls were busy until now.
+local function start_test(n, b, passed)
+	local from = rate()
+	local to = max(0.02 * from, BELOW * min(from, passed / (1 - min(0.9, s.floor))))
 	go(to, to)
-	return true
+	s.phase, s.from, s.n1, s.b1, s.n2, s.b2, s.llr = 'test', from, n, b, 0, 0, 0
+	-- After so many busy answers the second is spent, and its rest says nothing.
+	if b > 0.4 * n then s.heavy = 1 end
 end
 
-local function judge_up_test()
-	local after = now - s.cut_at
-	if after < 1 or s.n < 8 then return end
-	local weight, share, top = chance_over_load()
-	if weight > 1 and share < 0.55 then
-		s.up_at, s.up_gap = nil, nil
-		return found_chance(share, top)
-	end
-	s.stubborn, s.phase, s.load_at, s.load_rate = nil, 'small', now, (s.n - s.b) / after
-	go(max(s.up_from, s.load_rate), max(s.up_from, s.load_rate) * 1.03)
+-- return_to_top ends a capacity that chance explains as well.
+local function return_to_top(r)
+	r = max(r, s.load_r)
+	forget_capacity()
+	go(r, r)
 end
 
-local function judge_test()
-	if now - s.cut_at < SETTLE then
-		s.n, s.b, s.rsum = 0, 0, 0
-		return
-	end
-	if s.n < 6 then return end
-	local weight, share, top = chance_over_load()
-	if weight > (s.n < 24 and CERTAIN or 1) and share < 0.5 then return found_chance(share, top) end
-	if s.n < 8 or weight > (s.n < 12 and -CERTAIN or -1) and s.n < 24 then return end
-	local r, seen = rate(), s.b / s.n
-	if s.floor and s.n >= 12 and seen < s.floor then s.floor = seen end
-	local excess = max(0, seen - (s.floor or 0))
-	s.load_at, s.load_rate = now, r * (1 - excess)
-	if excess > 0.03 then
-		s.stubborn = (s.stubborn or 0) + 1
-		if s.stubborn >= 2 and start_up_test() then return end
-		s.phase = 'small'
-		local lower = r * max(DEEPEST_CUT, (1 - excess) * 0.97)
-		go(lower, lower * 1.03)
+local function explained() return s.load_r and not differs(s.load_n, s.load_b) end
+
+-- found_chance returns to the rate before the test. The test is repeated ever more seldom, should it have been wrong.
+local function found_chance()
+	local n, b = s.n1 + s.n2, s.b1 + s.b2
+	s.calm_n, s.calm_b = 0, 0
+	learn(n + 1, b + 0.5)
+	s.gap = min(3600, 2 * (s.gap or 15))
+	s.test_at = now + s.gap
+	if explained() then return return_to_top(s.from) end
+	go(s.from, s.from)
+end
+
+local function found_load()
+	local r, seen = rate(), s.b2 / s.n2
+	local capacity = r / BELOW
+	if s.b2 >= 2 and seen > s.floor + 0.1 then
+		capacity = r * (1 - seen) / (1 - s.floor)
 	else
-		s.phase = nil
-		go(r, r * 1.1)
-		forget_samples()
+		learn(s.n2, s.b2)
 	end
+	if not differs(s.n1, s.b1) then return go(s.from, s.from) end
+	if not s.load_r or s.from >= s.load_r or now - s.load_at > 60 then
+		s.load_r, s.load_n, s.load_b, s.load_at = s.from, s.n1, s.b1, now
+	end
+	s.capacity, s.proven, s.gap, s.test_at = capacity, capacity, nil, nil
+	go(capacity * CUT, capacity)
 end
 
--- start_test goes clearly slower to see whether that helps.
-local function start_test()
-	local r, seen = rate(), s.b / s.n
-	s.phase = 'test'
-	-- Before the trouble the capacity may have been another one.
-	if not s.deep then s.samples, s.deep = nil, 1 end
-	local lower = r * max(DEEPEST_CUT, (1 - seen) * 0.8)
-	go(lower, lower)
+-- judge weighs one answer of a test: by how much does "the share is what it was" foresee it better than "it is what
+-- chance left before", each learning as it goes. A test that shows nothing has not shown that going slower helps.
+local function judge(busy)
+	local same = (s.b1 + s.b2 + 0.5) / (s.n1 + s.n2 + 1)
+	local fallen = min(same, (20 * max(0.02, s.floor) + s.b2) / (20 + s.n2))
+	s.llr = s.llr + (busy and math.log(same / fallen) or math.log((1 - same) / (1 - fallen)))
+	s.n2, s.b2 = s.n2 + 1, s.b2 + (busy and 1 or 0)
+	if s.llr < -CERTAIN then return found_load() end
+	if s.llr > CERTAIN and s.n2 >= FEW or s.n2 >= ENOUGH then return found_chance() end
 end
 
-local function trouble()
-	local weight, share, top = chance_over_load()
-	if weight > CERTAIN and share < 0.5 then return found_chance(share, top) end
+-- measure waits until a whole second shows how many calls pass, and whether the share is really another one: the
+-- calls that raised the alarm were picked for being busy and prove little.
+local function measure()
+	local took = now - s.first
+	if took < SECOND or s.n < FEW or not differs(s.n, s.b) then return end
+	local passed = s.passed / took
+	-- A fleet that calls less than it may shows a share but not what could pass.
+	if s.n < 0.4 * rate() * took then passed = rate() * (1 - s.b / s.n) end
+	start_test(s.n, s.b, passed)
+end
+
+local function start_measuring()
+	s.phase = 'measure'
+	-- Where chance is known to be at work, the calls that raised the alarm are its work more often than not.
+	if s.floor >= QUIET then
+		learn(s.n, s.b)
+		s.first, s.passed = now, 0
+	end
+	s.n, s.b = 0, 0
+end
+
+-- met_the_edge lowers the capacity to what the busy answer says: a little for a first one, to what passed between the
+-- two for one that follows at once. The curve has mostly passed an unchanged capacity, so that the old one still counts.
+local function met_the_edge()
 	local r = rate()
-	if load_known() then
-		forget_samples()
-	elseif s.load_at then
-		s.stubborn = (s.stubborn or 0) + 1
-		if s.stubborn >= 2 and start_up_test() then return end
+	local to, since = 0.97 * r, now - (s.edge_at or 0)
+	if r > 1.03 * s.capacity and r < 1.5 * s.capacity then to = s.capacity + 0.1 * (to - s.capacity) end
+	if since < 2 * SECOND and s.passed_edge >= 3 then
+		to = max(0.7 * r, min(to, s.passed_edge / since / (1 - s.floor)))
 	end
-	if r > 0.6 * (s.ep_r or 0) then s.ep_r = max(r, (s.load_at and s.ep_r) or r) end
-	s.phase = 'small'
-	go(r * SMALL_CUT, r * 0.96)
+	-- So far below what a test proved, the capacity is another one, or it is chance after all.
+	if to < 0.8 * s.proven then return start_measuring() end
+	if r < EDGE * s.capacity then learn(s.n, s.b) end
+	s.capacity, s.proven, s.edge_at, s.passed_edge = to, max(s.proven, to), now, 0
+	go(to * CUT, to)
 end
 
--- judge_small_cut decides, one whole second after a small cut, whether it was enough.
-local function judge_small_cut(limit)
-	local after = now - s.cut_at
-	if after < 1 then
-		if after >= 0.3 and s.n >= 5 and s.b >= 0.8 * s.n and not load_known() then start_test() end
-		return
+-- all_calm ends a run of answers that chance explains.
+local function all_calm()
+	if not s.capacity or rate() < EDGE * s.capacity or s.floor >= QUIET then learn(s.n, s.b) end
+	s.n, s.b, s.alarm, s.first, s.phase = 0, 0, 0, nil, nil
+	if s.capacity and explained() then return return_to_top(rate()) end
+	if s.test_at and now > s.test_at and s.floor > QUIET then
+		s.gap = min(3600, 2 * s.gap)
+		s.test_at = now + s.gap
+		start_test(s.calm_n, s.calm_b, rate() * (1 - s.floor))
 	end
-	if s.n < 5 and after < 3 then return end
-	local base, r = s.floor or 0, rate()
-	local excess, noise = s.b - base * s.n, 1.5 * math.sqrt(s.n * base * (1 - base))
-	if s.alarm <= limit and excess < 1 + noise then
-		s.phase = nil
-		if load_known() then s.load_at, s.load_rate = now, max(s.load_rate, r) end
-	elseif excess < 2 + noise then
-		go(r * SMALL_CUT, r)
-	elseif load_known() then
-		-- What passed in a whole second is the capacity.
-		local weight, share, top = chance_over_load()
-		if weight > CERTAIN and share < 0.5 then return found_chance(share, top) end
-		local passed = (s.n - excess) / after
-		local lower = max(r * DEEPEST_CUT, passed)
-		go(lower, lower * 1.03)
-	else
-		start_test()
-	end
+end
+
+-- settled says whether what comes in belongs to the present rate: until the first success, or for a second, busy
+-- answers are the old one's.
+local function settled(busy)
+	if not s.settled and s.cut_at and (busy or s.heavy) and now - s.cut_at < SECOND then return false end
+	s.settled = 1
+	return true
 end
 
 -- control takes the outcome of one call that DingTalk answered, busy or not.
 local function control(seq, busy)
-	if seq <= (s.cut_seq or 0) then return end
-	local base = s.floor or 0
-	s.n, s.b, s.rsum = (s.n or 0) + 1, (s.b or 0) + (busy and 1 or 0), (s.rsum or 0) + rate()
-	if s.phase == 'test' then return judge_test() end
-	if s.phase == 'up' then return judge_up_test() end
-	-- A cumulative sum of what chance does not explain; without a floor every busy answer is an alarm.
-	local drift, limit = 0.02, 0.5
-	if base > 0 then drift, limit = base + max(0.05, 0.4 * base), 4 + 14 * base * (1 - base) end
-	s.alarm = max(0, (s.alarm or 0) + (busy and 1 or 0) - drift)
-	if s.phase == 'small' then return judge_small_cut(limit) end
-	if busy and s.alarm > limit then return trouble() end
-	if not busy and s.wt then
+	if not busy then s.passed_edge = (s.passed_edge or 0) + 1 end
+	if seq <= (s.cut_seq or 0) or not settled(busy) then return end
+	if not s.calm_n then
+		s.calm_n, s.calm_b = 0, 0
+		learn(20, 0.3)
+	end
+	if s.phase == 'test' then return judge(busy) end
+	-- The alarm is a cumulative sum: how much better a share raised by EXCESS foresees what came in since it was zero.
+	local usual = max(0.01, min(0.8, s.floor))
+	local raised = usual + EXCESS * (1 - usual)
+	s.n, s.b = (s.n or 0) + 1, (s.b or 0) + (busy and 1 or 0)
+	s.alarm = (s.alarm or 0) + (busy and math.log(raised / usual) or math.log((1 - raised) / (1 - usual)))
+	if s.alarm <= 0 then all_calm() end
+	if s.phase == 'test' then return end
+	if busy and not s.first then s.first, s.passed = now, 0 end
+	if s.first and not busy then s.passed = s.passed + 1 end
+	if s.phase == 'measure' then return measure() end
+	if busy then
+		local near = s.capacity and (rate() >= EDGE * s.capacity or now - (s.edge_at or 0) < 2 * SECOND)
+		if near and s.floor < QUIET then return met_the_edge() end
+		if s.alarm > CERTAIN then start_measuring() end
+	elseif s.wt then
 		s.age = min(100, s.age + min(1, max(0, now - s.grow_at)))
 		s.grow_at = now
-		-- Where nothing is met far beyond the last trouble, the capacity is another one.
-		if s.samples and rate() > 1.15 * s.wt then forget_samples() end
-	end
-	if s.n >= 40 then
-		local seen = s.b / s.n
-		if base > 0 and (seen < base or (seen < base + 0.1 and rate() >= cap * 0.99)) then
-			s.floor = base + 0.25 * (seen - base)
-			if s.floor < 0.01 then s.floor = nil end
-		end
-		close_sample()
+		if rate() >= cap then s.wt, s.capacity = nil, nil end
 	end
 end

@@ -2,10 +2,10 @@
 local function end_outage()
 	if not s.out_since then return end
 	local r = max(rate(), 0.5 * min(s.out_rate or cap, cap))
-	s.out_since, s.out_next, s.out_gap, s.phase = nil, nil, nil, nil
+	s.out_since, s.out_next, s.out_gap = nil, nil, nil
+	forget_capacity()
 	go(r, max(s.out_rate or cap, r))
-	s.out_rate, s.load_at = nil, nil
-	forget_samples()
+	s.out_rate = nil
 	announce = true
 end
 
@@ -63,7 +63,6 @@ local function throttled(seq, o)
 		if s.pause_scope == o.s then s.pause_n = (s.pause_n or 0) + 1 else s.pause_n = 1 end
 		s.pause_scope, s.pause_seq, s.pause_at = o.s, s.seq or 0, now
 		local r = rate()
-		s.phase = nil
 		go(r * (o.s == 'api' and 0.9 or 0.75), r)
 	end
 	if o.g == 1 then length = min(o.m, length * 2 ^ ((s.pause_n or 1) - 1)) end

@@ -7,7 +7,7 @@ local min, max = math.min, math.max
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 
-local texts = {hold = true, hold_msg = true, hold_named = true, pause_scope = true, pause_why = true, phase = true, samples = true}
+local texts = {hold = true, hold_msg = true, hold_named = true, pause_scope = true, pause_why = true, phase = true}
 local s, was = {}, {}
 local flat = redis.call('HGETALL', KEYS[1])
 for i = 1, #flat, 2 do
@@ -20,8 +20,8 @@ s.gen = s.gen or math.floor(now * 1000)
 
 -- A Redis clock that was set back, or a failover to a machine whose clock is behind, must not turn every stored
 -- moment into a long wait: all of them move with it.
-local moments = {'clock', 'slot', 'cut_at', 'load_at', 'up_at', 'grow_at', 'answer_at', 'out_since', 'out_next', 'pause_until', 'pause_at',
-	'hold_since', 'hold_next'}
+local moments = {'clock', 'slot', 'cut_at', 'grow_at', 'first', 'load_at', 'edge_at', 'test_at', 'answer_at', 'out_since', 'out_next', 'pause_until',
+	'pause_at', 'hold_since', 'hold_next'}
 if s.clock and now < s.clock - 1 then
 	local shift = now - s.clock
 	for _, k in ipairs(moments) do

@@ -1,0 +1,6 @@
+//go:build !race
+
+package pace
+
+// modelSeeds is how many runs of the model a scenario is judged by.
+const modelSeeds = 4
