@@ -89,8 +89,12 @@ func (w *Worker) call(s slot) {
 			return
 		}
 		if !stands {
+			w.notBegun(g)
 			w.putBack(g)
 			continue
+		}
+		for _, m := range g.members {
+			m.slot.Do(func() { w.cfg.Observer.Waited(tasks.Lanes()[m.lane], time.Since(m.began)) })
 		}
 		w.execute(s.Grant, g)
 		return
@@ -219,6 +223,7 @@ func (w *Worker) execute(grant pace.Grant, g *group) {
 		w.notBegun(g)
 		w.putBack(g)
 	case abandon:
+		w.notBegun(g)
 		w.leaveAll(g, errStopping)
 		w.putBack(g)
 	case retry:

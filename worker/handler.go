@@ -37,6 +37,8 @@ type stay struct {
 	*task
 	offer *combine.Offer
 	asked func(u, r int) bool // what the offer asks for; it does not change
+	began time.Time
+	slot  sync.Once // the first slot ends the wait that is measured
 
 	left  sync.Once
 	why   error // why the task left early; to be read when the stay has ended
@@ -71,12 +73,12 @@ func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
 	if err := w.claim(ctx, t, part); err != nil {
 		return w.lost(t, err)
 	}
+	if !part.Fits() {
+		return w.lost(t, w.split(ctx, t))
+	}
 	if crashes, _ := asynq.GetRetryCount(ctx); crashes >= crashLimit {
 		return w.lost(t, w.setAside(t, tasks.Failure{Reason: tasks.ReasonCrashed, Attempts: crashes, FailedAt: time.Now(),
 			ErrMsg: fmt.Sprintf("the task took its worker down, or panicked, %d times", crashes)}))
-	}
-	if !part.Fits() {
-		return w.lost(t, w.split(ctx, t))
 	}
 	if err := w.serve(ctx, t); err != nil {
 		return w.lost(t, err)
@@ -215,11 +217,9 @@ func protectedFailure(what string) tasks.Failure {
 
 // offer waits until every open pair of the task was called, or until the task has to leave.
 func (w *Worker) offer(ctx context.Context, t *task) error {
-	began := time.Now()
-	st := &stay{task: t, asked: asked(t.claim), ended: make(chan struct{})}
+	st := &stay{task: t, asked: asked(t.claim), began: time.Now(), ended: make(chan struct{})}
 	st.offer = combine.NewOffer(t.lane, t.claim.Part.UserIDs, t.claim.Part.RoleIDs, st.asked, st)
 	w.dispatch.offer(st.offer)
-	defer func() { w.cfg.Observer.Waited(tasks.Lanes()[t.lane], time.Since(began)) }()
 	select {
 	case <-st.ended:
 	case <-w.stopping.Done():

@@ -44,6 +44,7 @@ func (w *Worker) isolate(g *group, first verdict, pending *report) {
 	err := iso.run(first)
 	iso.flush()
 	if err != nil {
+		w.notBegun(g)
 		w.leaveAll(g, err)
 	}
 	w.dispatch.pool.Done(g.Call)

@@ -36,7 +36,7 @@ func (w *Worker) deadLetter(t *task, users, roles []int, f tasks.Failure) error 
 	t.log.Warn().Str("letter", letter.Part).Str("reason", string(f.Reason)).Int("errcode", f.ErrCode).Str("sub_code", f.SubCode).
 		Str("errmsg", f.ErrMsg).Str("request_id", f.RequestID).Strs("users", firstFew(letter.UserIDs)).
 		Ints64("roles", letter.RoleIDs).Msg("dead letter")
-	return w.settlePairs(t, pairs, ledger.Outcome{Kind: ledger.Dead, Reason: f.Reason, ErrCode: f.ErrCode, SubCode: f.SubCode,
+	return w.settlePairs(t, pairs, ledger.Outcome{Kind: ledger.Dead, Letter: letter.Part, Reason: f.Reason, ErrCode: f.ErrCode, SubCode: f.SubCode,
 		ErrMsg: f.ErrMsg, RequestID: f.RequestID, Attempts: f.Attempts, At: f.FailedAt})
 }
 
@@ -158,7 +158,12 @@ func (w *Worker) keepLetter(t *task) error {
 	letter := cutOut(old, pairs)
 	letter.Failure, letter.Part = old.Failure, tasks.NextGeneration(old.Part)
 	t.log.Warn().Str("letter", letter.Part).Msg("the job is cancelled: the dead letter is not tried again")
-	return w.putLetter(t.id, letter)
+	if err := w.putLetter(t.id, letter); err != nil {
+		return err
+	}
+	f := letter.Failure
+	return w.settlePairs(t, pairs, ledger.Outcome{Kind: ledger.Dead, Letter: letter.Part, Reason: f.Reason, ErrCode: f.ErrCode,
+		SubCode: f.SubCode, ErrMsg: f.ErrMsg, RequestID: f.RequestID, Attempts: f.Attempts, At: f.FailedAt})
 }
 
 // unreadable sets a task apart whose payload this build does not understand. The payload is kept as it is.

@@ -91,7 +91,7 @@ func (w *Worker) sweep(ctx context.Context, queue string, info *asynq.TaskInfo) 
 		if err := w.claim(ctx, t, part); err != nil {
 			return err
 		}
-		if t.claim.State.Children == 0 {
+		if part.Fits() {
 			why := "the task was archived in asynq"
 			if info.LastErr != "" {
 				why += ": " + info.LastErr

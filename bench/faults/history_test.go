@@ -193,6 +193,7 @@ type watching struct{ stop, done chan struct{} }
 // watch checks at every moment that no job counts what it does not have, and that a pair that was removed stays so.
 func (w *world) watch() watching {
 	got := watching{make(chan struct{}), make(chan struct{})}
+	go w.watchMachine(got.stop)
 	removed := map[string]int64{}
 	go func() {
 		defer close(got.done)
@@ -220,4 +221,27 @@ func (w *world) watch() watching {
 		}
 	}()
 	return got
+}
+
+// watchMachine records when the machine was too busy to be on time: what was measured then says nothing about the pace.
+func (w *world) watchMachine(stop <-chan struct{}) {
+	const often, late = 10 * time.Millisecond, 60 * time.Millisecond
+	tick := time.NewTicker(often)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-stop:
+			return
+		case <-w.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		if now.Sub(last) > late {
+			w.mu.Lock()
+			w.stalls = append(w.stalls, window{last, now})
+			w.mu.Unlock()
+		}
+		last = now
+	}
 }

@@ -45,6 +45,7 @@ type world struct {
 	mended     map[string]bool      // users whom DingTalk accepts since some moment
 	transcript strings.Builder      // what commands said
 	faulty     []window             // when a worker or its way to Redis was disturbed
+	stalls     []window             // when the machine was late
 }
 
 type window struct{ from, to time.Time }

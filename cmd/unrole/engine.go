@@ -115,7 +115,11 @@ func holdSentence(h pace.Hold) string {
 	if h.Named != "" {
 		s += " (" + h.Named + ")"
 	}
-	if h.Message != "" {
+	switch {
+	case h.Message == "":
+	case h.Kind == pace.HoldAudit:
+		s += ": " + h.Message
+	default:
 		s += ", DingTalk says: " + h.Message
 	}
 	return s

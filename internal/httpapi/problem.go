@@ -49,7 +49,6 @@ var titles = map[string]string{
 	"protected":          "protected users or roles would be touched",
 	"too-many-requests":  "too many requests",
 	"unavailable":        "the removal could not be stored just now",
-	"internal":           "a fault of unrole's",
 	"timeout":            "the body did not arrive in time",
 }
 

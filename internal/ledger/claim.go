@@ -279,10 +279,10 @@ func (c *Claim) Open(u, r int) bool {
 	return own && o.Kind == Pending && o.Letter == letter
 }
 
-// Dead reports whether the pair of Part's user u and role r is this task's own and a dead letter.
+// Dead reports whether the pair of Part's user u and role r waits in this dead letter.
 func (c *Claim) Dead(u, r int) bool {
 	o, own := c.outcome(u, r)
-	return own && o.Kind == Dead
+	return own && o.Kind == Dead && o.Letter == c.Part.Part
 }
 
 // Callable reports whether the pair of Part's user u and role r may be part of a call: the job asked for it, and it is

@@ -163,9 +163,12 @@ func (m *model) drawSettlement(p *tasks.Part) Settlement {
 // expect applies a settlement to the model and returns what it changes.
 func (m *model) expect(c *Claim, st Settlement) Delta {
 	var d Delta
+	if m.parts[c.def.Part] == nil {
+		return d // it was split: the pairs are the children's
+	}
 	in := c.inDef(st)
 	m.owned(c.def, in.Users, in.Roles, func(k pair) {
-		if allowed(m.kind[k], st.Outcome.Kind) {
+		if allowed(Outcome{Kind: m.kind[k]}, st.Outcome) {
 			d.add(m.kind[k], -1)
 			d.add(st.Outcome.Kind, 1)
 			m.kind[k] = st.Outcome.Kind
@@ -252,8 +255,6 @@ func (m *model) divide() {
 	}
 	m.ok(m.l.Split(context.Background(), m.claimOf(p, false), children))
 	delete(m.parts, p.Part)
-	// What a claim from before can still do has a test of its own.
-	m.claims = slices.DeleteFunc(m.claims, func(c *Claim) bool { return c.def.Part == p.Part })
 	for i := range children {
 		m.parts[children[i].Part] = &children[i]
 	}

@@ -127,7 +127,8 @@ func (rec Record) Open() (own bool, letters []string) {
 
 var cancelScript = redis.NewScript(`
 if redis.call('EXISTS', KEYS[1]) == 0 then return {-2} end
-local have = redis.call('HMGET', KEYS[1], 'cancelled_at', 'finished_at')
+local have = redis.call('HMGET', KEYS[1], 'cancelled_at', 'finished_at', 'phase')
+if have[3] == 'planning' then return {-3} end
 if have[1] then return {0} end
 if have[2] then return {-1} end
 redis.call('HSET', KEYS[1], 'cancelled_at', ARGV[1], 'cancelled_by', ARGV[2], 'cancel_reason', ARGV[3])
@@ -158,6 +159,8 @@ func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error)
 		return Job{}, fmt.Errorf("cancel job %s: %w", jobID, err)
 	}
 	switch reply[0].(int64) {
+	case -3:
+		return Job{}, fmt.Errorf("job %s is still being submitted, and nothing of it is enqueued: complete the submission by the same command, then cancel it", jobID)
 	case -2:
 		return Job{}, &NotFoundError{JobID: jobID}
 	case -1:

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,7 +104,10 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 		next := c.State.clone()
 		delta, entries := compute(&next)
 		next.compact()
-		next.version = c.State.version + 1
+		if c.write == "" {
+			c.write = rand.Text()[:8]
+		}
+		next.version, next.write = c.State.version+1, c.write
 		state, err := next.encode(next.version)
 		if err != nil {
 			return Delta{}, err
@@ -132,7 +136,7 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 		}
 		switch reply[0].(int64) {
 		case 1:
-			c.State, c.calls = next, 0
+			c.State, c.calls, c.write = next, 0, ""
 			return delta, nil
 		case -1:
 			return Delta{}, errBegun
@@ -140,6 +144,11 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			return Delta{}, &NotFoundError{JobID: c.Part.JobID}
 		}
 		newer, _ := reply[1].(string)
+		if newer == state {
+			// An earlier try of the same write, whose reply was lost.
+			c.State, c.calls, c.write = next, 0, ""
+			return delta, nil
+		}
 		if c.State, err = decodeState(newer); err != nil {
 			return Delta{}, fmt.Errorf("settle part %s: %w", c.Part.TaskID(), err)
 		}

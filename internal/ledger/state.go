@@ -30,13 +30,14 @@ type Outcome struct {
 	RequestID string       `json:"req,omitempty"`
 	Attempts  int          `json:"n,omitempty"`
 	At        time.Time    `json:"at"`
-	// Letter names the dead letter that is tried again and will settle the pairs; set with Pending only.
+	// Letter names the dead letter that holds the pairs (Dead), or that is tried again and will settle them (Pending).
 	Letter string `json:"letter,omitempty"`
 }
 
 // PartState is what the ledger knows about one part besides its pairs. The zero value is a part that nobody has begun.
 type PartState struct {
 	version int64
+	write   string // names the write of this version, so that one whose reply was lost is told from somebody else's
 	// Children is the number of parts that this one was split into; its pairs are theirs then.
 	Children int
 	// Attempts that counted so far, and the fleet's number of accepted calls at the last one: an attempt counts only
@@ -54,6 +55,7 @@ type PartState struct {
 
 // stored is the form of a PartState in Redis. Runs are pairs of (outcome, how many pairs in a row).
 type stored struct {
+	Write     string    `json:"w,omitempty"`
 	Children  int       `json:"children,omitempty"`
 	Attempts  int       `json:"attempts,omitempty"`
 	Accepted  int64     `json:"accepted,omitempty"`
@@ -77,7 +79,7 @@ func decodeState(s string) (PartState, error) {
 	if err := json.Unmarshal([]byte(body), &st); err != nil {
 		return PartState{}, fmt.Errorf("part state: %w", err)
 	}
-	ps := PartState{version: version, Children: st.Children, Attempts: st.Attempts, Accepted: st.Accepted, Tries: st.Tries,
+	ps := PartState{version: version, write: st.Write, Children: st.Children, Attempts: st.Attempts, Accepted: st.Accepted, Tries: st.Tries,
 		BusySince: st.BusySince, outcomes: st.Outcomes}
 	for _, run := range st.Runs {
 		if run[0] < 0 || run[0] > len(st.Outcomes) || run[1] < 0 {
@@ -92,7 +94,7 @@ func decodeState(s string) (PartState, error) {
 
 // encode returns the stored form under the given version.
 func (s *PartState) encode(version int64) (string, error) {
-	st := stored{Children: s.Children, Attempts: s.Attempts, Accepted: s.Accepted, Tries: s.Tries, BusySince: s.BusySince, Outcomes: s.outcomes}
+	st := stored{Write: s.write, Children: s.Children, Attempts: s.Attempts, Accepted: s.Accepted, Tries: s.Tries, BusySince: s.BusySince, Outcomes: s.outcomes}
 	for _, o := range s.pairs {
 		if n := len(st.Runs); n > 0 && st.Runs[n-1][0] == int(o) {
 			st.Runs[n-1][1]++
@@ -129,13 +131,14 @@ func (d *Delta) add(k Kind, n int64) {
 	}
 }
 
-// allowed says which changes of a pair there are: a pending one ends, a dead one is opened again by its letter.
-func allowed(from, to Kind) bool {
-	switch from {
+// allowed says which changes of a pair there are: a pending one ends, a dead one is opened again by its letter, or moves
+// to another one.
+func allowed(from, to Outcome) bool {
+	switch from.Kind {
 	case Pending:
-		return to == Removed || to == Dead || to == Cancelled
+		return to.Kind != Pending
 	case Dead:
-		return to == Pending
+		return to.Kind == Pending || to.Kind == Dead && to.Letter != from.Letter
 	default:
 		return false
 	}
@@ -151,6 +154,9 @@ type Settlement struct {
 // apply changes the owned pairs named by the settlement where the change is allowed, and returns what it changed.
 func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 	var d Delta
+	if s.Children > 0 {
+		return d // the pairs are the children's
+	}
 	users, roles := st.Users, st.Roles
 	if users == nil {
 		users = positions(len(p.UserIDs))
@@ -162,8 +168,8 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 	for _, u := range users {
 		for _, r := range roles {
 			i := u*len(p.RoleIDs) + r
-			from := s.of(i).Kind
-			if !p.Owns(u, r) || !allowed(from, st.Outcome.Kind) {
+			from := s.of(i)
+			if !p.Owns(u, r) || !allowed(from, st.Outcome) {
 				continue
 			}
 			if index == 0 {
@@ -174,7 +180,7 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 				index = uint16(len(s.outcomes))
 			}
 			s.pairs[i] = index
-			d.add(from, -1)
+			d.add(from.Kind, -1)
 			d.add(st.Outcome.Kind, 1)
 		}
 	}

@@ -72,7 +72,31 @@ func TestRateFindsTheCapacityAndIgnoresChance(t *testing.T) {
 }
 
 // BenchmarkControl prints the figures over seeds that the controller was not tuned on, for both shapes of a capacity
-// and for scenarios beyond what is asked. go test -bench Control -benchtime 1x -run '^$' -timeout 30m ./internal/pace
+// and for scenarios beyond what is asked. Shares in percent, mean and worst of 24 runs, when the controller was finished:
+//
+//	scenario                         used          busy
+//	capacity 7                       98.8 (96.5)    6.7  (9.5)
+//	capacity 7, evenly               99.7 (99.5)    6.0  (6.3)
+//	capacity 7 and 15 in turn        90.0 (84.1)    8.0 (10.9)
+//	capacity 7 and 15, evenly        90.9 (90.6)    5.4  (5.9)
+//	20 % busy by chance              95.7 (91.9)   20.0 (23.7)
+//	40 % busy by chance              94.8 (89.3)   39.7 (43.5)
+//	10 % busy by chance              97.0 (94.7)    9.6 (12.9)
+//	5 % busy by chance               96.8 (94.1)    5.1  (7.2)
+//	capacity 15                      96.7 (94.6)    3.3  (3.8)
+//	capacity 15, evenly              98.8 (98.2)    4.3  (5.0)
+//	capacity 7 and 20 % by chance    95.0 (75.7)   55.0 (63.3)
+//	... evenly                       92.1 (75.4)   55.9 (63.7)
+//	capacity 2                       99.6 (94.5)   23.4 (37.1)
+//	capacity 2, evenly              100.1 (98.7)   27.4 (32.4)
+//	7 and 15 in turn, 1000 batches   88.0 (84.4)    8.0 (21.1)
+//	... evenly                       88.3 (86.0)    5.3  (5.7)
+//
+// So the means keep what issue 3 asks and single runs may miss it. Load and chance at once are taken for chance alone:
+// the capacity is
+// used but half of the calls are wasted; and so is a quarter of them where the capacity is a tenth of the ceiling.
+//
+// go test -bench Control -benchtime 1x -run '^$' -timeout 30m ./internal/pace
 func BenchmarkControl(b *testing.B) {
 	more := []scenario{
 		{"40 % busy by chance", nil, 0.40, 400, 0, 0},
@@ -106,6 +130,7 @@ func BenchmarkControl(b *testing.B) {
 }
 
 func TestOutageIsProbedEverMoreSeldomAndEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	const down = 20 * time.Minute
 	m := model{qps: 20, processes: 3, batches: 600}
 	m.answer = perSecond(func(at time.Duration) int {

@@ -121,10 +121,10 @@ func TestPauseReachesTheWholeFleet(t *testing.T) {
 		// The other one holds a reservation half a second ahead when the pause is announced.
 		waiting := blocked(t, ps[1], 50*time.Millisecond)
 		reported := time.Now()
-		ps[0].Report(ctx, g, Outcome{Kind: Throttled, Scope: ScopeGlobal, Pause: 1500 * time.Millisecond, Why: "90002"})
+		ps[0].Report(ctx, g, Outcome{Kind: Throttled, Scope: ScopeGlobal, Pause: 700 * time.Millisecond, Why: "90002"})
 		got := within(t, waiting, 5*time.Second)
-		if after := got.At.Sub(reported); after < 1490*time.Millisecond {
-			t.Errorf("granted %v after a pause of 1.5 s was reported", after)
+		if after := got.At.Sub(reported); after < 690*time.Millisecond {
+			t.Errorf("granted %v after a pause of 0.7 s was reported", after)
 		}
 		if s := status(t, ps[0]); s.Rate >= 2/1.025 {
 			t.Errorf("rate %v after throttling, want below what was refused", s.Rate)

@@ -11,6 +11,7 @@ import (
 // Whatever the processes do and report, in whatever order, slots are never closer than the ceiling's spacing, none
 // lies within a pause that was known when it was given, and none but a probe is given while the fleet holds.
 func TestNoInterleavingBreaksThePace(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		f, rdb := newFastRedis(t)
 		f.now = time.Unix(1_800_000_000, 0)
@@ -26,7 +27,7 @@ func TestNoInterleavingBreaksThePace(t *testing.T) {
 		}
 		var last, lastProbe time.Time
 		var open []Grant
-		for range rapid.IntRange(20, 60).Draw(rt, "steps") {
+		for range rapid.IntRange(10, interleavingSteps).Draw(rt, "steps") {
 			f.now = f.now.Add(time.Duration(rapid.IntRange(0, 400).Draw(rt, "ms")) * time.Millisecond)
 			p := ps[rapid.IntRange(0, len(ps)-1).Draw(rt, "process")]
 			if len(open) > 0 && rapid.Bool().Draw(rt, "report") {

@@ -1,0 +1,194 @@
+// Command api measures the HTTP intake on this machine: the time from POST to 202 at a steady rate, and on an idle
+// system the time from POST to the moment DingTalk sees the call.
+//
+//	redis-server --port 6390 --save "" --appendonly yes &
+//	go run ./bench/api --redis redis://127.0.0.1:6390/0
+//
+// The Redis must be an empty one: it is not cleaned up. Client, intake, worker and simulator share the machine, so the
+// figures are upper bounds. It ends after --seconds and --idle requests.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/dingtalk"
+	"github.com/unrole/unrole/internal/httpapi"
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/redisconn"
+	"github.com/unrole/unrole/worker"
+)
+
+func main() {
+	url := flag.String("redis", "redis://127.0.0.1:6390/0", "an empty Redis for the measurement")
+	rate := flag.Int("rate", 200, "requests a second")
+	seconds := flag.Int("seconds", 20, "how long to keep the rate")
+	idle := flag.Int("idle", 50, "requests on the idle system, one after the other")
+	flag.Parse()
+	if err := measure(context.Background(), *url, *rate, *seconds, *idle); err != nil {
+		fmt.Fprintln(os.Stderr, "api:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(ctx context.Context, url string, rate, seconds, idle int) error {
+	if rate < 1 || seconds < 1 || idle < 1 {
+		return errors.New("--rate, --seconds and --idle must be at least 1")
+	}
+	rdb, _, err := redisconn.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	address, err := serve(ctx, &running, rdb, float64(2*rate))
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	run := time.Now().UnixNano()
+	submit := func(id string) (time.Duration, error) {
+		began := time.Now()
+		resp, err := client.Post(address+"/v1/removals", "application/json", strings.NewReader(fmt.Sprintf(
+			`{"job_id":"%s","source":"bench","reason":"bench","removals":[{"user_ids":["%s"],"role_ids":[1507113578,1507113579]}]}`, id, id)))
+		if err != nil {
+			return 0, err
+		}
+		defer resp.Body.Close()
+		io.Copy(io.Discard, resp.Body)
+		if resp.StatusCode != http.StatusAccepted {
+			return 0, fmt.Errorf("answered %s", resp.Status)
+		}
+		return time.Since(began), nil
+	}
+
+	took, err := steady(rate, seconds, func(i int) (time.Duration, error) { return submit(fmt.Sprintf("load-%d-%d", run, i)) })
+	if err != nil {
+		return err
+	}
+	fmt.Printf("POST to 202, %d requests/s for %d s: %s\n", rate, seconds, quantiles(took))
+
+	calls := &seen{at: make(chan time.Time, 1)}
+	if err := work(ctx, &running, rdb, calls); err != nil {
+		return err
+	}
+	l := ledger.New(rdb, 0)
+	fmt.Printf("waiting for the worker to finish the %d removals\n", len(took))
+	for id := len(took) - 1; id >= 0; id-- {
+		if _, err := l.Watch(ctx, fmt.Sprintf("load-%d-%d", run, id), 50*time.Millisecond, func(ledger.Job, error) error { return nil }); err != nil {
+			return err
+		}
+	}
+	calls.watch()
+	var reach []time.Duration
+	for i := range idle {
+		// Apart by an odd time, so that requests fall anywhere between two looks of the worker.
+		time.Sleep(211 * time.Millisecond)
+		began := time.Now()
+		if _, err := submit(fmt.Sprintf("idle-%d-%d", run, i)); err != nil {
+			return err
+		}
+		reach = append(reach, (<-calls.at).Sub(began))
+	}
+	fmt.Printf("POST to DingTalk's call, idle system, %d requests: %s\n", idle, quantiles(reach))
+	return nil
+}
+
+// serve starts an intake without keys on loopback.
+func serve(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClient, rate float64) (address string, err error) {
+	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
+	if err != nil {
+		return "", err
+	}
+	api, err := httpapi.New(httpapi.Config{Submitter: submitter, Ledger: ledger.New(rdb, 0), Redis: rdb, Rate: rate, Log: zerolog.Nop()})
+	if err != nil {
+		return "", err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	running.Go(func() { httpapi.Serve(ctx, l, api, zerolog.Nop()) })
+	return "http://" + l.Addr().String(), nil
+}
+
+// work starts a worker as `unrole worker` has it.
+func work(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClient, calls *seen) error {
+	pacer, err := pace.New(rdb, pace.Config{App: "bench", QPS: 20})
+	if err != nil {
+		return err
+	}
+	w, err := worker.New(worker.Config{Redis: rdb, DingTalk: calls, Pacer: pacer, Ledger: ledger.New(rdb, 0), Log: zerolog.Nop()})
+	if err != nil {
+		return err
+	}
+	running.Go(func() { pacer.Run(ctx) })
+	running.Go(func() { w.Run(ctx) })
+	return nil
+}
+
+// seen stands for DingTalk: it takes every call, and says when once it is watched.
+type seen struct {
+	mu      sync.Mutex
+	watched bool
+	at      chan time.Time
+}
+
+func (s *seen) watch() {
+	s.mu.Lock()
+	s.watched = true
+	s.mu.Unlock()
+}
+
+func (s *seen) RemoveRoles(context.Context, []int64, []string) (dingtalk.Reply, error) {
+	now := time.Now()
+	s.mu.Lock()
+	watched := s.watched
+	s.mu.Unlock()
+	if watched {
+		s.at <- now
+	}
+	return dingtalk.Reply{RequestID: "bench"}, nil
+}
+
+// steady makes requests at a rate whether earlier ones have ended or not, so that a slow answer delays no later request
+// and hides none.
+func steady(rate, seconds int, request func(i int) (time.Duration, error)) ([]time.Duration, error) {
+	n := rate * seconds
+	took := make([]time.Duration, n)
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	began := time.Now()
+	for i := range n {
+		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+		all.Go(func() { took[i], errs[i] = request(i) })
+	}
+	all.Wait()
+	return took, errors.Join(errs...)
+}
+
+func quantiles(took []time.Duration) string {
+	sorted := slices.Sorted(slices.Values(took))
+	at := func(q float64) time.Duration {
+		return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))].Round(100 * time.Microsecond)
+	}
+	return fmt.Sprintf("p50 %s, p99 %s, longest %s", at(0.5), at(0.99), at(1))
+}
