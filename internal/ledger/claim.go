@@ -30,7 +30,8 @@ type Claim struct {
 	users []int       // positions of Part's users in def, nil when they are the same
 	roles []int
 	bad   map[string]tasks.Failure
-	calls int64 // calls made for the part and not yet counted in the record
+	write string // names the write under way, the same until it got through
+	calls int64  // calls made for the part and not yet counted in the record
 }
 
 // A part that the record does not know is adopted: it was put straight into Redis, or its job was. ARGV: part name,
