@@ -306,9 +306,11 @@ func (w *Worker) attempt(t *task, v verdict, accepted int64) error {
 		return err
 	}
 	s := t.claim.State
-	if s.Attempts >= most || time.Since(s.BusySince) > w.cfg.BusyMaxAge {
-		v.failure.Attempts = s.Attempts
-		return &spent{verdict: v}
+	// Age ends a batch only where DingTalk itself refuses it: behind a wrong base URL nothing is spent, however long.
+	aged := v.answered && time.Since(s.BusySince) > w.cfg.BusyMaxAge
+	if s.Attempts >= most || aged {
+		v.failure.Attempts = max(s.Attempts, 1)
+		return &spent{verdict: v, aged: aged}
 	}
 	return &later{after: w.backoff(s.Tries), why: fmt.Sprintf("attempt %d of %d: %s", s.Attempts, most, v.failure.ErrMsg)}
 }
@@ -323,6 +325,10 @@ func (w *Worker) backoff(tries int) time.Duration {
 }
 
 // spent says that a task's attempts are used up.
-type spent struct{ verdict verdict }
+type spent struct {
+	verdict verdict
+	// aged: the batch was busy for so long that a try counts although nothing else of the fleet succeeds.
+	aged bool
+}
 
 func (s *spent) Error() string { return "attempts are spent: " + s.verdict.failure.ErrMsg }

@@ -12,10 +12,12 @@ import (
 // dispatcher holds the process's one reservation of the pacer and gives each slot to whoever is the most urgent when
 // the slot comes: a probe of an isolation under way, or the offer that leads the pool.
 type dispatcher struct {
-	pacer  Pacer
-	pool   *combine.Pool
-	tokens chan struct{} // one per call in flight
-	wake   chan struct{}
+	pacer Pacer
+	// prepare is done before each reservation, so that a call goes out when its slot comes and not when a token does.
+	prepare func(context.Context)
+	pool    *combine.Pool
+	tokens  chan struct{} // one per call in flight
+	wake    chan struct{}
 
 	mu     sync.Mutex
 	probes []*probe // waiting, by lane and then arrival
@@ -36,8 +38,8 @@ type probe struct {
 	gone    <-chan struct{}
 }
 
-func newDispatcher(pacer Pacer, inFlight int) *dispatcher {
-	return &dispatcher{pacer: pacer, pool: combine.NewPool(), tokens: make(chan struct{}, inFlight), wake: make(chan struct{}, 1)}
+func newDispatcher(pacer Pacer, prepare func(context.Context), inFlight int) *dispatcher {
+	return &dispatcher{pacer: pacer, prepare: prepare, pool: combine.NewPool(), tokens: make(chan struct{}, inFlight), wake: make(chan struct{}, 1)}
 }
 
 // offer puts an offer into the pool.
@@ -103,6 +105,7 @@ func (d *dispatcher) run(ctx context.Context, call func(slot)) {
 			return
 		case d.tokens <- struct{}{}:
 		}
+		d.prepare(ctx)
 		grant, err := d.pacer.Reserve(ctx)
 		if err != nil {
 			<-d.tokens

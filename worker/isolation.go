@@ -35,12 +35,18 @@ type isolation struct {
 	err     error // of a finding that could not be kept
 	// halving: the group is one batch whose attempts are spent; a probe that stays busy counts as refused.
 	halving bool
+	// aged: every try of a probe counts that DingTalk itself answered, see spent.
+	aged bool
 }
 
 // isolate finds the bad ids of a group that was refused, dead-letters each with its own pairs, and gets the rest
 // removed. Every probe takes a slot of its own.
 func (w *Worker) isolate(g *group, first verdict, pending *report) {
-	iso := &isolation{w: w, g: g, pending: pending, halving: first.action == retry}
+	w.search(&isolation{w: w, g: g, pending: pending}, first)
+}
+
+func (w *Worker) search(iso *isolation, first verdict) {
+	g := iso.g
 	err := iso.run(first)
 	iso.flush()
 	if err != nil {
@@ -111,7 +117,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 		case retry:
 			// The attempts of a probe are counted like those of a batch.
 			tries++
-			if s.Accepted > accepted {
+			if s.Accepted > accepted || iso.aged && v.answered {
 				counted, accepted = counted+1, s.Accepted
 			}
 			if counted >= iso.attempts(v, len(users)*len(roles)) {
@@ -206,7 +212,8 @@ func (w *Worker) halve(t *task, why *spent) error {
 		}
 		st := &stay{task: t, asked: asked(t.claim), ended: make(chan struct{})}
 		st.offer = combine.NewOffer(t.lane, t.claim.Part.UserIDs, t.claim.Part.RoleIDs, st.asked, st)
-		w.isolate(&group{Call: c, members: []member{{stay: st, users: rect.users, roles: rect.roles}}}, why.verdict, nil)
+		g := &group{Call: c, members: []member{{stay: st, users: rect.users, roles: rect.roles}}}
+		w.search(&isolation{w: w, g: g, halving: true, aged: why.aged}, why.verdict)
 		if st.why != nil {
 			return st.why
 		}

@@ -281,3 +281,17 @@ func TestALetterThatIsRunIsTriedAgainForItsOwnJob(t *testing.T) {
 		}
 	})
 }
+
+func TestALonePoisonedBatchEndsByItsAge(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, dingtalktest.Options{UserCodes: map[string]int{"u001": -1}})
+	w.config.MaxAttempts, w.config.BusyMaxAge = 4, 200*time.Millisecond
+	users, roles := names("u", 4), roleIDs(3)
+	w.grant(users, roles)
+	w.submit("lone", users, roles)
+	w.work()
+	job := w.finished("lone")
+	if want := (ledger.Pairs{Total: 12, Removed: 9, Dead: 3}); job.Pairs != want {
+		t.Errorf("got %+v, want %+v", job.Pairs, want)
+	}
+}

@@ -34,6 +34,8 @@ type verdict struct {
 	// blame and failure are for ids that turn out bad (search), or for a batch whose attempts are spent (retry).
 	blame   isolate.Blame
 	failure tasks.Failure
+	// answered says that DingTalk itself said so, as against a proxy's page or no answer at all.
+	answered bool
 	// attempts is how many tries a retry has; 0 means the configured number.
 	attempts int
 	request  string
@@ -57,7 +59,7 @@ func judge(reply dingtalk.Reply, err error, now time.Time) verdict {
 		return verdict{action: retry, attempts: unknownAttempts, outcome: pace.Outcome{Kind: pace.Unused},
 			failure: tasks.Failure{Reason: tasks.ReasonBadRequest, ErrMsg: err.Error(), FailedAt: now}}
 	}
-	v := verdict{request: e.RequestID, failure: tasks.Failure{ErrCode: e.ErrCode, SubCode: e.SubCode, ErrMsg: e.Message,
+	v := verdict{request: e.RequestID, answered: e.HasErrCode, failure: tasks.Failure{ErrCode: e.ErrCode, SubCode: e.SubCode, ErrMsg: e.Message,
 		RequestID: e.RequestID, FailedAt: now}}
 	if v.failure.ErrMsg == "" {
 		v.failure.ErrMsg = e.Error()

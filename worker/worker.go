@@ -26,6 +26,8 @@ import (
 
 // Caller makes one call to DingTalk. *dingtalk.Client is one.
 type Caller interface {
+	// Prepare does what a call would wait for, before the call takes its slot.
+	Prepare(ctx context.Context)
 	RemoveRoles(ctx context.Context, roleIDs []int64, userIDs []string) (dingtalk.Reply, error)
 }
 
@@ -152,7 +154,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.redis = steadied
 	w.client = asynq.NewClientFromRedisClient(w.redis)
 	w.inspector = asynq.NewInspectorFromRedisClient(w.cfg.Redis)
-	w.dispatch = newDispatcher(w.cfg.Pacer, w.cfg.Concurrency)
+	w.dispatch = newDispatcher(w.cfg.Pacer, w.cfg.DingTalk.Prepare, w.cfg.Concurrency)
 
 	var background sync.WaitGroup
 	background.Go(func() { w.dispatch.run(stopping, w.call) })

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -82,13 +80,11 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 		ctx, cancel = context.WithTimeout(ctx, opt.lasts)
 		defer cancel()
 	}
-	memory := miniredis.NewMiniRedis()
-	if err := memory.Start(); err != nil {
-		return fmt.Errorf("start the queue in memory: %w", err)
+	rdb, closeMemory, err := memoryRedis()
+	if err != nil {
+		return err
 	}
-	defer memory.Close()
-	rdb := redis.NewClient(&redis.Options{Addr: memory.Addr(), DisableIdentity: true})
-	defer rdb.Close()
+	defer closeMemory()
 
 	listeners, err := listenAll(c.UIListen, opt.anyPort)
 	if err != nil {
@@ -100,7 +96,7 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	sim := dingtalktest.NewSimulator(dingtalktest.Options{QPS: 20, Latency: 40 * time.Millisecond, Jitter: 80 * time.Millisecond, KeepCalls: -1})
 	log := a.logger(c)
 	// Whatever the environment says, a demo calls nothing but its own simulator.
-	c.RedisURL = "redis://" + memory.Addr() + "/0"
+	c.RedisURL = "redis://" + rdb.Options().Addr + "/0"
 	c.DingTalk = config.DingTalk{BaseURL: "http://" + listeners.dingtalk.Addr().String(), AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret}
 	c.QPS, c.HoldProbe, c.RetryBase, c.RetryCap = 20, opt.hour/5, min(opt.hour/10, time.Second), opt.hour
 	c.ProtectedUsers, c.ProtectedRoles, c.AuditFile, c.WebhookURL = "", "", "", ""

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
@@ -91,13 +89,11 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	}
 	log := a.logger(c)
 
-	memory := miniredis.NewMiniRedis()
-	if err := memory.Start(); err != nil {
-		return fmt.Errorf("start the queue in memory: %w", err)
+	rdb, closeMemory, err := memoryRedis()
+	if err != nil {
+		return err
 	}
-	defer memory.Close()
-	rdb := redis.NewClient(&redis.Options{Addr: memory.Addr(), DisableIdentity: true})
-	defer rdb.Close()
+	defer closeMemory()
 
 	var transport http.RoundTripper
 	if opt.simulate {

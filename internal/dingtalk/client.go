@@ -215,6 +215,12 @@ type Reply struct {
 	RequestID string
 }
 
+// Prepare gets or renews the token, if need be, so that the next call has no wait for it after its slot in a paced
+// fleet has come. The next call meets an error again, if it lasts.
+func (c *Client) Prepare(ctx context.Context) {
+	_, _ = c.tokens.get(ctx)
+}
+
 // RemoveRoles takes each of the roles away from each of the users, in one call: at most 20 roles and 100 users, none
 // empty, none twice. A user who does not hold a role is no error (D), so repeating is harmless. It returns an error that
 // wraps ErrNotSent for a call outside these limits, ctx's error when ctx ended it, and an *Error for everything else.
