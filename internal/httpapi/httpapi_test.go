@@ -231,7 +231,7 @@ func TestUnknownJobsAddressesAndMethods(t *testing.T) {
 }
 
 func TestRedisAwayIsSaidWithRetryAfterAndNothingIsLost(t *testing.T) {
-	server := redistest.Start(t, "--appendfsync", "always") // everysec may lose two seconds of its own
+	server := redistest.Start(t, "--appendfsync", "always") // with everysec, a Redis that is killed may lose what it acknowledged
 	w := newWorld(t, server.Client(), func(c *Config) { c.StoreTimeout = 300 * time.Millisecond })
 	server.Freeze()
 	got := w.post(removal("away", "a"))

@@ -50,7 +50,7 @@ func startWorker(t *testing.T, w *world, sim *dingtalktest.Server) (stop func())
 }
 
 func TestAScheduledRemovalStartsAtItsTimeAlsoWhenEverythingWasRestarted(t *testing.T) {
-	server := redistest.Start(t, "--appendfsync", "always") // everysec may lose two seconds of its own
+	server := redistest.Start(t, "--appendfsync", "always") // with everysec, a Redis that is killed may lose what it acknowledged
 	w := newWorld(t, server.Client(), nil)
 	sim := dingtalktest.Start(t, dingtalktest.Options{Open: true})
 	stop := startWorker(t, w, sim)
