@@ -115,10 +115,12 @@ func (d *dispatcher) run(ctx context.Context, call func(slot)) {
 	}
 }
 
+// waiting reports whether a slot would be used: what is in flight already needs none.
 func (d *dispatcher) waiting() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.probes) > 0 || d.pool.Len() > 0
+	_, _, open := d.pool.First()
+	return open || len(d.probes) > 0
 }
 
 func (d *dispatcher) assign(s slot, call func(slot)) {

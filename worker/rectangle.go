@@ -39,9 +39,20 @@ func rectangles(p *tasks.Part, which func(u, r int) bool) []rectangle {
 
 // within narrows a condition on pairs to some users and some roles; nil means all.
 func within(users, roles []int, which func(u, r int) bool) func(u, r int) bool {
-	return func(u, r int) bool {
-		return (users == nil || slices.Contains(users, u)) && (roles == nil || slices.Contains(roles, r)) && which(u, r)
+	isUser, isRole := among(users), among(roles)
+	return func(u, r int) bool { return isUser(u) && isRole(r) && which(u, r) }
+}
+
+// among reports whether a position is in a list; nil has them all.
+func among(list []int) func(int) bool {
+	if list == nil {
+		return func(int) bool { return true }
 	}
+	in := make(map[int]bool, len(list))
+	for _, i := range list {
+		in[i] = true
+	}
+	return func(i int) bool { return in[i] }
 }
 
 // hull is the smallest rectangle around rectangles, and which of its pairs they hold (nil: all), in the layout of

@@ -303,7 +303,7 @@ func (c *Claim) Refresh(newer *Claim) {
 	c.State, c.bad = newer.State, newer.bad
 }
 
-func (c *Claim) outcome(u, r int) (o Outcome, own bool) {
+func (c *Claim) outcome(u, r int) (o *Outcome, own bool) {
 	bu, br := c.InBatch(u, r)
 	return c.State.of(bu*len(c.def.RoleIDs) + br), c.Part.Owns(u, r) && c.def.Owns(bu, br)
 }

@@ -94,7 +94,7 @@ func (l *Ledger) Rows(ctx context.Context, jobID string, visit func(Row) error) 
 				if !rec.Part.Owns(u, r) {
 					continue
 				}
-				row := Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: rec.State.of(u*len(rec.Part.RoleIDs) + r)}
+				row := Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: *rec.State.of(u*len(rec.Part.RoleIDs) + r)}
 				if err := visit(row); err != nil {
 					return err
 				}

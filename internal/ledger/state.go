@@ -109,13 +109,16 @@ func (s *PartState) encode(version int64) (string, error) {
 	return strconv.FormatInt(version, 10) + "|" + string(body), nil
 }
 
-// of returns the outcome of pair i.
-func (s *PartState) of(i int) Outcome {
+// of returns the outcome of pair i, not to be changed.
+func (s *PartState) of(i int) *Outcome {
 	if s.pairs == nil || s.pairs[i] == 0 {
-		return Outcome{Kind: Pending}
+		return &untouched
 	}
-	return s.outcomes[s.pairs[i]-1]
+	return &s.outcomes[s.pairs[i]-1]
 }
+
+// untouched is the outcome of a pair that nothing has happened to.
+var untouched = Outcome{Kind: Pending}
 
 // Delta is a change of a job's counts; what leaves one kind enters another.
 type Delta struct{ Removed, Dead, Cancelled int64 }
@@ -168,7 +171,7 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 	for _, u := range users {
 		for _, r := range roles {
 			i := u*len(p.RoleIDs) + r
-			from := s.of(i)
+			from := *s.of(i)
 			if !p.Owns(u, r) || !allowed(from, st.Outcome) {
 				continue
 			}

@@ -201,7 +201,7 @@ func (rec Record) Rows(visit func(i int, row Row)) {
 		for r, role := range rec.Part.RoleIDs {
 			if rec.Part.Owns(u, r) {
 				i := u*len(rec.Part.RoleIDs) + r
-				visit(i, Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: rec.State.of(i)})
+				visit(i, Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: *rec.State.of(i)})
 			}
 		}
 	}
