@@ -158,6 +158,8 @@ func (s *seen) watch() {
 	s.mu.Unlock()
 }
 
+func (s *seen) Prepare(context.Context) {}
+
 func (s *seen) RemoveRoles(context.Context, []int64, []string) (dingtalk.Reply, error) {
 	now := time.Now()
 	s.mu.Lock()
