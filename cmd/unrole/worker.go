@@ -33,11 +33,16 @@ first SIGINT or SIGTERM finishes the calls in flight and puts the rest back; a s
 				return err
 			}
 			defer stopAdmin()
+			notifier, err := newNotifier(c, client, e.ledger, a.logger(c))
+			if err != nil {
+				return err
+			}
+			defer startNotifier(cmd.Context(), notifier, a.logger(c))()
 			return e.run(cmd.Context())
 		},
 	}
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_CONCURRENCY",
 		"UNROLE_MAX_ATTEMPTS", "UNROLE_RETRY_BASE", "UNROLE_RETRY_CAP", "UNROLE_BUSY_MAX_AGE", "UNROLE_HOLD_PROBE",
-		"UNROLE_RETENTION", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_AUDIT_FILE", "UNROLE_ADMIN_LISTEN")
+		"UNROLE_RETENTION", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_AUDIT_FILE", "UNROLE_WEBHOOK_URL", "UNROLE_ADMIN_LISTEN")
 	return cmd
 }
