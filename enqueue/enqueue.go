@@ -130,7 +130,6 @@ func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
 			return Submitted{}, err
 		}
 		// Otherwise another process has written its plan of the same content; that one is enqueued below.
-		created.Existed = created.Existed || !written
 		if written && !waits {
 			if err := c.enqueue(ctx, s, parts); err != nil {
 				return Submitted{}, err
