@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,6 +28,7 @@ type member struct {
 	*stay
 	users []int // position in the task's part of each user of the call, -1 where the task has no such user
 	roles []int
+	pairs int // how many pairs of the task are in flight by this call
 }
 
 func newGroup(c combine.Call) *group {
@@ -38,7 +42,7 @@ func newGroup(c combine.Call) *group {
 		roleAt[id] = i
 	}
 	for _, cm := range c.Members {
-		m := member{stay: cm.Offer.Tag.(*stay), users: absent(len(c.Users)), roles: absent(len(c.Roles))}
+		m := member{stay: cm.Offer.Tag.(*stay), users: absent(len(c.Users)), roles: absent(len(c.Roles)), pairs: cm.Pairs()}
 		part := m.claim.Part
 		for _, u := range cm.Users {
 			m.users[userAt[part.UserIDs[u]]] = u
@@ -72,14 +76,25 @@ func of(positions, inCall []int) []int {
 
 // call uses one slot: the most urgent call of the pool that still stands when it is looked at again.
 func (w *Worker) call(s slot) {
-	defer s.done()
+	done := sync.OnceFunc(s.done)
+	defer done()
+	var g *group
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Msg("a call panicked")
+			if g != nil {
+				w.leaveAll(g, &panicked{p})
+				w.putBack(g)
+			}
+		}
+	}()
 	for {
 		c, ok := w.dispatch.pool.Next()
 		if !ok {
 			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
 			return
 		}
-		g := newGroup(c)
+		g = newGroup(c)
 		stands, err := w.lookAgain(g, allPositions(g.Users), allPositions(g.Roles))
 		if err != nil {
 			w.log.Warn().Err(err).Msg("no call is made while the ledger cannot be read")
@@ -96,7 +111,7 @@ func (w *Worker) call(s slot) {
 		for _, m := range g.members {
 			m.slot.Do(func() { w.cfg.Observer.Waited(tasks.Lanes()[m.lane], time.Since(m.began)) })
 		}
-		w.execute(s.Grant, g)
+		w.execute(s.Grant, g, done)
 		return
 	}
 }
@@ -131,9 +146,10 @@ func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
 	for i, m := range g.members {
 		m.mu.Lock()
 		m.claim.Refresh(claims[i])
-		ok, open := callable(m.claim, of(m.users, users), of(m.roles, roles), m.asked)
+		ok := callable(m.claim, of(m.users, users), of(m.roles, roles), m.asked)
+		// A probe may be about pairs that are removed already, or another part's: the search as a whole is still wanted.
+		wanted = wanted || anyOpen(m.claim, of(m.users, allPositions(g.Users)), of(m.roles, allPositions(g.Roles)))
 		m.mu.Unlock()
-		wanted = wanted || open
 		if !ok {
 			w.leave(m.stay, errAgain)
 			stands = false
@@ -145,32 +161,37 @@ func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
 	return stands && wanted, nil
 }
 
-// callable reports whether what a task asked for among users × roles may still be called (not cancelled, due, nothing
-// known to be bad), and whether any pair of it is still open. A pair that the task did not ask for is in the call for
-// another one.
-func callable(c *ledger.Claim, users, roles []int, asked func(u, r int) bool) (ok, open bool) {
+// callable reports whether what a task asked for among users × roles may still be called: not cancelled, due, nothing
+// known to be bad. A pair that the task did not ask for is in the call for another one.
+func callable(c *ledger.Claim, users, roles []int, asked func(u, r int) bool) bool {
 	if c.Cancelled || time.Until(c.At) > 0 {
-		return false, false
+		return false
 	}
 	for _, u := range users {
 		if _, bad := c.BadUser(u); bad {
-			return false, false
+			return false
 		}
 	}
 	for _, r := range roles {
 		if _, bad := c.BadRole(r); bad {
-			return false, false
+			return false
 		}
 	}
 	for _, u := range users {
 		for _, r := range roles {
 			if asked(u, r) && !c.Callable(u, r) {
-				return false, false
+				return false
 			}
-			open = open || c.Open(u, r)
 		}
 	}
-	return true, open
+	return true
+}
+
+// anyOpen reports whether any pair of users × roles still waits for an outcome.
+func anyOpen(c *ledger.Claim, users, roles []int) bool {
+	return slices.ContainsFunc(users, func(u int) bool {
+		return slices.ContainsFunc(roles, func(r int) bool { return c.Open(u, r) })
+	})
 }
 
 // ask makes one call and says what its answer means. It is logged for every task it serves.
@@ -205,11 +226,13 @@ func (w *Worker) ask(g *group, users, roles []int, isolating bool) verdict {
 	return v
 }
 
-// execute makes the call of a group and does what its answer asks for.
-func (w *Worker) execute(grant pace.Grant, g *group) {
+// execute makes the call of a group and does what its answer asks for. done gives the place among the calls in flight
+// back early, for a search whose probes take places of their own.
+func (w *Worker) execute(grant pace.Grant, g *group, done func()) {
 	users, roles := allPositions(g.Users), allPositions(g.Roles)
 	v := w.ask(g, users, roles, false)
 	if v.action == search {
+		done()
 		w.isolate(g, v, reportOf(grant, v))
 		return
 	}
@@ -228,7 +251,7 @@ func (w *Worker) execute(grant pace.Grant, g *group) {
 		w.putBack(g)
 	case retry:
 		for _, m := range g.members {
-			w.leave(m.stay, w.attempt(m.task, v, grant.Accepted))
+			w.leave(m.stay, w.attempt(m, v, grant.Accepted))
 		}
 		w.putBack(g)
 	}
@@ -250,6 +273,9 @@ func (w *Worker) progressAll(g *group) {
 // notBegun takes the mark of a call under way off the tasks of a group that waits on, so that a cancel reaches them.
 func (w *Worker) notBegun(g *group) {
 	for _, m := range g.members {
+		if w.flying(m) {
+			continue
+		}
 		if err := w.persist(func(ctx context.Context) error { return w.cfg.Ledger.Unbegin(ctx, m.claim) }); err != nil {
 			m.log.Debug().Err(err).Msg("still marked as being called; a cancel takes effect at the next slot")
 		}
@@ -269,27 +295,51 @@ func (w *Worker) removed(g *group, users, roles []int, v verdict) {
 		if len(mu) == 0 || len(mr) == 0 {
 			continue
 		}
-		m.mu.Lock()
-		o := ledger.Outcome{Kind: ledger.Removed, RequestID: v.request, Attempts: m.claim.State.Attempts + 1}
-		err := w.settle(m.task, within(mu, mr, m.claim.Open), o)
-		m.mu.Unlock()
-		if err != nil {
+		if err := w.removedFor(m, mu, mr, v); err != nil {
 			m.log.Error().Err(err).Str("request_id", v.request).Msg("removed, but the ledger could not be told: the call will be repeated")
 			w.leave(m.stay, err)
 		}
 	}
 }
 
+func (w *Worker) removedFor(m member, users, roles []int, v verdict) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.claim.StaysBegun = w.flying(m)
+	if part := m.claim.Part; part.Failure != nil {
+		// What was refused is accepted now: the other batches of the job may try it again too.
+		fields := make([]string, 0, len(users)+len(roles))
+		for _, u := range users {
+			fields = append(fields, ledger.UserField(part.UserIDs[u]))
+		}
+		for _, r := range roles {
+			fields = append(fields, ledger.RoleField(part.RoleIDs[r]))
+		}
+		if err := w.persist(func(ctx context.Context) error { return w.cfg.Ledger.Forget(ctx, part.JobID, fields...) }); err != nil {
+			return err
+		}
+	}
+	o := ledger.Outcome{Kind: ledger.Removed, RequestID: v.request, Attempts: m.claim.State.Attempts + 1}
+	return w.settle(m.task, within(users, roles, m.claim.Open), o)
+}
+
+// flying reports whether another call with pairs of the same task is in flight: the task stays begun then.
+func (w *Worker) flying(m member) bool {
+	_, inFlight := w.dispatch.pool.Open(m.offer)
+	return inFlight > m.pairs
+}
+
 // attempt counts a try that was answered busy (or in no known way) and says when the next one is due. The count grows
 // only if some call of the fleet was accepted since the last one: an outage spends nothing. A task whose attempts are
 // spent is halved, to find what poisons it.
-func (w *Worker) attempt(t *task, v verdict, accepted int64) error {
+func (w *Worker) attempt(t member, v verdict, accepted int64) error {
 	most := v.attempts
 	if most == 0 {
 		most = w.cfg.MaxAttempts
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.claim.StaysBegun = w.flying(t)
 	err := w.persist(func(ctx context.Context) error {
 		return w.cfg.Ledger.Note(ctx, t.claim, func(s *ledger.PartState) {
 			s.Tries++
@@ -332,3 +382,8 @@ type spent struct {
 }
 
 func (s *spent) Error() string { return "attempts are spent: " + s.verdict.failure.ErrMsg }
+
+// panicked is a panic while a task was being called: it counts as a crash of that task.
+type panicked struct{ value any }
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }

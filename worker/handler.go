@@ -76,7 +76,8 @@ func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
 	if !part.Fits() {
 		return w.lost(t, w.split(ctx, t))
 	}
-	if crashes, _ := asynq.GetRetryCount(ctx); crashes >= crashLimit {
+	// A worker that dies takes every task that waits in it along; to blame is one that was being called.
+	if crashes, _ := asynq.GetRetryCount(ctx); crashes >= crashLimit && t.claim.Begun || crashes >= 10*crashLimit {
 		return w.lost(t, w.setAside(t, tasks.Failure{Reason: tasks.ReasonCrashed, Attempts: crashes, FailedAt: time.Now(),
 			ErrMsg: fmt.Sprintf("the task took its worker down, or panicked, %d times", crashes)}))
 	}
@@ -91,7 +92,8 @@ func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
 // suffers from a Redis that is away.
 func (w *Worker) lost(t *task, err error) error {
 	var l *later
-	if err == nil || errors.As(err, &l) {
+	var p *panicked
+	if err == nil || errors.As(err, &l) || errors.As(err, &p) {
 		return err
 	}
 	if w.stopping.Err() != nil {

@@ -71,7 +71,7 @@ func (iso *isolation) run(first verdict) error {
 	case iso.err != nil:
 		return iso.err
 	case errors.Is(err, isolate.ErrInconsistent):
-		return &later{after: w.backoff(1), why: err.Error()}
+		return &later{after: max(2*time.Second, w.cfg.RetryCap/2), why: err.Error()}
 	case err != nil && w.stopping.Err() != nil:
 		return errStopping
 	}
@@ -85,7 +85,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 		return isolate.Answer{}, iso.err
 	}
 	iso.flush()
-	tries := 0
+	tries, began := 0, time.Now()
 	counted, accepted := 0, int64(-1)
 	for {
 		s, err := w.dispatch.slotFor(ctx, iso.g.Lane)
@@ -117,7 +117,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 		case retry:
 			// The attempts of a probe are counted like those of a batch.
 			tries++
-			if s.Accepted > accepted || iso.aged && v.answered {
+			if s.Accepted > accepted || v.answered && (iso.aged || time.Since(began) > w.cfg.BusyMaxAge) {
 				counted, accepted = counted+1, s.Accepted
 			}
 			if counted >= iso.attempts(v, len(users)*len(roles)) {
@@ -175,6 +175,7 @@ func (iso *isolation) keep(m member, f isolate.Finding, failure tasks.Failure) e
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.claim.StaysBegun = w.flying(m)
 	part := m.claim.Part
 	// What was busy or unknown here may be fine elsewhere: only ids that DingTalk named are known for the whole job.
 	if failure.Reason != tasks.ReasonBusy && failure.Reason != tasks.ReasonUnknown && f.Kind != isolate.BadPair {

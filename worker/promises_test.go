@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
 	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/producer"
 	"github.com/unrole/unrole/internal/protect"
 	"github.com/unrole/unrole/internal/redistest"
 	"github.com/unrole/unrole/tasks"
@@ -293,5 +295,70 @@ func TestALonePoisonedBatchEndsByItsAge(t *testing.T) {
 	job := w.finished("lone")
 	if want := (ledger.Pairs{Total: 12, Removed: 9, Dead: 3}); job.Pairs != want {
 		t.Errorf("got %+v, want %+v", job.Pairs, want)
+	}
+}
+
+func TestASearchNeedsNoPlaceOfItsOwnAmongTheCallsInFlight(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, dingtalktest.Options{BadUsers: []string{"u013", "u200"}})
+	w.config.Concurrency = 1
+	users, roles := names("u", 300), roleIDs(20)
+	w.grant(users, roles)
+	w.submit("narrow", users, roles)
+	w.work()
+	if job := w.finished("narrow"); job.Pairs.Dead != 40 || job.Pairs.Removed != 298*20 {
+		t.Errorf("got %+v", job.Pairs)
+	}
+}
+
+// The planner's rectangles overlap, so a search may ask about pairs that are another part's to count.
+func TestASearchGoesOnOverPairsThatAreNotItsOwn(t *testing.T) {
+	for name, opt := range map[string]dingtalktest.Options{
+		"bad request": {UserCodes: map[string]int{"u03": 400002}},
+		"both kinds":  {BadUsers: []string{"u03"}, BadRoles: []int64{roleIDs(3)[1]}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, rdb := redistest.Memory(t)
+			w := newWorld(t, rdb, opt)
+			users, roles := []string{"u01", "u02", "u03", "u04", "u05", "u06"}, roleIDs(3)
+			w.grant(users, roles)
+			whole := tasks.Part{JobID: "overlap", Part: "0", UserIDs: users, RoleIDs: roles, Own: []byte{0b10101010, 0b10101010, 0b10}}
+			rest := tasks.Part{JobID: "overlap", Part: "1", UserIDs: users, RoleIDs: roles, Own: []byte{0b01010101, 0b01010101, 0b01}}
+			if err := producer.Enqueue(t.Context(), asynq.NewClientFromRedisClient(rdb), []tasks.Part{whole, rest}, tasks.QueueDefault, time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			w.work()
+			w.waitFor("overlap")
+			w.until(func() bool { j, err := w.ledger.Get(t.Context(), "overlap"); return err == nil && j.Pairs.Total == 18 })
+			job := w.finished("overlap")
+			for key, row := range w.rows("overlap") {
+				bad := row.UserID == "u03" || opt.BadRoles != nil && row.RoleID == roles[1]
+				if want := map[bool]ledger.Kind{true: ledger.Dead, false: ledger.Removed}[bad]; row.Outcome.Kind != want {
+					t.Errorf("%s is %s, want %s", key, row.Outcome.Kind, want)
+				}
+			}
+			if job.APICalls > 60 {
+				t.Errorf("%d calls for 6 × 3 pairs", job.APICalls)
+			}
+		})
+	}
+}
+
+func TestACancelledJobsRecordOutlivesItsScheduledTasks(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, dingtalktest.Options{})
+	r, err := enqueue.FromLists([]string{"u"}, []int64{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(60 * 24 * time.Hour)
+	if _, err := w.client.Submit(t.Context(), enqueue.Submission{JobID: "far", Removals: r, At: at}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.ledger.Cancel(t.Context(), "far", "me", "stays"); err != nil {
+		t.Fatal(err)
+	}
+	if ttl := rdb.PTTL(t.Context(), "unrole:job:{far}").Val(); ttl < time.Until(at)+ledger.DefaultRetention-time.Hour {
+		t.Errorf("the record vanishes in %s, before its task would run and be taken for a new job", ttl)
 	}
 }

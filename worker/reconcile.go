@@ -31,48 +31,51 @@ func (w *Worker) reconcile(ctx context.Context) {
 // Reconcile moves what is in asynq's archive to the dead letters, and enqueues again the parts of unfinished jobs whose
 // tasks asynq does not have any more: deleted in the web UI, or lost by a failover.
 func (w *Worker) Reconcile(ctx context.Context) error {
-	if err := w.sweepArchive(ctx); err != nil {
-		return err
-	}
+	// One job or task that cannot be helped must not keep the others from it.
+	errs := []error{w.sweepArchive(ctx)}
 	stalled, err := w.cfg.Ledger.Stalled(ctx, time.Now().Add(-2*w.cfg.ReconcileInterval), time.Now().Add(-10*w.cfg.ReconcileInterval))
 	if err != nil {
-		return err
+		return errors.Join(append(errs, err)...)
 	}
 	for _, job := range stalled {
 		n, err := producer.Repair(ctx, w.cfg.Ledger, w.cfg.Redis, w.client, job)
-		if err != nil {
-			return err
-		}
+		errs = append(errs, err)
 		if n > 0 {
 			w.log.Warn().Str("job", job.JobID).Int("parts", n).Msg("parts without a task were enqueued again")
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // sweepArchive turns archived tasks (crashed at their last attempt, or archived by hand in the web UI) into dead
 // letters: asynq's archive forgets.
 func (w *Worker) sweepArchive(ctx context.Context) error {
+	const page = 100
+	var errs []error
 	for _, queue := range append(tasks.Lanes(), tasks.QueueDeadLetter) {
 		for {
-			archived, err := w.inspector.ListArchivedTasks(queue, asynq.PageSize(100))
-			if errors.Is(err, asynq.ErrQueueNotFound) {
+			archived, err := w.inspector.ListArchivedTasks(queue, asynq.PageSize(page))
+			if err != nil {
+				if !errors.Is(err, asynq.ErrQueueNotFound) {
+					errs = append(errs, fmt.Errorf("read the archive of queue %s: %w", queue, err))
+				}
 				break
 			}
-			if err != nil {
-				return fmt.Errorf("read the archive of queue %s: %w", queue, err)
-			}
+			swept := 0
 			for _, info := range archived {
 				if err := w.sweep(ctx, queue, info); err != nil {
-					return err
+					errs = append(errs, err)
+					continue
 				}
+				swept++
 			}
-			if len(archived) < 100 {
+			// What could not be swept stays on the page; the next round tries it again.
+			if len(archived) < page || swept < len(archived) {
 				break
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (w *Worker) sweep(ctx context.Context, queue string, info *asynq.TaskInfo) error {

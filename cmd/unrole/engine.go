@@ -43,7 +43,13 @@ func newEngine(c *config.Config, rdb redis.UniversalClient, transport http.Round
 	calls := dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
 		AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version,
 		// The one repeat after a refreshed token is a call like any other.
-		BeforeRepeat: func(ctx context.Context) error { _, err := pacer.Reserve(ctx); return err }}
+		BeforeRepeat: func(ctx context.Context) error {
+			// Not through a hold: whether the call still stands would have to be looked at again after it.
+			ctx, cancel := context.WithTimeout(ctx, max(5*time.Second, time.Duration(2*float64(time.Second)/c.QPS)))
+			defer cancel()
+			_, err := pacer.Reserve(ctx)
+			return err
+		}}
 	observed := newObservation()
 	calls.Observe = observed.call
 	if transport != nil {

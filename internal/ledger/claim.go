@@ -23,6 +23,11 @@ type Claim struct {
 	CancelReason string
 	// At is the time before which nothing of the job may be called; zero means at once.
 	At time.Time
+	// Begun says that the part was marked as being called before this look at it: a worker that did so has died, or is
+	// still at it.
+	Begun bool
+	// StaysBegun keeps that mark through the next change, because another call of the part is in flight.
+	StaysBegun bool
 	// State is what is known of the part.
 	State PartState
 
@@ -60,6 +65,7 @@ elseif redis.call('HGET', KEYS[2], part) ~= ARGV[3] then
 end
 local job = redis.call('HMGET', KEYS[1], 'cancelled_at', 'cancel_reason', 'at', 'source')
 if job[4] == 'queue' then adopted = 1 end
+local begun = redis.call('HEXISTS', KEYS[4], ARGV[1])
 if ARGV[5] == 'begin' and not job[1] then redis.call('HSET', KEYS[4], ARGV[1], ARGV[7]) end
 local bad = {}
 if #ARGV > 8 and redis.call('EXISTS', KEYS[5]) == 1 then
@@ -72,7 +78,7 @@ if #ARGV > 8 and redis.call('EXISTS', KEYS[5]) == 1 then
 end
 local def = ''
 if part ~= ARGV[1] then def = redis.call('HGET', KEYS[2], part) end
-return {job[1] or '', job[2] or '', job[3] or '', redis.call('HGET', KEYS[3], part) or '', def, adopted, bad}
+return {job[1] or '', job[2] or '', job[3] or '', redis.call('HGET', KEYS[3], part) or '', def, adopted, bad, begun}
 `)
 
 // ErrOtherContent says that the job has a part of the same name and other pairs.
@@ -198,7 +204,8 @@ func newClaim(p *tasks.Part, v []any) (*Claim, bool, error) {
 		return nil, false, ErrOtherContent
 	}
 	str := func(i int) string { s, _ := v[i].(string); return s }
-	c := &Claim{Part: p, def: p, Cancelled: str(0) != "", CancelReason: str(1), At: parseTime(str(2))}
+	c := &Claim{Part: p, def: p, Cancelled: str(0) != "", CancelReason: str(1), At: parseTime(str(2)),
+		Begun: v[7] == int64(1)}
 	var err error
 	if c.State, err = decodeState(str(3)); err != nil {
 		return nil, false, err

@@ -93,6 +93,8 @@ type Job struct {
 	Roles int64 `json:"roles,omitempty"`
 	// At is the time before which nothing is removed; nil means at once.
 	At *time.Time `json:"at,omitempty"`
+	// Planning says that the parts are still being written into the record: nothing of it may be enqueued yet.
+	Planning bool `json:"-"`
 	// SubmittedBy is the user and host, or the API token, that submitted the job.
 	SubmittedBy  string     `json:"submitted_by,omitempty"`
 	CancelledAt  *time.Time `json:"cancelled_at,omitempty"`
@@ -156,12 +158,16 @@ func (l *Ledger) List(ctx context.Context, skip, count int) ([]Job, error) {
 	var jobs []Job
 	const page = 200
 	for start := int64(0); count < 0 || len(jobs) < skip+count; start += page {
-		ids, err := l.rdb.ZRevRange(ctx, indexKey, start, start+page-1).Result()
+		scored, err := l.rdb.ZRevRangeWithScores(ctx, indexKey, start, start+page-1).Result()
 		if err != nil {
 			return nil, fmt.Errorf("list jobs: %w", err)
 		}
-		if len(ids) == 0 {
+		if len(scored) == 0 {
 			break
+		}
+		ids := make([]string, len(scored))
+		for i, z := range scored {
+			ids[i] = z.Member.(string)
 		}
 		replies := make([]*redis.MapStringStringCmd, len(ids))
 		if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -176,7 +182,8 @@ func (l *Ledger) List(ctx context.Context, skip, count int) ([]Job, error) {
 		for i, reply := range replies {
 			if fields := reply.Val(); len(fields) > 0 {
 				jobs = append(jobs, l.job(ids[i], fields))
-			} else {
+			} else if int64(scored[i].Score) < l.now().Add(-time.Hour).UnixMicro() {
+				// A younger one may just be being created: its name comes first.
 				vanished = append(vanished, ids[i])
 			}
 		}
@@ -205,6 +212,7 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		Pairs: Pairs{Total: parseInt(f["total"]), Removed: parseInt(f["removed"]), Dead: parseInt(f["dead"]),
 			Cancelled: parseInt(f["cancelled"])},
 	}
+	j.Planning = f["phase"] == phasePlanning
 	j.Pairs.Pending = j.Pairs.Total - j.Pairs.Removed - j.Pairs.Dead - j.Pairs.Cancelled
 	if j.Pairs.Pending > 0 && j.CancelledAt == nil {
 		j.Awaiting = f["awaiting"]

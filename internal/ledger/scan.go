@@ -170,11 +170,19 @@ func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error)
 		}
 		return job, &FinishedError{Job: job}
 	}
+	job, err := l.Get(ctx, jobID)
+	if err != nil {
+		return Job{}, err
+	}
+	var at time.Time
+	if job.At != nil {
+		at = *job.At // the record must outlive the tasks that are scheduled for it
+	}
 	err = l.Each(ctx, jobID, func(rec Record) error {
 		if own, letters := rec.Open(); rec.Begun || !own && letters == nil {
 			return nil
 		}
-		c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State}
+		c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State, At: at}
 		_, err := l.change(ctx, c, "idle", func(s *PartState) (Delta, []Entry) {
 			d := s.apply(rec.Part, Settlement{Outcome: Outcome{Kind: Cancelled, ErrMsg: why, At: now}})
 			return d, []Entry{{Event: EventCancelled, By: by, Why: why}}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -55,6 +56,12 @@ func (l *Ledger) Settle(ctx context.Context, c *Claim, settlements ...Settlement
 			total.Dead += d.Dead
 			total.Cancelled += d.Cancelled
 			last = st.Outcome
+		}
+		if total.Dead < 0 { // opened again: what the batch went through before does not count
+			s.Attempts, s.Accepted, s.Tries, s.BusySince = 0, 0, 0, time.Time{}
+		}
+		if total.Removed > 0 {
+			s.Tries, s.BusySince = 0, time.Time{}
 		}
 		event := EventSettled
 		switch last.Kind {
@@ -112,6 +119,9 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 		if err != nil {
 			return Delta{}, err
 		}
+		if mode == "" && c.StaysBegun {
+			mode = "begun"
+		}
 		now := l.now()
 		entry := ""
 		if delta != (Delta{}) && len(entries) > 0 {
@@ -123,7 +133,7 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			}
 		}
 		args := []any{c.def.Part, c.State.version, state, delta.Removed, delta.Dead, delta.Cancelled, c.calls, formatTime(now),
-			l.retention.Milliseconds(), entry, mode, c.Part.Part}
+			(l.retention + max(0, c.At.Sub(now))).Milliseconds(), entry, mode, c.Part.Part}
 		if mode == "idle" {
 			_, letters := Record{Part: c.def, State: c.State}.Open()
 			for _, letter := range letters {

@@ -91,7 +91,7 @@ if have[5] then
   end
   if have[3] == 'planning' then
     if have[4] ~= ARGV[3] then
-      redis.call('UNLINK', KEYS[2])
+      redis.call('UNLINK', KEYS[2], KEYS[3])
       redis.call('HSET', KEYS[1], 'plan', ARGV[3], 'planned_calls', ARGV[4])
     end
     return {'planning'}

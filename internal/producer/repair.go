@@ -19,6 +19,9 @@ func Repair(ctx context.Context, l *ledger.Ledger, rdb redis.UniversalClient, cl
 	if job.Awaiting != "" {
 		return 0, nil
 	}
+	if job.Planning {
+		return 0, fmt.Errorf("the submission of job %s was interrupted before it was complete, and nothing of it is enqueued: repeat it with the same job id", job.JobID)
+	}
 	at := time.Time{}
 	if job.At != nil {
 		at = *job.At
