@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,8 +53,15 @@ func openBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(bin, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,900",
-		"--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")
+	// Not t.TempDir: Chromium's helpers outlive it by a moment and still write there.
+	profile, err := os.MkdirTemp("", "unrole-chromium-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
+		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--window-size=1400,900", "--user-data-dir="+profile, "--remote-debugging-pipe", "about:blank")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // Chromium reads 3 and writes 4
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -60,10 +69,13 @@ func openBrowser(t *testing.T) *browser {
 	theirIn.Close()
 	theirOut.Close()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		cmd.Wait()
 		to.Close()
 		from.Close()
+		for tries := 0; os.RemoveAll(profile) != nil && tries < 100; tries++ {
+			runtime.Gosched()
+		}
 	})
 	b := &browser{T: t, to: to, from: bufio.NewReader(from)}
 	timer := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })

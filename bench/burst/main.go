@@ -1,0 +1,107 @@
+// Command burst measures how a mass lay-off that arrives as single removals shares calls: 2,000 jobs of one user each are
+// submitted within two seconds to real workers at 20 calls a second, and the calls that the simulator sees are compared
+// with what one plan of all of them needs.
+//
+//	redis-server --port 6397 --save "" & go run ./bench/burst -redis redis://127.0.0.1:6397/0 -workers 1
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/cover"
+	"github.com/unrole/unrole/internal/cover/covertest"
+	"github.com/unrole/unrole/internal/dingtalk"
+	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/redisconn"
+	"github.com/unrole/unrole/worker"
+)
+
+func main() {
+	url := flag.String("redis", redisconn.Default, "Redis to use; it should be empty")
+	workers := flag.Int("workers", 1, "workers, each with a client and a pacer of its own")
+	seed := flag.Uint64("seed", 1, "seed of the company")
+	flag.Parse()
+	if err := run(*url, *workers, *seed); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(url string, workers int, seed uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	rdb, _, err := redisconn.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	company := covertest.Large(2000).Draw(seed)
+	planned := len(cover.Plan(company, covertest.Limits))
+
+	sim := dingtalktest.NewSimulator(dingtalktest.Options{Open: true, QPS: 20, Latency: 50 * time.Millisecond, KeepCalls: -1})
+	server := httptest.NewServer(sim)
+	defer server.Close()
+	l := ledger.New(rdb, 0)
+	working, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	for range workers {
+		client, err := dingtalk.New(dingtalk.Config{BaseURL: server.URL, AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret})
+		if err != nil {
+			return err
+		}
+		pacer, err := pace.New(rdb, pace.Config{App: "burst", QPS: 20, Log: zerolog.Nop()})
+		if err != nil {
+			return err
+		}
+		w, err := worker.New(worker.Config{Redis: rdb, DingTalk: client, Pacer: pacer, Ledger: l, Log: zerolog.Nop()})
+		if err != nil {
+			return err
+		}
+		running.Go(func() { pacer.Run(working) })
+		running.Go(func() { w.Run(working) })
+	}
+	defer running.Wait()
+	defer stop()
+
+	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	prefix := fmt.Sprintf("burst-%d-", began.UnixNano())
+	var submitting sync.WaitGroup
+	for u, roles := range company.Roles {
+		submitting.Go(func() {
+			time.Sleep(time.Until(began.Add(time.Duration(u) * 2 * time.Second / time.Duration(len(company.Roles)))))
+			r := &enqueue.Removals{}
+			for _, role := range roles {
+				r.Add(fmt.Sprintf("u%04d", u), int64(role)+1)
+			}
+			if _, err := submitter.Submit(ctx, enqueue.Submission{JobID: fmt.Sprint(prefix, u), Removals: r}); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		})
+	}
+	submitting.Wait()
+	submitted := time.Since(began)
+	for u := range company.Roles {
+		if _, err := l.Watch(ctx, fmt.Sprint(prefix, u), 20*time.Millisecond, func(ledger.Job, error) error { return nil }); err != nil {
+			return err
+		}
+	}
+	calls := sim.Stats().Removals
+	fmt.Printf("%d single removals within %.1f s, %d workers: %d calls, a plan of all of them has %d (× %.2f), done after %.1f s\n",
+		len(company.Roles), submitted.Seconds(), workers, calls, planned, float64(calls)/float64(planned), time.Since(began).Seconds())
+	return nil
+}
