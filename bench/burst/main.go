@@ -55,6 +55,8 @@ func run(url string, workers int, seed uint64) error {
 	l := ledger.New(rdb, 0)
 	working, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
 	for range workers {
 		client, err := dingtalk.New(dingtalk.Config{BaseURL: server.URL, AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret})
 		if err != nil {
@@ -71,8 +73,6 @@ func run(url string, workers int, seed uint64) error {
 		running.Go(func() { pacer.Run(working) })
 		running.Go(func() { w.Run(working) })
 	}
-	defer running.Wait()
-	defer stop()
 
 	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
 	if err != nil {
