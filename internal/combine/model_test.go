@@ -136,25 +136,22 @@ func (m *model) next(t rapid.TB) {
 	}
 }
 
-func (m *model) end(i int, how string, done func(u, r int) bool) {
+func (m *model) end(i int, done bool) {
 	c := m.calls[i]
 	m.calls = slices.Delete(m.calls, i, i+1)
 	for _, mem := range c.Members {
 		w := m.of(mem.Offer)
 		for _, p := range served(mem) {
 			delete(w.flying, p)
-			if !w.withdrawn && !done(slices.Index(c.Users, p.user), slices.Index(c.Roles, p.role)) {
+			if !w.withdrawn && !done {
 				w.open[p] = true
 			}
 		}
 	}
-	switch how {
-	case "done":
+	if done {
 		m.pool.Done(c)
-	case "return":
+	} else {
 		m.pool.Return(c)
-	default:
-		m.pool.End(c, done)
 	}
 }
 
@@ -177,11 +174,11 @@ func (m *model) check(t rapid.TB) {
 // drain makes all calls that are left and checks that nothing is forgotten.
 func (m *model) drain(t rapid.TB) {
 	for len(m.calls) > 0 {
-		m.end(0, "return", func(int, int) bool { return false })
+		m.end(0, false)
 	}
 	for m.first() != nil {
 		m.next(t)
-		m.end(0, "done", func(int, int) bool { return true })
+		m.end(0, true)
 	}
 	m.check(t)
 	p := m.pool
@@ -234,15 +231,7 @@ func TestAnySequenceKeepsThePromises(t *testing.T) {
 					t.Skip()
 				}
 				i := rapid.IntRange(0, len(m.calls)-1).Draw(t, "call")
-				switch rapid.IntRange(0, 2).Draw(t, "how") {
-				case 0:
-					m.end(i, "done", func(int, int) bool { return true })
-				case 1:
-					m.end(i, "return", func(int, int) bool { return false })
-				case 2:
-					bad := rapid.IntRange(0, 4).Draw(t, "bad")
-					m.end(i, "end", func(u, r int) bool { return u == bad || r == bad })
-				}
+				m.end(i, rapid.Bool().Draw(t, "done"))
 			},
 			"withdraw": func(t *rapid.T) {
 				if len(m.wishes) == 0 {

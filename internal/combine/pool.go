@@ -85,7 +85,7 @@ func (p *Pool) Add(o *Offer) {
 	}
 }
 
-// Next takes the call to be made now: its pairs are in flight until Done, Return or End. It is the best rectangle that
+// Next takes the call to be made now: its pairs are in flight until Done or Return. It is the best rectangle that
 // serves the leader: the first offer, by lane and then by order of Add, that has open pairs. ok is false when no offer
 // has.
 func (p *Pool) Next() (c Call, ok bool) {
@@ -98,7 +98,7 @@ func (p *Pool) Next() (c Call, ok bool) {
 }
 
 // Done notes that the pairs of the call need no more calls: they were removed, or refused for good. Only the first of
-// Done, Return and End counts for a call.
+// Done and Return counts for a call.
 func (p *Pool) Done(c Call) {
 	p.end(c, func(*Member, int) uint32 { return 0 })
 }
@@ -107,28 +107,6 @@ func (p *Pool) Done(c Call) {
 // in the order, except those that were withdrawn, whose pairs are forgotten.
 func (p *Pool) Return(c Call) {
 	p.end(c, func(m *Member, i int) uint32 { return m.rows[i] })
-}
-
-// End notes a call of which only some pairs need no more calls: those of Users[u] and Roles[r] of the call for which
-// done(u, r) holds. The others are treated as by Return.
-func (p *Pool) End(c Call, done func(u, r int) bool) {
-	users := make(map[string]int, len(c.Users))
-	for u, id := range c.Users {
-		users[id] = u
-	}
-	roles := make(map[int64]int, len(c.Roles))
-	for r, id := range c.Roles {
-		roles[id] = r
-	}
-	p.end(c, func(m *Member, i int) (again uint32) {
-		u := users[m.Offer.users[m.Users[i]]]
-		for _, r := range m.Roles {
-			if m.Serves(i, r) && !done(u, roles[m.Offer.roles[r]]) {
-				again |= 1 << r
-			}
-		}
-		return again
-	})
 }
 
 // end lands the call. Of the served pairs of user i of a member, those of again are open once more.
