@@ -245,6 +245,8 @@ func ValidateUserID(id string) error {
 	for _, r := range id {
 		n++
 		switch {
+		case '!' <= r && r <= '~' && r != ',':
+			// most ids have nothing else
 		case r == ',':
 			return fmt.Errorf("user id %q has a comma, which DingTalk cannot take", clip(id))
 		case isBlank(r):

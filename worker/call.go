@@ -136,7 +136,7 @@ func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
 	}
 	requests := make([]ledger.Request, len(g.members))
 	for i, m := range g.members {
-		requests[i] = ledger.Request{Part: m.claim.Part, Lane: tasks.Lanes()[m.lane], Begin: true}
+		requests[i] = ledger.Request{Part: m.claim.Part, Lane: tasks.Lanes()[m.lane], Begin: true, Again: true}
 	}
 	claims, err := w.cfg.Ledger.Claim(w.ending, requests...)
 	if err != nil {

@@ -242,12 +242,14 @@ func asked(c *ledger.Claim) func(u, r int) bool {
 	pairs := make([]bool, c.Part.Pairs())
 	for u := range users {
 		for r := range roles {
-			open := c.Open(u, r)
-			users[u], roles[r] = users[u] || open, roles[r] || open
-			pairs[u*len(roles)+r] = c.Callable(u, r)
+			if c.Open(u, r) {
+				users[u], roles[r], pairs[u*len(roles)+r] = true, true, true
+			} else {
+				pairs[u*len(roles)+r] = c.Callable(u, r)
+			}
 		}
 	}
-	return func(u, r int) bool { return users[u] && roles[r] && pairs[u*len(roles)+r] }
+	return func(u, r int) bool { return pairs[u*len(roles)+r] && users[u] && roles[r] }
 }
 
 // leave withdraws the offer of a task; the first reason counts.

@@ -14,23 +14,24 @@ type rectangle struct{ users, roles []int }
 func rectangles(p *tasks.Part, which func(u, r int) bool) []rectangle {
 	var out []rectangle
 	at := map[string]int{}
+	roles, key := make([]int, 0, len(p.RoleIDs)), make([]byte, (len(p.RoleIDs)+7)/8)
 	for u := range p.UserIDs {
-		var roles []int
-		key := make([]byte, (len(p.RoleIDs)+7)/8)
+		roles = roles[:0]
+		clear(key)
 		for r := range p.RoleIDs {
 			if which(u, r) {
 				roles = append(roles, r)
 				key[r/8] |= 1 << (r % 8)
 			}
 		}
-		if roles == nil {
+		if len(roles) == 0 {
 			continue
 		}
 		i, known := at[string(key)]
 		if !known {
 			i = len(out)
 			at[string(key)] = i
-			out = append(out, rectangle{roles: roles})
+			out = append(out, rectangle{roles: slices.Clone(roles)})
 		}
 		out[i].users = append(out[i].users, u)
 	}
@@ -48,11 +49,11 @@ func among(list []int) func(int) bool {
 	if list == nil {
 		return func(int) bool { return true }
 	}
-	in := make(map[int]bool, len(list))
+	in := make([]bool, 1+slices.Max(append(list[:len(list):len(list)], 0)))
 	for _, i := range list {
 		in[i] = true
 	}
-	return func(i int) bool { return in[i] }
+	return func(i int) bool { return i < len(in) && in[i] }
 }
 
 // hull is the smallest rectangle around rectangles, and which of its pairs they hold (nil: all), in the layout of

@@ -39,37 +39,47 @@ type Claim struct {
 	calls int64  // calls made for the part and not yet counted in the record
 }
 
+// badAtOnce is how many bad ids of a job are read whole; of a job that has more, the ids of each part are looked up.
+const badAtOnce = 200
+
 // A part that the record does not know is adopted: it was put straight into Redis, or its job was. ARGV: part name,
-// name of the batch if it is a letter, payload, owned pairs, "begin" or "", lane, now, audit entry of an adoption,
-// then the ids "u:…", "r:…" to look up among the bad ones.
+// name of the batch if it is a letter, payload or '' if it was compared before, owned pairs, "begin" or "", lane, now,
+// audit entry of an adoption, how many bad ids are read whole, then the ids "u:…", "r:…" to look up among the bad ones
+// instead. Returns {what is missing} to be asked again with it: 'payload' or 'ids'.
 var claimScript = redis.NewScript(`
 local part = ARGV[1]
 local adopted = 0
-if redis.call('HEXISTS', KEYS[2], part) == 0 then
+local whole = #ARGV == 9 and ARGV[2] == ''
+if whole and redis.call('HLEN', KEYS[5]) > tonumber(ARGV[9]) then return {'ids'} end
+local have = redis.call('HGET', KEYS[2], part)
+if not have then
   if ARGV[2] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1 then
     part = ARGV[2]
   else
+    if ARGV[3] == '' then return {'payload'} end
     if redis.call('EXISTS', KEYS[1]) == 0 then
       redis.call('HSET', KEYS[1], 'source', 'queue', 'priority', ARGV[6], 'phase', 'submitted', 'created_at', ARGV[7],
         'total', 0, 'removed', 0, 'dead', 0, 'cancelled', 0, 'api_calls', 0)
     end
-    adopted = 1
+    adopted = 2
     redis.call('HSET', KEYS[2], part, ARGV[3])
     redis.call('HINCRBY', KEYS[1], 'total', ARGV[4])
     redis.call('HDEL', KEYS[1], 'finished_at')
     for i = 1, 5 do redis.call('PERSIST', KEYS[i]) end
     redis.call('XADD', KEYS[6], '*', 'entry', ARGV[8])
   end
-elseif redis.call('HGET', KEYS[2], part) ~= ARGV[3] then
+elseif ARGV[3] ~= '' and have ~= ARGV[3] then
   return {'other content'}
 end
 local job = redis.call('HMGET', KEYS[1], 'cancelled_at', 'cancel_reason', 'at', 'source')
-if job[4] == 'queue' then adopted = 1 end
+if adopted == 0 and job[4] == 'queue' then adopted = 1 end
 local begun = redis.call('HEXISTS', KEYS[4], ARGV[1])
 if ARGV[5] == 'begin' and not job[1] then redis.call('HSET', KEYS[4], ARGV[1], ARGV[7]) end
 local bad = {}
-if #ARGV > 8 and redis.call('EXISTS', KEYS[5]) == 1 then
-  for from = 9, #ARGV, 1000 do
+if whole then
+  bad = redis.call('HGETALL', KEYS[5])
+else
+  for from = 10, #ARGV, 1000 do
     local to = math.min(from + 999, #ARGV)
     for i, v in ipairs(redis.call('HMGET', KEYS[5], unpack(ARGV, from, to))) do
       if v then bad[#bad + 1] = ARGV[from + i - 1]; bad[#bad + 1] = v end
@@ -91,6 +101,8 @@ type Request struct {
 	Lane string
 	// Begin says that a call follows at once: from here on a cancel leaves the part alone until it settles.
 	Begin bool
+	// Again says that an earlier Claim compared this part with the record: its pairs are not sent once more.
+	Again bool
 }
 
 // Claim looks at parts, in one round trip. A part or job that the ledger does not know is adopted. A dead letter that
@@ -110,9 +122,9 @@ func (l *Ledger) Claim(ctx context.Context, requests ...Request) ([]*Claim, erro
 		if err != nil {
 			return nil, fmt.Errorf("look up part %s: %w", requests[i].Part.TaskID(), err)
 		}
-		if adopted {
-			// The index is in another slot; a failure here is mended by the next claim of the job, since every claim of an
-			// adopted job says so.
+		if adopted == justNow || adopted == before && !requests[i].Again {
+			// The index is in another slot; a failure here is mended by the next claim of the job, since every first look at
+			// a part of an adopted job comes here.
 			if err := l.rdb.ZAddNX(ctx, indexKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: c.Part.JobID}).Err(); err != nil {
 				return nil, fmt.Errorf("adopt job %s: %w", c.Part.JobID, err)
 			}
@@ -122,33 +134,49 @@ func (l *Ledger) Claim(ctx context.Context, requests ...Request) ([]*Claim, erro
 	return claims, nil
 }
 
+// claim asks for all parts in one round trip. Those whose job turns out to have many bad ids, or to be gone since the
+// part was compared with it, are asked for once more, with everything.
 func (l *Ledger) claim(ctx context.Context, requests []Request) ([]*redis.Cmd, error) {
 	replies := make([]*redis.Cmd, len(requests))
-	all := make([][]any, len(requests))
-	for i, rq := range requests {
-		args, err := l.claimArgs(rq)
-		if err != nil {
-			return nil, err
-		}
-		all[i] = args
-	}
-	send := func() error {
-		_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, rq := range requests {
-				replies[i] = claimScript.EvalSha(ctx, p, keys(rq.Part.JobID), all[i]...)
+	ask := func(which []int, full bool) error {
+		args := make([][]any, len(which))
+		for n, i := range which {
+			var err error
+			if args[n], err = l.claimArgs(requests[i], full); err != nil {
+				return err
 			}
-			return nil
-		})
+		}
+		send := func() error {
+			_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+				for n, i := range which {
+					replies[i] = claimScript.EvalSha(ctx, p, keys(requests[i].Part.JobID), args[n]...)
+				}
+				return nil
+			})
+			return err
+		}
+		err := send()
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			if err := loadEverywhere(ctx, l.rdb, claimScript); err != nil {
+				return err
+			}
+			err = send()
+		}
 		return err
 	}
-	err := send()
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		if err := loadEverywhere(ctx, l.rdb, claimScript); err != nil {
-			return nil, err
-		}
-		err = send()
+	if err := ask(positions(len(requests)), false); err != nil {
+		return nil, err
 	}
-	return replies, err
+	var again []int
+	for i, reply := range replies {
+		if v, err := reply.Slice(); err == nil && len(v) == 1 && (v[0] == "payload" || v[0] == "ids") {
+			again = append(again, i)
+		}
+	}
+	if again == nil {
+		return replies, nil
+	}
+	return replies, ask(again, true)
 }
 
 // loadEverywhere loads a script on every master, for pipelines, which cannot fall back to EVAL by themselves.
@@ -159,8 +187,10 @@ func loadEverywhere(ctx context.Context, rdb redis.UniversalClient, s *redis.Scr
 	return s.Load(ctx, rdb).Err()
 }
 
-func (l *Ledger) claimArgs(rq Request) ([]any, error) {
+// claimArgs are the arguments of claimScript, in full with everything that it may ask for.
+func (l *Ledger) claimArgs(rq Request, full bool) ([]any, error) {
 	p := rq.Part
+	now := formatTime(l.now())
 	batch, begin := "", ""
 	if p.Failure != nil {
 		batch = tasks.BatchName(p.Part)
@@ -168,21 +198,22 @@ func (l *Ledger) claimArgs(rq Request) ([]any, error) {
 	if rq.Begin {
 		begin = "begin"
 	}
+	if rq.Again && !full {
+		return []any{p.Part, batch, "", 0, begin, rq.Lane, now, "", badAtOnce}, nil
+	}
 	def := *p
 	def.Failure = nil
 	payload, err := def.Encode()
 	if err != nil {
 		return nil, err
 	}
-	now := l.now()
-	entry, err := encodeEntry(Entry{At: now, Event: EventAdopted, JobID: p.JobID, Part: p.Part, Source: SourceQueue,
+	entry, err := encodeEntry(Entry{At: l.now(), Event: EventAdopted, JobID: p.JobID, Part: p.Part, Source: SourceQueue,
 		Pairs: int64(p.Owned()), Users: len(p.UserIDs), Roles: len(p.RoleIDs)})
 	if err != nil {
 		return nil, err
 	}
-	args := make([]any, 0, 8+len(p.UserIDs)+len(p.RoleIDs))
-	args = append(args, p.Part, batch, payload, p.Owned(), begin, rq.Lane, formatTime(now), entry)
-	if p.Failure == nil {
+	args := []any{p.Part, batch, payload, p.Owned(), begin, rq.Lane, now, entry, badAtOnce}
+	if full && p.Failure == nil {
 		for _, u := range p.UserIDs {
 			args = append(args, UserField(u))
 		}
@@ -199,39 +230,45 @@ func UserField(id string) string { return "u:" + id }
 // RoleField names a role among the bad ids of a job.
 func RoleField(id int64) string { return "r:" + strconv.FormatInt(id, 10) }
 
-func newClaim(p *tasks.Part, v []any) (*Claim, bool, error) {
+// Whether the job of a claimed part is an adopted one, as claimScript says it.
+const (
+	before  = 1 // the job was adopted once
+	justNow = 2 // the part was adopted by this look
+)
+
+func newClaim(p *tasks.Part, v []any) (c *Claim, adopted int64, err error) {
 	if len(v) == 1 {
-		return nil, false, ErrOtherContent
+		return nil, 0, ErrOtherContent
 	}
 	str := func(i int) string { s, _ := v[i].(string); return s }
-	c := &Claim{Part: p, def: p, Cancelled: str(0) != "", CancelReason: str(1), At: parseTime(str(2)),
+	c = &Claim{Part: p, def: p, Cancelled: str(0) != "", CancelReason: str(1), At: parseTime(str(2)),
 		Begun: v[7] == int64(1)}
-	var err error
 	if c.State, err = decodeState(str(3)); err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	if def := str(4); def != "" {
 		if c.def, err = tasks.Decode([]byte(def)); err != nil {
-			return nil, false, err
+			return nil, 0, err
 		}
 		if err := c.locate(); err != nil {
-			return nil, false, err
+			return nil, 0, err
 		}
 	}
 	if c.State.pairs != nil && len(c.State.pairs) != c.def.Pairs() {
-		return nil, false, fmt.Errorf("the record has %d pairs, the task %d", len(c.State.pairs), c.def.Pairs())
+		return nil, 0, fmt.Errorf("the record has %d pairs, the task %d", len(c.State.pairs), c.def.Pairs())
 	}
 	if found, _ := v[6].([]any); len(found) > 0 {
 		c.bad = make(map[string]tasks.Failure, len(found)/2)
 		for i := 0; i+1 < len(found); i += 2 {
 			var f tasks.Failure
 			if err := json.Unmarshal([]byte(found[i+1].(string)), &f); err != nil {
-				return nil, false, fmt.Errorf("bad id %v: %w", found[i], err)
+				return nil, 0, fmt.Errorf("bad id %v: %w", found[i], err)
 			}
 			c.bad[found[i].(string)] = f
 		}
 	}
-	return c, v[5] == int64(1), nil
+	adopted, _ = v[5].(int64)
+	return c, adopted, nil
 }
 
 // locate finds the letter's users and roles in the batch it was set apart from.
@@ -311,6 +348,9 @@ func (c *Claim) Refresh(newer *Claim) {
 }
 
 func (c *Claim) outcome(u, r int) (o *Outcome, own bool) {
+	if c.users == nil {
+		return c.State.of(u*len(c.def.RoleIDs) + r), c.def.Owns(u, r)
+	}
 	bu, br := c.InBatch(u, r)
 	return c.State.of(bu*len(c.def.RoleIDs) + br), c.Part.Owns(u, r) && c.def.Owns(bu, br)
 }
@@ -344,12 +384,18 @@ func (c *Claim) Summary() Summary {
 
 // BadUser says why DingTalk refuses user u of Part, if the job has learned that.
 func (c *Claim) BadUser(u int) (tasks.Failure, bool) {
+	if len(c.bad) == 0 {
+		return tasks.Failure{}, false
+	}
 	f, ok := c.bad[UserField(c.Part.UserIDs[u])]
 	return f, ok
 }
 
 // BadRole says why DingTalk refuses role r of Part, if the job has learned that.
 func (c *Claim) BadRole(r int) (tasks.Failure, bool) {
+	if len(c.bad) == 0 {
+		return tasks.Failure{}, false
+	}
 	f, ok := c.bad[RoleField(c.Part.RoleIDs[r])]
 	return f, ok
 }
