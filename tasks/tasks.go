@@ -3,7 +3,6 @@
 package tasks
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -156,27 +155,37 @@ func (e *VersionError) Error() string {
 // Decode reads a task payload. It returns a *VersionError for another version and an error that names the field for
 // anything that is not a valid part. The result shares nothing with data.
 func Decode(data []byte) (*Part, error) {
+	var p Part
+	err := json.Unmarshal(data, &p)
+	if err != nil || p.V != Version {
+		// Of another version the fields may be anything: it is looked at alone.
+		if err := checkVersion(data); err != nil {
+			return nil, err
+		}
+	}
+	if err == nil {
+		err = p.Validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("payload: %w", err)
+	}
+	return &p, nil
+}
+
+func checkVersion(data []byte) error {
 	var head struct {
 		V *int `json:"v"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return nil, fmt.Errorf("payload is not a JSON object: %w", err)
+		return fmt.Errorf("payload is not a JSON object: %w", err)
 	}
 	if head.V == nil {
-		return nil, errors.New("payload has no version: v is missing")
+		return errors.New("payload has no version: v is missing")
 	}
 	if *head.V != Version {
-		return nil, &VersionError{Version: *head.V}
+		return &VersionError{Version: *head.V}
 	}
-	var p Part
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := dec.Decode(&p); err != nil {
-		return nil, fmt.Errorf("payload: %w", err)
-	}
-	if err := p.Validate(); err != nil {
-		return nil, fmt.Errorf("payload: %w", err)
-	}
-	return &p, nil
+	return nil
 }
 
 // Validate checks everything that must hold for a part before it may be enqueued or executed.

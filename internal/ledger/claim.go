@@ -43,7 +43,7 @@ type Claim struct {
 const badAtOnce = 200
 
 // A part that the record does not know is adopted: it was put straight into Redis, or its job was. ARGV: part name,
-// name of the batch if it is a letter, payload or '' if it was compared before, owned pairs, "begin" or "", lane, now,
+// name of the batch if it is a letter, payload or ” if it was compared before, owned pairs, "begin" or "", lane, now,
 // audit entry of an adoption, how many bad ids are read whole, then the ids "u:…", "r:…" to look up among the bad ones
 // instead. Returns {what is missing} to be asked again with it: 'payload' or 'ids'.
 var claimScript = redis.NewScript(`
