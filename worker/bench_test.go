@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -105,33 +106,60 @@ func BenchmarkEngine(b *testing.B) {
 		reportCost(b, rdb, before)
 		server.Shutdown()
 	})
-	b.Run("unrole", func(b *testing.B) {
-		rdb := redistest.Start(b).Client()
-		l := ledger.New(rdb, 0)
-		if err := producer.Enqueue(b.Context(), asynq.NewClientFromRedisClient(rdb), batches("job", b.N), tasks.QueueDefault, time.Time{}); err != nil {
-			b.Fatal(err)
+	run := func(enqueue func(*testing.B, *ledger.Ledger, *asynq.Client)) func(*testing.B) {
+		return func(b *testing.B) {
+			rdb := redistest.Start(b).Client()
+			l := ledger.New(rdb, 0)
+			enqueue(b, l, asynq.NewClientFromRedisClient(rdb))
+			w, err := New(Config{Redis: rdb, DingTalk: instant{}, Pacer: unpaced{}, Ledger: l})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(b.Context())
+			defer cancel()
+			var running sync.WaitGroup
+			before := costOf(b, rdb)
+			b.ReportAllocs()
+			b.ResetTimer()
+			running.Go(func() { w.Run(ctx) })
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for range tick.C {
+				if job, err := l.Get(ctx, "job"); err == nil && job.Pairs.Removed == int64(b.N*tasks.MaxRoles*tasks.MaxUsers) {
+					break
+				}
+			}
+			b.StopTimer()
+			reportCost(b, rdb, before)
+			cancel()
+			running.Wait()
 		}
-		w, err := New(Config{Redis: rdb, DingTalk: instant{}, Pacer: unpaced{}, Ledger: l})
+	}
+	b.Run("unrole", run(func(b *testing.B, l *ledger.Ledger, client *asynq.Client) {
+		parts := batches("job", b.N)
+		_, err := l.Create(b.Context(), ledger.NewJob{JobID: "job", Content: "c", Plan: "p", Parts: len(parts),
+			Pairs: len(parts) * tasks.MaxRoles * tasks.MaxUsers, CreatedAt: time.Now()})
+		for chunk := range slices.Chunk(parts, 500) {
+			if err == nil {
+				_, err = l.PutParts(b.Context(), "job", "p", chunk)
+			}
+		}
+		if err == nil {
+			err = l.Planned(b.Context(), "job", "p", len(parts))
+		}
+		if err == nil {
+			err = producer.Enqueue(b.Context(), client, parts, tasks.QueueDefault, time.Time{})
+		}
+		if err == nil {
+			err = l.Submitted(b.Context(), "job")
+		}
 		if err != nil {
 			b.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(b.Context())
-		defer cancel()
-		var running sync.WaitGroup
-		before := costOf(b, rdb)
-		b.ReportAllocs()
-		b.ResetTimer()
-		running.Go(func() { w.Run(ctx) })
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for range tick.C {
-			if job, err := l.Get(ctx, "job"); err == nil && job.Pairs.Removed == int64(b.N*tasks.MaxRoles*tasks.MaxUsers) {
-				break
-			}
+	}))
+	b.Run("unrole, tasks put straight into the queue", run(func(b *testing.B, _ *ledger.Ledger, client *asynq.Client) {
+		if err := producer.Enqueue(b.Context(), client, batches("job", b.N), tasks.QueueDefault, time.Time{}); err != nil {
+			b.Fatal(err)
 		}
-		b.StopTimer()
-		reportCost(b, rdb, before)
-		cancel()
-		running.Wait()
-	})
+	}))
 }
