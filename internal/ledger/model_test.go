@@ -168,7 +168,7 @@ func (m *model) expect(c *Claim, st Settlement) Delta {
 	}
 	in := c.inDef(st)
 	m.owned(c.def, in.Users, in.Roles, func(k pair) {
-		if allowed(Outcome{Kind: m.kind[k]}, st.Outcome) {
+		if allowed(&Outcome{Kind: m.kind[k]}, &st.Outcome) {
 			d.add(m.kind[k], -1)
 			d.add(st.Outcome.Kind, 1)
 			m.kind[k] = st.Outcome.Kind

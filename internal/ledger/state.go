@@ -136,7 +136,7 @@ func (d *Delta) add(k Kind, n int64) {
 
 // allowed says which changes of a pair there are: a pending one ends, a dead one is opened again by its letter, or moves
 // to another one.
-func allowed(from, to Outcome) bool {
+func allowed(from, to *Outcome) bool {
 	switch from.Kind {
 	case Pending:
 		return to.Kind != Pending
@@ -171,8 +171,8 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 	for _, u := range users {
 		for _, r := range roles {
 			i := u*len(p.RoleIDs) + r
-			from := *s.of(i)
-			if !p.Owns(u, r) || !allowed(from, st.Outcome) {
+			from := s.of(i)
+			if !p.Owns(u, r) || !allowed(from, &st.Outcome) {
 				continue
 			}
 			if index == 0 {
@@ -182,9 +182,9 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 				s.outcomes = append(s.outcomes, st.Outcome)
 				index = uint16(len(s.outcomes))
 			}
-			s.pairs[i] = index
 			d.add(from.Kind, -1)
 			d.add(st.Outcome.Kind, 1)
+			s.pairs[i] = index
 		}
 	}
 	return d
