@@ -35,6 +35,7 @@ var layers = []struct {
 	{"cmd/", 4, false},
 	{"bench", 4, false},
 	{"examples", 4, false},
+	{"deploy", 4, false},
 	{"internal/httpapi", 3, false},
 	{"enqueue/enqueuetest", 3, false},
 	{"enqueue", 2, false},
