@@ -108,6 +108,12 @@ func (w *Worker) call(s slot) {
 			w.putBack(g)
 			continue
 		}
+		if w.lag.Missed(s.Grant) {
+			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
+			w.notBegun(g)
+			w.putBack(g)
+			return
+		}
 		for _, m := range g.members {
 			m.slot.Do(func() { w.cfg.Observer.Waited(tasks.Lanes()[m.lane], time.Since(m.began)) })
 		}

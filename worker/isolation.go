@@ -101,6 +101,11 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 			}
 			return isolate.Answer{}, err
 		}
+		if w.lag.Missed(s.Grant) {
+			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
+			s.done()
+			continue
+		}
 		v := w.ask(iso.g, users, roles, true)
 		s.done()
 		if v.action == search {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
 	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/pace"
 	"github.com/unrole/unrole/internal/producer"
 	"github.com/unrole/unrole/internal/protect"
 	"github.com/unrole/unrole/internal/redistest"
@@ -360,5 +362,53 @@ func TestACancelledJobsRecordOutlivesItsScheduledTasks(t *testing.T) {
 	}
 	if ttl := rdb.PTTL(t.Context(), "unrole:job:{far}").Val(); ttl < time.Until(at)+ledger.DefaultRetention-time.Hour {
 		t.Errorf("the record vanishes in %s, before its task would run and be taken for a new job", ttl)
+	}
+}
+
+// lateOnce grants every slot at once, the first one a second late.
+type lateOnce struct {
+	mu      sync.Mutex
+	granted int
+	told    []pace.Kind
+}
+
+func (p *lateOnce) Reserve(ctx context.Context) (pace.Grant, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.granted++
+	g := pace.Grant{At: time.Now()}
+	if p.granted == 1 {
+		g.At = g.At.Add(-time.Second)
+	}
+	return g, ctx.Err()
+}
+
+func (p *lateOnce) Report(_ context.Context, _ pace.Grant, o pace.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = append(p.told, o.Kind)
+}
+
+// Promise 5: a call that fell behind its slot, because the ledger took its time, does not go out together with those of
+// the next slots.
+func TestACallThatMissedItsSlotWaitsForAnother(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, dingtalktest.Options{Open: true})
+	w.submit("late", names("u", 3), roleIDs(2))
+	pacer := &lateOnce{}
+	worker, err := New(Config{Redis: rdb, DingTalk: instant{}, Pacer: pacer, Ledger: w.ledger, CheckInterval: 5 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { worker.Run(ctx) })
+	job := w.finished("late")
+	cancel()
+	running.Wait()
+	pacer.mu.Lock()
+	defer pacer.mu.Unlock()
+	if job.APICalls != 1 || len(pacer.told) < 2 || pacer.told[0] != pace.Unused || !slices.Contains(pacer.told, pace.Accepted) {
+		t.Errorf("%d calls, %v: want the first slot unused and the next one taken", job.APICalls, pacer.told)
 	}
 }

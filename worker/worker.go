@@ -120,6 +120,7 @@ type Worker struct {
 	inspector *asynq.Inspector
 	dispatch  *dispatcher
 	learned   *learnedJobs
+	lag       pace.Lag
 
 	stopping context.Context // ends at the stop signal: nobody waits any more
 	ending   context.Context // ends when calls in flight must be given up
