@@ -6,7 +6,7 @@
 //	go run ./bench/pace -redis 127.0.0.1:6379 -mode random   20 % answered -1 by chance (400 batches)
 //
 // It prints one line per worker process and a table. "used" is the share of what DingTalk would have taken, for random
-// the share of the configured pace. On two shared cores with little else running:
+// the share of the configured pace; -trace shows every second. On two shared cores with little else running:
 //
 //	limit     97.6 % used, 0.0 % refused
 //	capacity  99.5 % used, 6.3 % busy
@@ -59,6 +59,7 @@ func main() {
 	workers := flag.Int("workers", 2, "worker processes")
 	qps := flag.Float64("qps", 20, "ceiling of the pace")
 	latency := flag.Duration("latency", 50*time.Millisecond, "time that a call takes")
+	trace := flag.Bool("trace", false, "print accepted and refused calls of every second")
 	seed := flag.Uint64("seed", 1, "seed of the simulator")
 	server := flag.String("server", "", "internal: address of the server, set for worker processes")
 	app := flag.String("app", fmt.Sprintf("bench-%d", time.Now().UnixNano()), "name of the shared pace")
@@ -75,7 +76,7 @@ func main() {
 		err = fmt.Errorf("-mode %s -workers %d -batches %d: want a mode that -help lists, a worker and two batches at least",
 			*name, *workers, m.batches)
 	default:
-		err = measure(ctx, m, *name, *redisAddr, *app, *workers, *qps)
+		err = measure(ctx, m, *name, *redisAddr, *app, *workers, *qps, *trace)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pace:", err)
@@ -90,6 +91,7 @@ type tally struct {
 	calls       int
 	codes       map[string]int
 	began, last time.Time // first call, last accepted one
+	seconds     [][2]int  // accepted and refused in each second since began
 }
 
 func (t *tally) observe(c dingtalktest.Call) {
@@ -103,6 +105,10 @@ func (t *tally) observe(c dingtalktest.Call) {
 	}
 	t.calls++
 	t.codes[c.Code]++
+	for second := int(c.Arrived.Sub(t.began).Seconds()); second >= len(t.seconds); {
+		t.seconds = append(t.seconds, [2]int{})
+	}
+	t.seconds[int(c.Arrived.Sub(t.began).Seconds())][map[bool]int{true: 0, false: 1}[c.Code == "0"]]++
 	if c.Code == "0" {
 		t.left--
 		t.last = c.Arrived
@@ -115,7 +121,7 @@ func (t *tally) done() bool {
 	return t.left == 0
 }
 
-func measure(ctx context.Context, m mode, name, redisAddr, app string, workers int, qps float64) error {
+func measure(ctx context.Context, m mode, name, redisAddr, app string, workers int, qps float64, trace bool) error {
 	t := &tally{left: m.batches, codes: map[string]int{}}
 	m.options.Open, m.options.KeepCalls, m.options.Observe = true, -1, t.observe
 	// The simulator's capacity steps begin when it is made.
@@ -157,6 +163,11 @@ func measure(ctx context.Context, m mode, name, redisAddr, app string, workers i
 	used := float64(t.codes["0"]-1) / taken(m.options, t.began.Sub(made), took, qps)
 	if m.options.Busy > 0 {
 		used = float64(t.calls-1) / took.Seconds() / qps
+	}
+	if trace {
+		for i, n := range t.seconds {
+			fmt.Printf("%3d s  capacity %3d  accepted %3d  refused %3d\n", i, m.options.Capacity.At(t.began.Sub(made)+time.Duration(i)*time.Second), n[0], n[1])
+		}
 	}
 	fmt.Printf("%-10s %7s %7s %7s %9s %9s %9s\n", "mode", "batches", "calls", "busy", "throttled", "took", "used")
 	share := func(code string) string { return fmt.Sprintf("%.1f %%", 100*float64(t.codes[code])/float64(t.calls)) }

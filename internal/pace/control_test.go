@@ -18,8 +18,9 @@ type scenario struct {
 	busy     float64 // at most; 0: not asked for
 }
 
-// asked are what issue 3 asks for. TestRateFindsTheCapacityAndIgnoresChance runs them over seeds that the controller was
-// tuned on, as a guard against getting worse; what it reaches elsewhere is BenchmarkControl's to say.
+// asked are the scenarios that the controller was built for, with what it has to reach.
+// TestRateFindsTheCapacityAndIgnoresChance runs them over seeds that the controller was tuned on, as a guard against
+// getting worse; what it reaches elsewhere is BenchmarkControl's to say.
 var asked = []scenario{
 	{"capacity 7", always(7), 0, 400, 0.90, 0.08},
 	{"capacity 7 and 15 in turn", jumping, 0, 400, 0.85, 0.10},
@@ -92,7 +93,7 @@ func TestRateFindsTheCapacityAndIgnoresChance(t *testing.T) {
 //	7 and 15 in turn, 1000 batches   88.0 (84.4)    8.0 (21.1)
 //	... evenly                       88.3 (86.0)    5.3  (5.7)
 //
-// So the means keep what issue 3 asks and single runs may miss it. Load and chance at once are taken for chance alone:
+// So the means reach what is asked, and single runs may miss it. Load and chance at once are taken for chance alone:
 // the capacity is
 // used but half of the calls are wasted; and so is a quarter of them where the capacity is a tenth of the ceiling.
 //
