@@ -16,8 +16,11 @@ type Lag struct {
 
 // Missed reports whether a call that would go out now lags behind its slot by more than the margin over what is usual:
 // its slot should be reported Unused, and another one be waited for. It never says so twice in a row, so that a Redis
-// that becomes slow costs slots for a while and stops no one.
+// that becomes slow costs slots for a while and stops no one, nor of a probe, which nothing follows.
 func (l *Lag) Missed(g Grant) bool {
+	if g.Probe {
+		return false
+	}
 	lag := time.Since(g.At)
 	l.mu.Lock()
 	defer l.mu.Unlock()

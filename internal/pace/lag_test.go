@@ -30,6 +30,9 @@ func TestACallThatLagsBehindTheOthersGivesItsSlotUp(t *testing.T) {
 		if missed(&l, 150)[0] {
 			t.Error("two slots in a row are given up")
 		}
+		if l.Missed(Grant{At: time.Now().Add(-time.Second), Probe: true}) {
+			t.Error("a probe is given up, although nobody else calls")
+		}
 	})
 }
 

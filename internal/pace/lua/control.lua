@@ -9,6 +9,7 @@ local QUIET = 0.04        -- a chance share below which a single busy answer at 
 local MEMORY = 100        -- calls that the chance share is taken from
 local FEW, ENOUGH = 8, 30 -- calls that a share is judged by at least, and that a test takes at most
 local SECOND = 1          -- DingTalk counts by the second: what passes is measured, and a cut works, after a whole one
+local HEAVY = 0.4         -- a share of busy answers that says that the second is spent
 local BELOW = 0.9         -- of the rate that passes: where to test
 local CUT = 0.91          -- of the capacity: where the curve begins
 local EDGE = 0.985        -- of the capacity: from here on busy answers are expected
@@ -60,7 +61,7 @@ local function start_test(n, b, passed)
 	go(to, to)
 	s.phase, s.from, s.n1, s.b1, s.n2, s.b2, s.llr = 'test', from, n, b, 0, 0, 0
 	-- After so many busy answers the second is spent, and its rest says nothing.
-	if b > 0.4 * n then s.heavy = 1 end
+	if b > HEAVY * n then s.heavy = 1 end
 end
 
 -- return_to_top ends a capacity that chance explains as well.
@@ -106,7 +107,7 @@ local function judge(busy)
 	local fallen = min(same, (20 * max(0.02, s.floor) + s.b2) / (20 + s.n2))
 	s.llr = s.llr + (busy and math.log(same / fallen) or math.log((1 - same) / (1 - fallen)))
 	s.n2, s.b2 = s.n2 + 1, s.b2 + (busy and 1 or 0)
-	if s.llr < -CERTAIN then return found_load() end
+	if s.llr < -CERTAIN or s.n2 >= ENOUGH and s.b2 == 0 then return found_load() end
 	if s.llr > CERTAIN and s.n2 >= FEW or s.n2 >= ENOUGH then return found_chance() end
 end
 
@@ -140,10 +141,18 @@ local function met_the_edge()
 	if since < 2 * SECOND and s.passed_edge >= 3 then
 		to = max(0.7 * r, min(to, s.passed_edge / since / (1 - s.floor)))
 	end
-	-- So far below what a test proved, the capacity is another one, or it is chance after all.
-	if to < 0.8 * s.proven then return start_measuring() end
+	-- So far below what a test proved, the capacity is another one, or it is chance after all. What came in since the
+	-- edge was met first belongs to the measure where it is all of the new kind.
+	if to < 0.8 * s.proven then
+		start_measuring()
+		if s.floor < QUIET and since < 2 * SECOND and s.edge_b > HEAVY * s.edge_n then
+			s.first, s.passed, s.n, s.b = s.edge_at, s.passed_edge, s.edge_n, s.edge_b
+			measure()
+		end
+		return
+	end
 	if r < EDGE * s.capacity then learn(s.n, s.b) end
-	s.capacity, s.proven, s.edge_at, s.passed_edge = to, max(s.proven, to), now, 0
+	s.capacity, s.proven, s.edge_at, s.passed_edge, s.edge_n, s.edge_b = to, max(s.proven, to), now, 0, 0, 0
 	go(to * CUT, to)
 end
 
@@ -170,6 +179,7 @@ end
 -- control takes the outcome of one call that DingTalk answered, busy or not.
 local function control(seq, busy)
 	if not busy then s.passed_edge = (s.passed_edge or 0) + 1 end
+	s.edge_n, s.edge_b = (s.edge_n or 0) + 1, (s.edge_b or 0) + (busy and 1 or 0)
 	if seq <= (s.cut_seq or 0) or not settled(busy) then return end
 	if not s.calm_n then
 		s.calm_n, s.calm_b = 0, 0
