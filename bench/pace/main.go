@@ -8,12 +8,13 @@
 // It prints one line per worker process and a table. "used" is the share of what DingTalk would have taken, for random
 // the share of the configured pace; -trace shows every second. On two shared cores with little else running:
 //
-//	limit     97.6 % used, 0.0 % refused
-//	capacity  99.5 % used, 6.3 % busy
-//	random    89.4 % used
-//	jump      94.8 % used, 13.2 % busy; 91.7 %, 14.2 %
+//	limit     97.4 % used, 0.0 % refused                  (3 runs: 97.4 to 97.6 % used)
+//	capacity  98.4 % used, 6.3 % busy                     (3 runs: 98.3 to 99.1 %, 6.3 to 6.8 %)
+//	random    90.8 % used                                 (3 runs: 81.5 to 96.1 %)
+//	jump      92.4 % used, 7.0 % busy                     (7 runs: 86.8 to 93.5 %, 6.3 to 9.1 %)
 //
-// In the model of internal/pace (BenchmarkControl, 24 seeds) a jump wastes 8.0 % on average and 10.9 % at the worst.
+// These are medians. The lowest of random was measured while the machine had other work. In the model of internal/pace
+// (BenchmarkControl, 24 seeds) a jump wastes 7.9 % on average and 10.9 % at the worst.
 package main
 
 import (

@@ -78,20 +78,20 @@ func TestRateFindsTheCapacityAndIgnoresChance(t *testing.T) {
 //	scenario                         used          busy
 //	capacity 7                       98.8 (96.5)    6.7  (9.5)
 //	capacity 7, evenly               99.7 (99.5)    6.0  (6.3)
-//	capacity 7 and 15 in turn        90.0 (84.1)    8.0 (10.9)
+//	capacity 7 and 15 in turn        89.9 (84.0)    7.9 (10.9)
 //	capacity 7 and 15, evenly        90.9 (90.6)    5.4  (5.9)
 //	20 % busy by chance              95.7 (91.9)   20.0 (23.7)
 //	40 % busy by chance              94.8 (89.3)   39.7 (43.5)
 //	10 % busy by chance              97.0 (94.7)    9.6 (12.9)
-//	5 % busy by chance               96.8 (94.1)    5.1  (7.2)
+//	5 % busy by chance               96.6 (89.6)    5.1  (7.2)
 //	capacity 15                      96.7 (94.6)    3.3  (3.8)
 //	capacity 15, evenly              98.8 (98.2)    4.3  (5.0)
 //	capacity 7 and 20 % by chance    95.0 (75.7)   55.0 (63.3)
 //	... evenly                       92.1 (75.4)   55.9 (63.7)
 //	capacity 2                       99.6 (94.5)   23.4 (37.1)
 //	capacity 2, evenly              100.1 (98.7)   27.4 (32.4)
-//	7 and 15 in turn, 1000 batches   88.0 (84.4)    8.0 (21.1)
-//	... evenly                       88.3 (86.0)    5.3  (5.7)
+//	7 and 15 in turn, 1000 batches   87.7 (82.9)    7.1 (21.1)
+//	... evenly                       87.9 (86.8)    4.9  (5.2)
 //
 // So the means reach what is asked, and single runs may miss it. Load and chance at once are taken for chance alone:
 // the capacity is

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/dingtalk"
+	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/tasks"
+	"github.com/unrole/unrole/worker"
+)
+
+// way is one way of removing roles. It returns the pairs that it reports as failed.
+type way struct {
+	name   string
+	remove func(ctx context.Context, load workload, c *calls, rdb *redis.Client) (failed map[pair]bool, err error)
+}
+
+var ways = []way{
+	{"loop over users", loopOverUsers},
+	{"loop over roles", loopOverRoles},
+	{"asynq handler", plainAsynq},
+	{"unrole", throughUnrole},
+}
+
+// calls is the client that every way has: unrole's own, which reads DingTalk's answers rightly, behind a limiter.
+type calls struct {
+	client *dingtalk.Client
+	pace   *rate.Limiter
+}
+
+func newClient(url string) (*dingtalk.Client, error) {
+	return dingtalk.New(dingtalk.Config{BaseURL: url, AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret})
+}
+
+// newLimiter lets a little less than the limit through, as somebody does who has seen throttling once.
+func newLimiter() *rate.Limiter { return rate.NewLimiter(rate.Limit(0.97*qps), 1) }
+
+func (c *calls) remove(ctx context.Context, roles []int64, users []string) error {
+	if err := c.pace.Wait(ctx); err != nil {
+		return err
+	}
+	_, err := c.client.RemoveRoles(ctx, roles, users)
+	return err
+}
+
+// persistently tries a call three times, a second apart, as scripts do, and gives its pairs up then. An id that DingTalk
+// refuses is not tried again.
+func (c *calls) persistently(ctx context.Context, roles []int64, users []string, failed map[pair]bool) error {
+	for try := 1; ; try++ {
+		err := c.remove(ctx, roles, users)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if refused(err) || try == 3 {
+			for _, u := range users {
+				for _, r := range roles {
+					failed[pair{u, r}] = true
+				}
+			}
+			return nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// refused reports whether DingTalk named an id as bad.
+func refused(err error) bool {
+	var e *dingtalk.Error
+	return errors.As(err, &e) && (e.Class.BlamesUser() || e.Class.BlamesRole())
+}
+
+// loopOverUsers is the script that calls once per user, with all roles of that user.
+func loopOverUsers(ctx context.Context, load workload, c *calls, _ *redis.Client) (map[pair]bool, error) {
+	failed := map[pair]bool{}
+	for _, p := range load.people {
+		for roles := range slices.Chunk(p.roles, tasks.MaxRoles) {
+			if err := c.persistently(ctx, roles, []string{p.id}, failed); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return failed, nil
+}
+
+// batch is the pairs of one call of the ways that go role by role.
+type batch struct {
+	Role  int64
+	Users []string
+}
+
+// byRole is what somebody with the whole file makes of it: for each role its users, in hundreds. Removals that come in one
+// by one are a batch for each role of each of them.
+func byRole(load workload) []batch {
+	var all []batch
+	if load.within > 0 {
+		for _, p := range load.people {
+			for _, r := range p.roles {
+				all = append(all, batch{r, []string{p.id}})
+			}
+		}
+		return all
+	}
+	users := map[int64][]string{}
+	for _, p := range load.people {
+		for _, r := range p.roles {
+			users[r] = append(users[r], p.id)
+		}
+	}
+	for _, r := range slices.Sorted(maps.Keys(users)) {
+		for chunk := range slices.Chunk(users[r], tasks.MaxUsers) {
+			all = append(all, batch{r, chunk})
+		}
+	}
+	return all
+}
+
+// loopOverRoles is the script that calls once per role and hundred users.
+func loopOverRoles(ctx context.Context, load workload, c *calls, _ *redis.Client) (map[pair]bool, error) {
+	if load.within > 0 {
+		return loopOverUsers(ctx, load, c, nil) // a removal that comes in alone has one user
+	}
+	failed := map[pair]bool{}
+	for _, b := range byRole(load) {
+		if err := c.persistently(ctx, []int64{b.Role}, b.Users, failed); err != nil {
+			return nil, err
+		}
+	}
+	return failed, nil
+}
+
+// plainAsynq is the handler that asynq's README leads to: a task per call, asynq's own retries, and, where DingTalk refuses
+// an id, one user at a time.
+func plainAsynq(ctx context.Context, load workload, c *calls, rdb *redis.Client) (map[pair]bool, error) {
+	type job struct {
+		Roles []int64
+		Users []string
+	}
+	var jobs []job
+	if load.within > 0 {
+		for _, p := range load.people {
+			jobs = append(jobs, job{p.roles, []string{p.id}})
+		}
+	} else {
+		for _, b := range byRole(load) {
+			jobs = append(jobs, job{[]int64{b.Role}, b.Users})
+		}
+	}
+	client := asynq.NewClientFromRedisClient(rdb)
+	for _, j := range jobs {
+		payload, err := json.Marshal(j)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := client.EnqueueContext(ctx, asynq.NewTask("remove", payload)); err != nil {
+			return nil, err
+		}
+	}
+	failed := map[pair]bool{}
+	var mu sync.Mutex
+	left := len(jobs)
+	done := make(chan struct{})
+	end := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if left--; left == 0 {
+			close(done)
+		}
+	}
+	handle := func(ctx context.Context, t *asynq.Task) error {
+		var j job
+		if err := json.Unmarshal(t.Payload(), &j); err != nil {
+			return err
+		}
+		err := c.remove(ctx, j.Roles, j.Users)
+		if refused(err) {
+			for _, u := range j.Users {
+				err = c.remove(ctx, j.Roles, []string{u})
+				if refused(err) {
+					mu.Lock()
+					for _, r := range j.Roles {
+						failed[pair{u, r}] = true
+					}
+					mu.Unlock()
+					err = nil
+				}
+				if err != nil {
+					break
+				}
+			}
+		}
+		if err == nil {
+			end()
+		}
+		return err
+	}
+	server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Concurrency: 10, LogLevel: asynq.FatalLevel})
+	if err := server.Start(asynq.HandlerFunc(handle)); err != nil {
+		return nil, err
+	}
+	defer server.Shutdown()
+	select {
+	case <-done:
+		return failed, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// throughUnrole submits as the commands do, to one worker.
+func throughUnrole(ctx context.Context, load workload, c *calls, rdb *redis.Client) (map[pair]bool, error) {
+	l := ledger.New(rdb, 0)
+	pacer, err := pace.New(rdb, pace.Config{App: "compare", QPS: qps, Log: zerolog.Nop()})
+	if err != nil {
+		return nil, err
+	}
+	w, err := worker.New(worker.Config{Redis: rdb, DingTalk: c.client, Pacer: pacer, Ledger: l, Log: zerolog.Nop()})
+	if err != nil {
+		return nil, err
+	}
+	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
+	if err != nil {
+		return nil, err
+	}
+	working, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { pacer.Run(working) })
+	running.Go(func() { w.Run(working) })
+
+	jobs := map[string]*enqueue.Removals{}
+	for i, p := range load.people {
+		id := "all"
+		if load.within > 0 {
+			id = fmt.Sprint("removal-", i)
+		}
+		if jobs[id] == nil {
+			jobs[id] = &enqueue.Removals{}
+		}
+		for _, r := range p.roles {
+			jobs[id].Add(p.id, r)
+		}
+	}
+	ids := slices.Sorted(maps.Keys(jobs))
+	began := time.Now()
+	errs := make([]error, len(ids))
+	var submitting sync.WaitGroup
+	for i, id := range ids {
+		submitting.Go(func() {
+			time.Sleep(time.Until(began.Add(load.within * time.Duration(i) / time.Duration(len(ids)))))
+			_, errs[i] = submitter.Submit(ctx, enqueue.Submission{JobID: id, Removals: jobs[id], MaxUsers: -1})
+		})
+	}
+	submitting.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	failed := map[pair]bool{}
+	for _, id := range ids {
+		if _, err := l.Watch(ctx, id, 20*time.Millisecond, func(ledger.Job, error) error { return nil }); err != nil {
+			return nil, err
+		}
+		err := l.Rows(ctx, id, func(r ledger.Row) error {
+			if r.Outcome.Kind == ledger.Dead {
+				failed[pair{r.UserID, r.RoleID}] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return failed, nil
+}

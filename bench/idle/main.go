@@ -1,0 +1,170 @@
+// Command idle measures a worker that has nothing to do: the real binary against a Redis and the simulator.
+//
+//	redis-server --port 6397 --save "" & go run ./bench/idle -redis 127.0.0.1:6397
+//
+// It prints how long the process takes from its start to the first removal it could take, the processor time and memory of
+// an idle half minute, what Redis is asked meanwhile, and how long a single removal of each lane takes from its submission
+// to DingTalk's call. The Redis should be empty and used by nobody else.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/tasks"
+)
+
+func main() {
+	addr := flag.String("redis", "127.0.0.1:6379", "address of the Redis to use")
+	idle := flag.Duration("idle", 30*time.Second, "time to watch the idle worker for")
+	removals := flag.Int("removals", 100, "removals of each lane to time")
+	flag.Parse()
+	if err := run(*addr, *idle, *removals); err != nil {
+		fmt.Fprintln(os.Stderr, "idle:", err)
+		os.Exit(1)
+	}
+}
+
+// arrival is a call that reached DingTalk.
+type arrival struct {
+	user string
+	at   time.Time
+}
+
+func run(addr string, idle time.Duration, removals int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	rdb := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
+	defer rdb.Close()
+	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
+	if err != nil {
+		return err
+	}
+	arrived := make(chan arrival, 16)
+	sim := httptest.NewServer(dingtalktest.NewSimulator(dingtalktest.Options{Open: true, KeepCalls: -1,
+		Observe: func(c dingtalktest.Call) { arrived <- arrival{c.Users[0], c.Arrived} }}))
+	defer sim.Close()
+
+	work, err := os.MkdirTemp("", "unrole-idle-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	binary := filepath.Join(work, "unrole")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/unrole").CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+
+	// remove submits one removal and returns when its call arrives.
+	number := 0
+	remove := func(lane string) (submitted, called time.Time, err error) {
+		number++
+		user := fmt.Sprintf("idle-%d", number)
+		r := &enqueue.Removals{}
+		r.Add(user, 1)
+		submitted = time.Now()
+		if _, err := client.Submit(ctx, enqueue.Submission{JobID: fmt.Sprintf("idle-%d-%d", submitted.UnixNano(), number), Removals: r, Priority: lane}); err != nil {
+			return submitted, called, err
+		}
+		select {
+		case a := <-arrived:
+			if a.user != user {
+				return submitted, called, fmt.Errorf("a call for %s arrived, expected %s: the Redis was not empty", a.user, user)
+			}
+			return submitted, a.at, nil
+		case <-ctx.Done():
+			return submitted, called, ctx.Err()
+		}
+	}
+
+	cmd := exec.Command(binary, "worker")
+	cmd.Env = append(os.Environ(), "REDIS_URL=redis://"+addr, "DINGTALK_BASE_URL="+sim.URL, "DINGTALK_APP_KEY="+dingtalktest.AppKey,
+		"DINGTALK_APP_SECRET="+dingtalktest.AppSecret, "UNROLE_LOG_LEVEL=error")
+	cmd.Stderr = os.Stderr
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	defer func() {
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+	}()
+	_, called, err := remove(tasks.QueueUrgent)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("from the start of the process to the call of a waiting removal  %.0f ms\n", 1000*called.Sub(began).Seconds())
+
+	before, err := look(ctx, rdb, cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-time.After(idle):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	after, err := look(ctx, rdb, cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	seconds := after.at.Sub(before.at).Seconds()
+	fmt.Printf("idle: %.1f %% of one processor, Redis %.1f %%, %.0f MB, %.0f scripts a second\n", 100*(after.cpu-before.cpu)/seconds,
+		100*(after.redisCPU-before.redisCPU)/seconds, after.megabytes, (after.scripts-before.scripts)/seconds)
+
+	for _, lane := range tasks.Lanes() {
+		var took []time.Duration
+		for range removals {
+			submitted, called, err := remove(lane)
+			if err != nil {
+				return err
+			}
+			took = append(took, called.Sub(submitted))
+		}
+		slices.Sort(took)
+		fmt.Printf("%-8s from submission to DingTalk's call: median %3d ms, p99 %3d ms\n", lane, took[len(took)/2].Milliseconds(), took[len(took)*99/100].Milliseconds())
+	}
+	return nil
+}
+
+// reading is what a worker and Redis have used so far.
+type reading struct {
+	at                                time.Time
+	cpu, redisCPU, scripts, megabytes float64
+}
+
+func look(ctx context.Context, rdb *redis.Client, pid int) (r reading, err error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return r, fmt.Errorf("read what the worker used (Linux only): %w", err)
+	}
+	// After the name in parentheses: state is field 0, user and system time 11 and 12 in hundredths, resident pages 21.
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	number := func(i int) float64 { n, _ := strconv.ParseFloat(fields[i], 64); return n }
+	r.at, r.cpu = time.Now(), (number(11)+number(12))/100
+	r.megabytes = number(21) * float64(os.Getpagesize()) / 1e6
+	info, err := rdb.InfoMap(ctx, "commandstats", "cpu").Result()
+	if err != nil {
+		return r, err
+	}
+	fmt.Sscanf(info["Commandstats"]["cmdstat_evalsha"], "calls=%g,", &r.scripts)
+	for _, field := range []string{"used_cpu_user", "used_cpu_sys"} {
+		n, _ := strconv.ParseFloat(info["CPU"][field], 64)
+		r.redisCPU += n
+	}
+	return r, nil
+}
