@@ -158,9 +158,20 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// TestAJobOutlivesTheLossOfAClusterMaster kills that of three masters which keeps the queue the job is in.
+// TestAJobOutlivesTheLossOfAClusterMaster kills that of three masters which keeps the queue of the job, its record, or the
+// pace of the fleet.
 func TestAJobOutlivesTheLossOfAClusterMaster(t *testing.T) {
 	t.Parallel()
+	for name, keys := range map[string]string{"queue": "asynq:{default}:*", "record": "unrole:job:{job}*", "pace": "unrole:{pace:*"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lossOfClusterMaster(t, keys)
+		})
+	}
+}
+
+// lossOfClusterMaster kills the master that keeps such keys.
+func lossOfClusterMaster(t *testing.T, keys string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	const masters, slots = 3, 16384
@@ -206,13 +217,13 @@ func TestAJobOutlivesTheLossOfAClusterMaster(t *testing.T) {
 	}
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	defer rdb.Close()
-	slot, err := nodes[0].Client().ClusterKeySlot(ctx, "asynq:{default}:pending").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	owner := 0
-	for int64((owner+1)*slots/masters) <= slot {
-		owner++
-	}
-	lossOf(t, "redis-cluster://"+strings.Join(addrs, ","), rdb, nodes[owner].Kill)
+	lossOf(t, "redis-cluster://"+strings.Join(addrs, ","), rdb, func() {
+		for _, n := range nodes[:masters] {
+			if found, err := n.Client().Keys(t.Context(), keys).Result(); err == nil && len(found) > 0 {
+				n.Kill()
+				return
+			}
+		}
+		t.Errorf("no master has keys %s", keys)
+	})
 }
