@@ -218,9 +218,16 @@ func lossOfClusterMaster(t *testing.T, keys string) {
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	defer rdb.Close()
 	lossOf(t, "redis-cluster://"+strings.Join(addrs, ","), rdb, func() {
-		for _, n := range nodes[:masters] {
+		for i, n := range nodes[:masters] {
 			if found, err := n.Client().Keys(t.Context(), keys).Result(); err == nil && len(found) > 0 {
 				n.Kill()
+				began := time.Now()
+				replica := nodes[masters+i].Client()
+				until(t.Context(), t, "its replica takes over", func() bool {
+					role, err := replica.Info(t.Context(), "replication").Result()
+					return err == nil && strings.Contains(role, "role:master")
+				})
+				t.Logf("the replica took over %.1f s after the loss", time.Since(began).Seconds())
 				return
 			}
 		}
