@@ -71,8 +71,8 @@ func TestClientTakesUserNameAndDatabaseAlong(t *testing.T) {
 	}
 	node := cluster.MakeRedisClient().(*redis.ClusterClient)
 	defer node.Close()
-	if o := node.Options(); o.Username != "unrole" || o.Password != "secret" {
-		t.Errorf("got user %q, password %q", o.Username, o.Password)
+	if o := node.Options(); o.Username != "unrole" || o.Password != "secret" || o.ClusterStateReloadInterval != topologyAge {
+		t.Errorf("got user %q, password %q, topology of %v", o.Username, o.Password, o.ClusterStateReloadInterval)
 	}
 }
 
