@@ -131,7 +131,7 @@ func TestAJobOutlivesItsMasterBehindSentinel(t *testing.T) {
 // startSentinel starts a Sentinel that watches the master, and returns its address.
 func startSentinel(t *testing.T, host, port string) string {
 	t.Helper()
-	dir, own := t.TempDir(), freePort(t)
+	dir, own := t.TempDir(), redistest.Port(t)
 	conf := filepath.Join(dir, "sentinel.conf")
 	lines := []string{"port " + own, "bind 127.0.0.1", "dir " + dir, "sentinel monitor unrole " + host + " " + port + " 2",
 		"sentinel down-after-milliseconds unrole 1000", "sentinel failover-timeout unrole 5000", "sentinel parallel-syncs unrole 1"}
@@ -144,18 +144,6 @@ func startSentinel(t *testing.T, host, port string) string {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	return net.JoinHostPort("127.0.0.1", own)
-}
-
-// freePort returns a port that nothing listens on at this moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // TestAJobOutlivesTheLossOfAClusterMaster kills that of three masters which keeps the queue of the job, its record, or the
@@ -179,7 +167,7 @@ func lossOfClusterMaster(t *testing.T, keys string) {
 	var addrs, ids []string
 	firstBus := ""
 	for i := range 2 * masters {
-		bus := freePort(t)
+		bus := redistest.Port(t)
 		n := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "1500",
 			"--cluster-port", bus)
 		c := n.Client()

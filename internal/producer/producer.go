@@ -68,6 +68,9 @@ func put(ctx context.Context, client *asynq.Client, p *tasks.Part, id string, op
 	case errors.Is(err, asynq.ErrTaskIDConflict):
 		// Also what a lost reply to a successful enqueue looks like.
 		return false, nil
+	case err != nil && ctx.Err() != nil:
+		// Of a script's error asynq passes on the text only; errors.Is has to find that the context ended.
+		return false, fmt.Errorf("enqueue %s: %w", id, ctx.Err())
 	case err != nil:
 		return false, fmt.Errorf("enqueue %s: %w", id, err)
 	}

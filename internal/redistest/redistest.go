@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -51,9 +52,9 @@ func Start(t testing.TB, args ...string) *Server {
 		t.Skip("redis-server is not installed (apt-get install redis-server)")
 	}
 	s := &Server{t: t, Dir: t.TempDir()}
-	port := freePort(t)
-	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	s.args = append([]string{bin, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", s.Dir, "--save", "",
+	port := Port(t)
+	s.Addr = net.JoinHostPort("127.0.0.1", port)
+	s.args = append([]string{bin, "--port", port, "--bind", "127.0.0.1", "--dir", s.Dir, "--save", "",
 		"--appendonly", "yes", "--maxmemory-policy", "noeviction", "--daemonize", "no"}, args...)
 	s.Resume()
 	t.Cleanup(func() { s.end(syscall.SIGKILL) })
@@ -177,15 +178,29 @@ func Keys(t testing.TB, rdb redis.UniversalClient) []string {
 	return keys
 }
 
-// freePort returns a port nothing listens on at this moment.
-func freePort(t testing.TB) int {
+// Port returns a loopback port that belongs to the test until it ends, whether something listens on it or not: a server
+// that is killed finds it free again. It is even and below the range from which systems take ports for connections and
+// for listeners on port 0, and the odd one above it is listened on meanwhile, which tells other tests that it is taken.
+func Port(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, pairs = 12000, 9000
+	for range 1000 {
+		port := first + 2*rand.IntN(pairs)
+		guard, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1)))
+		if err != nil {
+			continue
+		}
+		free, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			guard.Close()
+			continue
+		}
+		free.Close()
+		t.Cleanup(func() { guard.Close() })
+		return strconv.Itoa(port)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port was found in 1,000 tries")
+	return ""
 }
 
 // AppendOnlyDir is where the server keeps its append-only file.
