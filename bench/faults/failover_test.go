@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,72 +19,138 @@ import (
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/redistest"
+	"github.com/unrole/unrole/tasks"
 )
 
-// lossOf plays a job of 300 calls against the Redis of the URL, which loses a master in the middle, and checks that
-// everything was removed and counted without a person.
-func lossOf(t *testing.T, url string, rdb redis.UniversalClient, lose func()) {
+// lossLimit is how soon calls have to go on after the loss of a master. The takeovers below take some 3 s; a client that
+// follows them only when it looks at the topology once a minute needs 59 s and more.
+const lossLimit = 30 * time.Second
+
+// removal is a job of calls that have one pair each, in the bulk lane, whose tasks wait in the queue until their call.
+type removal struct {
+	*testing.T
+	ctx   context.Context
+	dir   string
+	env   []string
+	sim   *dingtalktest.Server
+	pairs int
+}
+
+// newRemoval fills the simulator's directory for a job of so many calls against the Redis of the URL.
+func newRemoval(t *testing.T, url string, pairs int) *removal {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	sim := dingtalktest.Start(t, dingtalktest.Options{Seed: 1, Latency: 20 * time.Millisecond})
-	dir := t.TempDir()
+	r := &removal{T: t, ctx: ctx, dir: t.TempDir(), pairs: pairs,
+		sim: dingtalktest.Start(t, dingtalktest.Options{Seed: 1, Latency: 20 * time.Millisecond})}
+	r.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "TMPDIR=" + r.dir, "REDIS_URL=" + url, "DINGTALK_BASE_URL=" + r.sim.URL,
+		"DINGTALK_APP_KEY=" + r.sim.AppKey, "DINGTALK_APP_SECRET=" + r.sim.AppSecret, "UNROLE_RETRY_BASE=100ms", "UNROLE_RETRY_CAP=2s",
+		"UNROLE_LOG_LEVEL=debug", "UNROLE_LOG_FORMAT=json"}
+	for i := range pairs {
+		r.sim.Grant(r.pair(i))
+	}
+	return r
+}
+
+// pair is a user and a role of their own, so that each pair is a call of its own.
+func (r *removal) pair(i int) (string, int64) {
+	return fmt.Sprintf("employee%03d", i), 1507113500 + int64(i)
+}
+
+// submit submits the pairs from one to another as a job.
+func (r *removal) submit(job string, from, to int) {
+	r.Helper()
 	var rows strings.Builder
 	rows.WriteString("user_id,role_id\n")
-	const pairs = 300
-	user := func(i int) string { return fmt.Sprintf("employee%03d", i) }
-	role := func(i int) int64 { return 1507113500 + int64(i) }
-	for i := range pairs {
-		// Everybody loses a role of their own, so that each pair is a call of its own.
-		sim.Grant(user(i), role(i))
-		fmt.Fprintf(&rows, "%s,%d\n", user(i), role(i))
+	for i := from; i < to; i++ {
+		user, role := r.pair(i)
+		fmt.Fprintf(&rows, "%s,%d\n", user, role)
 	}
-	file := filepath.Join(dir, "leavers.csv")
+	file := filepath.Join(r.dir, job+".csv")
 	if err := os.WriteFile(file, []byte(rows.String()), 0o600); err != nil {
-		t.Fatal(err)
+		r.Fatal(err)
 	}
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "REDIS_URL=" + url, "DINGTALK_BASE_URL=" + sim.URL,
-		"DINGTALK_APP_KEY=" + sim.AppKey, "DINGTALK_APP_SECRET=" + sim.AppSecret, "UNROLE_RETRY_BASE=100ms", "UNROLE_RETRY_CAP=2s",
-		"UNROLE_LOG_LEVEL=debug", "UNROLE_LOG_FORMAT=json"}
-	if s, err := run(ctx, env, "enqueue", file, "--job-id", "job", "--yes"); err != nil || s.code != 0 {
-		t.Fatalf("enqueue: %v %v", err, s)
+	if s, err := run(r.ctx, r.env, "enqueue", file, "--job-id", job, "--priority", tasks.QueueBulk, "--yes"); err != nil || s.code != 0 {
+		r.Fatalf("enqueue: %v %v", err, s)
 	}
-	worker, err := start(dir, env, "worker")
+}
+
+// work starts a worker. end ends it as an operator does.
+func (r *removal) work() (worker *process, end func()) {
+	r.Helper()
+	worker, err := start(r.dir, r.env, "worker")
 	if err != nil {
-		t.Fatal(err)
+		r.Fatal(err)
 	}
-	t.Cleanup(func() { _ = worker.cmd.Process.Kill(); <-worker.ended })
-	until(ctx, t, "60 calls are made", func() bool { return sim.Stats().Removals >= 60 })
-	before := sim.Stats().Removals
-	lost := time.Now()
-	lose()
-	// What was granted before the loss may still be called.
-	until(ctx, t, "calls go on", func() bool { return sim.Stats().Removals >= before+3 })
-	wentOn := time.Since(lost)
-	l := ledger.New(rdb, 0)
+	r.Cleanup(func() { _ = worker.cmd.Process.Kill(); <-worker.ended })
+	return worker, func() {
+		r.Helper()
+		worker.signal(syscall.SIGTERM)
+		if !worker.endsWithin(30*time.Second) || worker.err != nil {
+			r.Errorf("the worker was asked to end: %v\n%s", worker.err, lastLines(worker.output(), 20))
+		}
+	}
+}
+
+// calls waits for so many calls in all.
+func (r *removal) calls(n int) {
+	r.Helper()
+	until(r.ctx, r.T, fmt.Sprintf("%d calls are made", n), func() bool { return r.sim.Stats().Removals >= n })
+}
+
+// ends waits for the end of a job, which has to have removed so many pairs.
+func (r *removal) ends(l *ledger.Ledger, id string, pairs int64) {
+	r.Helper()
 	var job ledger.Job
-	until(ctx, t, "the job ends", func() bool {
-		job, err = l.Get(ctx, "job")
+	until(r.ctx, r.T, "job "+id+" ends", func() (ended bool) {
+		var err error
+		job, err = l.Get(r.ctx, id)
 		return err == nil && job.State.Finished()
 	})
-	repeated, held := 0, 0
-	for i := range pairs {
-		if sim.Called(user(i), role(i)) > 1 {
+	if job.Pairs.Removed != pairs || job.Pairs.Total != pairs {
+		r.Errorf("job %s counts %+v, not %d removed pairs", id, job.Pairs, pairs)
+	}
+}
+
+// check checks that nobody holds a role any more, and returns how many pairs were called more than once.
+func (r *removal) check() (repeated int) {
+	r.Helper()
+	held := 0
+	for i := range r.pairs {
+		user, role := r.pair(i)
+		if r.sim.Called(user, role) > 1 {
 			repeated++
 		}
-		if sim.Holds(user(i), role(i)) {
+		if r.sim.Holds(user, role) {
 			held++
 		}
 	}
+	if held > 0 {
+		r.Errorf("%d pairs are still held", held)
+	}
+	return repeated
+}
+
+// lossOf plays a job of 300 calls against the Redis of the URL, which loses a master in the middle, and checks that calls
+// go on soon and everything is removed and counted without a person.
+func lossOf(t *testing.T, url string, rdb redis.UniversalClient, lose func()) {
+	t.Helper()
+	r := newRemoval(t, url, 300)
+	r.submit("job", 0, r.pairs)
+	_, end := r.work()
+	r.calls(60)
+	before := r.sim.Stats().Removals
+	lost := time.Now()
+	lose()
+	soon, cancel := context.WithDeadline(r.ctx, lost.Add(lossLimit))
+	defer cancel()
+	// What was granted before the loss may still be called.
+	until(soon, t, "calls go on", func() bool { return r.sim.Stats().Removals >= before+3 })
+	wentOn := time.Since(lost)
+	r.ends(ledger.New(rdb, 0), "job", int64(r.pairs))
 	t.Logf("calls went on %.1f s after the loss, all was done after %.1f s; %d calls, %d pairs were called twice", wentOn.Seconds(),
-		time.Since(lost).Seconds(), sim.Stats().Removals, repeated)
-	if held > 0 || job.Pairs.Removed != pairs || job.Pairs.Total != pairs {
-		t.Errorf("%d pairs are still held; the job counts %+v\n%s", held, job.Pairs, lastLines(worker.output(), 20))
-	}
-	worker.signal(syscall.SIGTERM)
-	if !worker.endsWithin(30 * time.Second) {
-		t.Error("the worker does not end")
-	}
+		time.Since(lost).Seconds(), r.sim.Stats().Removals, r.check())
+	end()
 }
 
 // until waits until something holds.
@@ -150,7 +217,7 @@ func startSentinel(t *testing.T, host, port string) string {
 // pace of the fleet.
 func TestAJobOutlivesTheLossOfAClusterMaster(t *testing.T) {
 	t.Parallel()
-	for name, keys := range map[string]string{"queue": "asynq:{default}:*", "record": "unrole:job:{job}*", "pace": "unrole:{pace:*"} {
+	for name, keys := range map[string]string{"queue": "asynq:{bulk}:*", "record": "unrole:job:{job}*", "pace": "unrole:{pace:*"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			lossOfClusterMaster(t, keys)
@@ -205,20 +272,69 @@ func lossOfClusterMaster(t *testing.T, keys string) {
 	}
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	defer rdb.Close()
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	lossOf(t, "redis-cluster://"+strings.Join(addrs, ","), rdb, func() {
 		for i, n := range nodes[:masters] {
-			if found, err := n.Client().Keys(t.Context(), keys).Result(); err == nil && len(found) > 0 {
-				n.Kill()
-				began := time.Now()
-				replica := nodes[masters+i].Client()
-				until(t.Context(), t, "its replica takes over", func() bool {
-					role, err := replica.Info(t.Context(), "replication").Result()
-					return err == nil && strings.Contains(role, "role:master")
-				})
-				t.Logf("the replica took over %.1f s after the loss", time.Since(began).Seconds())
-				return
+			if found, err := n.Client().Keys(t.Context(), keys).Result(); err != nil || len(found) == 0 {
+				continue
 			}
+			n.Kill()
+			lost, replica := time.Now(), nodes[masters+i].Client()
+			watching.Go(func() {
+				for time.Since(lost) < lossLimit && t.Context().Err() == nil {
+					if role, err := replica.Info(t.Context(), "replication").Result(); err == nil && strings.Contains(role, "role:master") {
+						t.Logf("the replica took over %.1f s after the loss", time.Since(lost).Seconds())
+						return
+					}
+				}
+			})
+			return
 		}
 		t.Errorf("no master has keys %s", keys)
 	})
+}
+
+// TestWhatALaggingReplicaLosesIsDoneAgain puts a replica that has missed the last second in the place of its master. The
+// calls of that second are repeated, the job ends counted, and the job that was acknowledged in that second is gone until
+// it is submitted again with its id.
+func TestWhatALaggingReplicaLosesIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	master := redistest.Start(t)
+	host, port, _ := net.SplitHostPort(master.Addr)
+	replica := redistest.Start(t, "--replicaof", host+" "+port)
+	rdb := replica.Client()
+	way := startProxy(t, master.Addr, 1)
+	r := newRemoval(t, way.url(), 200)
+	l := ledger.New(rdb, 0)
+
+	r.submit("early", 0, 150)
+	_, end := r.work()
+	r.calls(40)
+	until(r.ctx, t, "the replica is in step", func() bool {
+		role, err := rdb.Info(r.ctx, "replication").Result()
+		return err == nil && strings.Contains(role, "master_link_status:up")
+	})
+	if err := rdb.Do(r.ctx, "replicaof", "no", "one").Err(); err != nil {
+		t.Fatal(err)
+	}
+	missed := r.sim.Stats().Removals
+	r.submit("late", 150, 200)
+	r.calls(missed + 20)
+	master.Kill()
+	way.turnTo(replica.Addr)
+
+	r.ends(l, "early", 150)
+	var unknown *ledger.NotFoundError
+	if _, err := l.Get(r.ctx, "late"); !errors.As(err, &unknown) {
+		t.Errorf("the job that the replica never heard of: %v", err)
+	}
+	r.submit("late", 150, 200)
+	r.ends(l, "late", 50)
+	repeated := r.check()
+	t.Logf("%d calls for 200 batches, %d pairs were called twice", r.sim.Stats().Removals, repeated)
+	if repeated == 0 {
+		t.Error("no call was repeated: the replica has missed nothing")
+	}
+	end()
 }

@@ -10,10 +10,10 @@ import (
 // proxy is the network between the commands and Redis: it forwards, stalls, cuts, and loses replies.
 type proxy struct {
 	listener net.Listener
-	target   string
 	all      sync.WaitGroup
 
 	mu      sync.Mutex
+	target  string
 	rng     *rand.Rand
 	links   map[*link]bool
 	loses   float64       // share of the replies that are lost, with their connection
@@ -56,13 +56,24 @@ func startProxy(t *testing.T, target string, seed uint64) *proxy {
 // url is the Redis as it is reached through the proxy.
 func (p *proxy) url() string { return "redis://" + p.listener.Addr().String() + "/0" }
 
+// turnTo makes another Redis the one behind the proxy, as a failover does.
+func (p *proxy) turnTo(target string) {
+	p.mu.Lock()
+	p.target = target
+	p.mu.Unlock()
+	p.cut()
+}
+
 func (p *proxy) accept() {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.target)
+		p.mu.Lock()
+		target := p.target
+		p.mu.Unlock()
+		server, err := net.Dial("tcp", target)
 		if err != nil {
 			client.Close() // what a Redis that is not there looks like
 			continue

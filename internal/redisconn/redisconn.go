@@ -69,7 +69,7 @@ func (t *Target) Client() redis.UniversalClient {
 
 // topologyAge is how old a client's picture of a Cluster may be. A master that is dead, and refuses connections, gives no
 // redirection to its successor: by default the client would call it for a minute (measured: the fleet stood still for 59 to
-// 118 s, with this for 4).
+// 118 s, with this for 3 to 6).
 const topologyAge = 2 * time.Second
 
 // MakeRedisClient makes Target an asynq.RedisConnOpt. (asynq.ParseRedisURI would drop the ACL user name.)
