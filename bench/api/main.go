@@ -28,6 +28,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/dingtalk"
 	"github.com/unrole/unrole/internal/httpapi"
+	"github.com/unrole/unrole/internal/httpserve"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/pace"
 	"github.com/unrole/unrole/internal/redisconn"
@@ -126,7 +127,7 @@ func serve(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClie
 	if err != nil {
 		return "", err
 	}
-	running.Go(func() { httpapi.Serve(ctx, l, api, zerolog.Nop()) })
+	running.Go(func() { httpserve.Serve(ctx, l, api, time.Second, zerolog.Nop()) })
 	return "http://" + l.Addr().String(), nil
 }
 

@@ -82,7 +82,7 @@ func (k *keeper) usage() (cpu time.Duration, rss int64, ok bool) {
 func TestAWorkerStaysFlat(t *testing.T) {
 	t.Parallel()
 	p := steadyPlan()
-	p.qps, p.jobs = 200, nil
+	p.qps, p.jobs, p.lasts = 200, nil, *soak
 	p.dingtalk.Open = true
 	p.dingtalk.Latency, p.dingtalk.KeepCalls = 2*time.Millisecond, 10
 	w := newWorld(t, p)
@@ -105,13 +105,18 @@ func TestAWorkerStaysFlat(t *testing.T) {
 			}
 		}
 	})
-	w.wait(*soak / 4)
+	if !w.wait(*soak / 4) {
+		t.Fatal("the world ended before a quarter of the time was over")
+	}
+	early := time.Since(w.began)
 	first := w.held(worker, address)
 	<-feeding.Done()
 	w.people.Wait()
-	w.wait(3 * time.Second) // for what is in flight
+	if !w.wait(3 * time.Second) { // for what is in flight
+		t.Fatal("the world ended before the time was over")
+	}
 	last := w.held(worker, address)
-	t.Logf("%d calls; after %v: %v; after %v: %v", w.sim.Stats().Removals, *soak/4, first, *soak, last)
+	t.Logf("%d calls; after %v: %v; after %v: %v", w.sim.Stats().Removals, early.Round(time.Second), first, time.Since(w.began).Round(time.Second), last)
 	if last.goroutines > first.goroutines+50 || last.files > first.files+20 || last.rss > first.rss+first.rss/2+20<<20 {
 		t.Errorf("it grows: %v, then %v", first, last)
 	}

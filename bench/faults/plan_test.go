@@ -50,6 +50,7 @@ func (e event) String() string {
 
 // plan is a whole history, made from its seed.
 type plan struct {
+	lasts     time.Duration // how long people go on, over the ten minutes that a world has to come to its end
 	seed      uint64
 	workers   int
 	qps       int

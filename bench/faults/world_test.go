@@ -66,7 +66,7 @@ func newWorld(t *testing.T, p plan) *world {
 			w.sim.Grant(pr.user, pr.role)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute+p.lasts)
 	w.ctx = ctx
 	t.Cleanup(func() {
 		cancel()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
@@ -15,6 +16,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/config"
 	"github.com/unrole/unrole/internal/httpapi"
+	"github.com/unrole/unrole/internal/httpserve"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/protect"
 	"github.com/unrole/unrole/internal/webhook"
@@ -109,8 +111,11 @@ func (a *app) serveAPI(ctx context.Context, c *config.Config, opt apiFlags) erro
 	}
 	stopNotifier := startNotifier(ctx, notifier, log)
 	defer stopNotifier()
-	return httpapi.Serve(ctx, l, handler, log)
+	return httpserve.Serve(ctx, l, handler, apiDrain, log)
 }
+
+// apiDrain is how long submissions under way may take to end once the intake is told to stop.
+const apiDrain = 20 * time.Second
 
 // listenForAPI listens, and refuses an address that others reach where nobody is asked who he is.
 func listenForAPI(address string, keys *httpapi.Keys) (net.Listener, error) {

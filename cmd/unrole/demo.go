@@ -16,6 +16,7 @@ import (
 	"github.com/unrole/unrole/internal/config"
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
 	"github.com/unrole/unrole/internal/httpapi"
+	"github.com/unrole/unrole/internal/httpserve"
 	"github.com/unrole/unrole/internal/webui"
 )
 
@@ -131,12 +132,12 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 		on net.Listener
 		h  http.Handler
 	}{{listeners.ui, ui}, {listeners.admin, metrics}, {listeners.api, intake}} {
-		all.Go(func() error { return serve(running, s.on, s.h) })
+		all.Go(func() error { return httpserve.Serve(running, s.on, s.h, drain, log) })
 	}
 	// The simulator outlives the worker, so that calls in flight are answered.
 	simulating, stopSimulator := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSimulator()
-	all.Go(func() error { return serve(simulating, listeners.dingtalk, sim) })
+	all.Go(func() error { return httpserve.Serve(simulating, listeners.dingtalk, sim, drain, log) })
 	all.Go(func() error {
 		defer stopSimulator()
 		return e.run(running)

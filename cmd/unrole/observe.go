@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
@@ -13,6 +14,7 @@ import (
 	"github.com/unrole/unrole/internal/config"
 	"github.com/unrole/unrole/internal/dingtalk"
 	"github.com/unrole/unrole/internal/fleet"
+	"github.com/unrole/unrole/internal/httpserve"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/metrics"
 	"github.com/unrole/unrole/internal/pace"
@@ -44,6 +46,9 @@ type admitted struct {
 	holdIsReady bool
 }
 
+// drain is how long requests under way at health, metrics and web UI may take to end.
+const drain = 5 * time.Second
+
 // serveAdmin serves health and metrics on UNROLE_ADMIN_LISTEN, if that is set, until stop is called: also
 // while the process finishes its work after a signal. It returns when it listens.
 func (o *observation) serveAdmin(ctx context.Context, c *config.Config, of admitted, log zerolog.Logger) (stop func(), err error) {
@@ -64,7 +69,7 @@ func (o *observation) serveAdmin(ctx context.Context, c *config.Config, of admit
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := serve(serving, l, handler); err != nil {
+		if err := httpserve.Serve(serving, l, handler, drain, log); err != nil {
 			log.Error().Err(err).Msg("health and metrics are served no more")
 		}
 	}()

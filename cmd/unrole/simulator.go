@@ -9,17 +9,17 @@ import (
 	"io/fs"
 	"maps"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/httpserve"
 )
 
 func (a *app) simulatorCommand() *cobra.Command {
@@ -158,18 +158,8 @@ func (a *app) serveSimulator(ctx context.Context, sim *dingtalktest.Simulator, l
 		return err
 	}
 
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("simulator: %w", err)
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := server.Shutdown(stopping); err != nil {
-		server.Close()
+	if err := httpserve.Serve(ctx, l, sim, drain, zerolog.Nop()); err != nil {
+		return err
 	}
 	return a.printStats(sim)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/internal/config"
+	"github.com/unrole/unrole/internal/httpserve"
 	"github.com/unrole/unrole/internal/webui"
 )
 
@@ -91,7 +92,7 @@ func (a *app) serveUI(ctx context.Context, c *config.Config, opt uiOptions) erro
 		l.Close()
 		return err
 	}
-	return serve(ctx, l, handler)
+	return httpserve.Serve(ctx, l, handler, drain, log)
 }
 
 func (a *app) printUIReady(r uiReady) error {

@@ -49,6 +49,9 @@ func (b buildInfo) String() string {
 	s := "unrole " + b.Version
 	if b.Commit != "" {
 		s += " (" + b.Commit[:min(12, len(b.Commit))]
+		if len(b.Time) >= len("2006-01-02") {
+			s += " of " + b.Time[:len("2006-01-02")]
+		}
 		if b.Modified {
 			s += ", modified"
 		}

@@ -35,7 +35,7 @@ var platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/a
 func main() {
 	var o options
 	flag.StringVar(&o.version, "version", "", "`version` to build; what git describe says by default")
-	flag.StringVar(&o.out, "out", "dist", "`folder` to write to; it is emptied first if a release is in it")
+	flag.StringVar(&o.out, "out", "dist", "`folder` to write to; a release that is in it is replaced")
 	flag.StringVar(&o.platforms, "platforms", strings.Join(platforms, ","), "comma-separated `OS/ARCH` list")
 	flag.BoolVar(&o.dirty, "dirty", false, "build uncommitted changes too; the version says so")
 	flag.Parse()
@@ -154,25 +154,41 @@ func release(o options) error {
 	return os.WriteFile(filepath.Join(o.out, sums), []byte(list.String()), 0o644)
 }
 
-// empty makes the folder, and empties it if a release is in it; anything else that is there is left alone.
+// empty makes the folder, and empties it if a release and nothing else is in it.
 func empty(out string) error {
 	entries, err := os.ReadDir(out)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if len(entries) > 0 {
-		if _, err := os.Stat(filepath.Join(out, sums)); err != nil {
+		list, err := os.ReadFile(filepath.Join(out, sums))
+		if err != nil {
 			return fmt.Errorf("%s has files in it and no %s: it is no release to be replaced; give another -out", out, sums)
 		}
-		if err := os.RemoveAll(out); err != nil {
-			return err
+		old := map[string]bool{sums: true}
+		for line := range strings.Lines(string(list)) {
+			_, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+			old[name] = true
+		}
+		for _, e := range entries {
+			if !old[e.Name()] || !e.Type().IsRegular() {
+				return fmt.Errorf("%s has %s in it, which is no file of the release there; move it away, or give another -out", out, e.Name())
+			}
+		}
+		for _, e := range entries {
+			if err := os.Remove(filepath.Join(out, e.Name())); err != nil {
+				return err
+			}
 		}
 	}
 	return os.MkdirAll(out, 0o755)
 }
 
+// build builds the command for the oldest processors of the platform, whatever the environment prefers: the bytes must not
+// depend on who builds.
 func build(binary, goos, arch, version string) error {
-	_, err := run([]string{"CGO_ENABLED=0", "GOOS=" + goos, "GOARCH=" + arch, "GOFLAGS="}, "go", "build", "-trimpath", "-buildvcs=true",
+	_, err := run([]string{"CGO_ENABLED=0", "GOOS=" + goos, "GOARCH=" + arch, "GOFLAGS=", "GOEXPERIMENT=",
+		"GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off"}, "go", "build", "-trimpath", "-buildvcs=true",
 		"-ldflags", "-s -w -buildid= -X main.version="+version, "-o", binary, "./cmd/unrole")
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
@@ -16,9 +17,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-// The release of this machine's platform, built twice from the same commit: the same bytes, an archive whose binary runs
+// The release of this machine's platform, built twice from the same commit, the second time by somebody whose environment
+// asks for another processor: the same bytes, an archive whose binary runs
 // and says its version, and an SBOM that names every module in it.
 func TestAReleaseIsWholeAndTheSameEveryTime(t *testing.T) {
 	if runtime.GOOS == "windows" {
@@ -32,6 +35,11 @@ func TestAReleaseIsWholeAndTheSameEveryTime(t *testing.T) {
 	out := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")}
 	var list [2]string
 	for i := range out {
+		if i == 1 {
+			t.Setenv("GOAMD64", "v3")
+			t.Setenv("GOARM64", "v9.0")
+			t.Setenv("GOFLAGS", "-tags=mine")
+		}
 		if err := release(options{version: "v1.2.3", out: out[i], platforms: platform, dirty: true}); err != nil {
 			t.Fatal(err)
 		}
@@ -98,17 +106,74 @@ func TestAReleaseIsWholeAndTheSameEveryTime(t *testing.T) {
 	}
 }
 
-func TestAFolderThatIsNoReleaseIsLeftAlone(t *testing.T) {
-	out := t.TempDir()
-	keep := filepath.Join(out, "letter.txt")
-	if err := os.WriteFile(keep, []byte("mine"), 0o644); err != nil {
+func TestOnlyAReleaseIsReplaced(t *testing.T) {
+	const sumOfA = "00  a.tar.gz\n"
+	for name, tt := range map[string]struct {
+		files map[string]string
+		named string // in the error; empty: it is replaced
+	}{
+		"nothing":         {nil, ""},
+		"a release":       {map[string]string{sums: sumOfA, "a.tar.gz": "a"}, ""},
+		"half a release":  {map[string]string{sums: sumOfA}, ""},
+		"no release":      {map[string]string{"letter.txt": "mine"}, sums},
+		"a release, more": {map[string]string{sums: sumOfA, "a.tar.gz": "a", "letter.txt": "mine"}, "letter.txt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := t.TempDir()
+			for name, text := range tt.files {
+				if err := os.WriteFile(filepath.Join(out, name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := empty(out)
+			left, _ := os.ReadDir(out)
+			switch {
+			case tt.named == "" && (err != nil || len(left) > 0):
+				t.Errorf("%d files are left: %v", len(left), err)
+			case tt.named != "" && (err == nil || !strings.Contains(err.Error(), out) || !strings.Contains(err.Error(), tt.named)):
+				t.Errorf("%v: want an error that names the folder and %s", err, tt.named)
+			case tt.named != "" && len(left) != len(tt.files):
+				t.Errorf("%d of %d files are left", len(left), len(tt.files))
+			}
+		})
+	}
+}
+
+func TestUncommittedChangesAreNoRelease(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if _, err := run(nil, "git", "init", "-q"); err != nil {
+		t.Skip(err)
+	}
+	if err := os.WriteFile("new.go", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := empty(out); err == nil || !strings.Contains(err.Error(), out) {
-		t.Errorf("%v: want an error that names the folder", err)
+	if err := release(options{version: "v1.2.3", out: "dist"}); err == nil || !strings.Contains(err.Error(), "new.go") || !strings.Contains(err.Error(), "-dirty") {
+		t.Errorf("%v: want an error that names the file and -dirty", err)
 	}
-	if _, err := os.Stat(keep); err != nil {
-		t.Error(err)
+	if _, err := os.Stat("dist"); err == nil {
+		t.Error("something was written")
+	}
+}
+
+func TestAZipHoldsWhatATarHolds(t *testing.T) {
+	files := []file{{"top/unrole.exe", 0o755, []byte("program")}, {"top/LICENSE", 0o644, []byte("licence")}}
+	var packed bytes.Buffer
+	if err := packZip(&packed, files, time.Unix(1_700_000_000, 0).UTC()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := zip.NewReader(bytes.NewReader(packed.Bytes()), int64(packed.Len()))
+	if err != nil || len(r.File) != len(files) {
+		t.Fatalf("%d files, %v", len(r.File), err)
+	}
+	for i, member := range r.File {
+		in, err := member.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(in)
+		if err != nil || member.Name != files[i].name || !bytes.Equal(data, files[i].data) || member.Mode() != os.FileMode(files[i].mode) {
+			t.Errorf("%s %v: %q, %v", member.Name, member.Mode(), data, err)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/httpserve"
 	"github.com/unrole/unrole/internal/webhook"
 )
 
@@ -94,7 +95,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) (caller, []byte, 
 	case errors.As(err, &large):
 		return c, nil, newProblem(http.StatusRequestEntityTooLarge, "too-large", "the body is larger than %d bytes; split the removal into several", a.cfg.MaxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return c, nil, newProblem(http.StatusRequestTimeout, "timeout", "the body did not arrive within %s", readTimeout)
+		return c, nil, newProblem(http.StatusRequestTimeout, "timeout", "the body did not arrive within %s", httpserve.ReadTimeout)
 	case err != nil:
 		return c, nil, newProblem(http.StatusBadRequest, "not-json", "the body ended too early")
 	}

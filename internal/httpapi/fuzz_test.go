@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/unrole/unrole/tasks"
@@ -95,4 +97,49 @@ func jsonOf(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// A file of keys is refused, with the line, or lets in the callers that it names and nobody else.
+func FuzzParseKeys(f *testing.F) {
+	_, token, err := NewToken("hr")
+	if err != nil {
+		f.Fatal(err)
+	}
+	_, secret, err := NewSigningSecret("it")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{token, secret, token + "\r\n# x\n\n" + secret, "\ufeff" + token, "hr:", ":", "hr:whsec_AAAA", "hr:00"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		set, err := parseKeys(data)
+		if err != nil {
+			if line, _, _ := strings.Cut(err.Error(), ":"); line == "" || strings.Trim(line, "0123456789") != "" {
+				t.Errorf("the error names no line: %v", err)
+			}
+			return
+		}
+		if len(set.tokens)+len(set.secrets) == 0 {
+			t.Error("taken without a key")
+		}
+		for _, k := range set.tokens {
+			if !keyName.MatchString(k.name) {
+				t.Errorf("name %q", k.name)
+			}
+		}
+		if _, ok := set.bearer(string(data)); ok {
+			t.Error("the file itself is a token")
+		}
+		added, line, _ := NewToken("new")
+		if name, ok := set.bearer(added); ok {
+			t.Errorf("a new token is that of %s", name)
+		}
+		if set, err = parseKeys(append([]byte(line+"\n"), bytes.TrimPrefix(data, []byte("\ufeff"))...)); err != nil {
+			t.Fatal(err)
+		}
+		if name, ok := set.bearer(added); !ok || name != "new" {
+			t.Errorf("a token of the file is that of %q, %v", name, ok)
+		}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/httpserve"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/report"
 	"github.com/unrole/unrole/tasks"
@@ -236,7 +237,7 @@ type patient struct {
 }
 
 func (p *patient) Write(b []byte) (int, error) {
-	if err := p.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := p.control.SetWriteDeadline(time.Now().Add(httpserve.WriteTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, err
 	}
 	return p.Writer.Write(b)

@@ -243,9 +243,6 @@ func newClaim(p *tasks.Part, v []any) (c *Claim, adopted int64, err error) {
 	str := func(i int) string { s, _ := v[i].(string); return s }
 	c = &Claim{Part: p, def: p, Cancelled: str(0) != "", CancelReason: str(1), At: parseTime(str(2)),
 		Begun: v[7] == int64(1)}
-	if c.State, err = decodeState(str(3)); err != nil {
-		return nil, 0, err
-	}
 	if def := str(4); def != "" {
 		if c.def, err = tasks.Decode([]byte(def)); err != nil {
 			return nil, 0, err
@@ -254,8 +251,8 @@ func newClaim(p *tasks.Part, v []any) (c *Claim, adopted int64, err error) {
 			return nil, 0, err
 		}
 	}
-	if c.State.pairs != nil && len(c.State.pairs) != c.def.Pairs() {
-		return nil, 0, fmt.Errorf("the record has %d pairs, the task %d", len(c.State.pairs), c.def.Pairs())
+	if c.State, err = decodeState(str(3), c.def.Pairs()); err != nil {
+		return nil, 0, err
 	}
 	if found, _ := v[6].([]any); len(found) > 0 {
 		c.bad = make(map[string]tasks.Failure, len(found)/2)

@@ -64,7 +64,7 @@ func (l *Ledger) visit(ctx context.Context, k, names []string, payloads map[stri
 			return fmt.Errorf("part %s of the record: %w", name, err)
 		}
 		text, _ := states.Val()[i].(string)
-		state, err := decodeState(text)
+		state, err := decodeState(text, part.Pairs())
 		if err != nil {
 			return fmt.Errorf("part %s of the record: %w", name, err)
 		}

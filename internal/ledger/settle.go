@@ -159,7 +159,7 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			c.State, c.calls, c.write = next, 0, ""
 			return delta, nil
 		}
-		if c.State, err = decodeState(newer); err != nil {
+		if c.State, err = decodeState(newer, c.def.Pairs()); err != nil {
 			return Delta{}, fmt.Errorf("settle part %s: %w", c.Part.TaskID(), err)
 		}
 	}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -65,8 +66,8 @@ type stored struct {
 	Outcomes  []Outcome `json:"outcomes,omitempty"`
 }
 
-// decodeState reads "VERSION|JSON"; the empty string is the zero state.
-func decodeState(s string) (PartState, error) {
+// decodeState reads "VERSION|JSON" of a part of so many pairs; the empty string is the zero state.
+func decodeState(s string, pairs int) (PartState, error) {
 	if s == "" {
 		return PartState{}, nil
 	}
@@ -82,12 +83,15 @@ func decodeState(s string) (PartState, error) {
 	ps := PartState{version: version, write: st.Write, Children: st.Children, Attempts: st.Attempts, Accepted: st.Accepted, Tries: st.Tries,
 		BusySince: st.BusySince, outcomes: st.Outcomes}
 	for _, run := range st.Runs {
-		if run[0] < 0 || run[0] > len(st.Outcomes) || run[1] < 0 {
-			return PartState{}, fmt.Errorf("part state: run %v of %d outcomes", run, len(st.Outcomes))
+		if run[0] < 0 || run[0] > min(len(st.Outcomes), math.MaxUint16) || run[1] < 0 || run[1] > pairs-len(ps.pairs) {
+			return PartState{}, fmt.Errorf("part state: run %v of %d outcomes, for %d pairs", run, len(st.Outcomes), pairs)
 		}
 		for range run[1] {
 			ps.pairs = append(ps.pairs, uint16(run[0]))
 		}
+	}
+	if ps.pairs != nil && len(ps.pairs) != pairs {
+		return PartState{}, fmt.Errorf("part state: the record has %d pairs, the part %d", len(ps.pairs), pairs)
 	}
 	return ps, nil
 }

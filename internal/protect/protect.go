@@ -25,37 +25,39 @@ type Set struct {
 // cannot be read: somebody believes it to be protected.
 func Parse(users, roles string) (Set, error) {
 	var s Set
-	err := each(users, func(id string) error {
-		if err := tasks.ValidateUserID(id); err != nil {
-			return err
-		}
-		if s.users == nil {
-			s.users = make(map[string]struct{})
-		}
-		s.users[id] = struct{}{}
-		return nil
-	})
-	if err != nil {
+	if err := each(users, s.addUser); err != nil {
 		return Set{}, fmt.Errorf("protected users: %w", err)
 	}
-	err = each(roles, func(text string) error {
-		id, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return fmt.Errorf("role id %.80q is not a whole number", text)
-		}
-		if err := tasks.ValidateRoleID(id); err != nil {
-			return err
-		}
-		if s.roles == nil {
-			s.roles = make(map[int64]struct{})
-		}
-		s.roles[id] = struct{}{}
-		return nil
-	})
-	if err != nil {
+	if err := each(roles, s.addRole); err != nil {
 		return Set{}, fmt.Errorf("protected roles: %w", err)
 	}
 	return s, nil
+}
+
+func (s *Set) addUser(id string) error {
+	if err := tasks.ValidateUserID(id); err != nil {
+		return err
+	}
+	if s.users == nil {
+		s.users = make(map[string]struct{})
+	}
+	s.users[id] = struct{}{}
+	return nil
+}
+
+func (s *Set) addRole(text string) error {
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return fmt.Errorf("role id %.80q is not a whole number", text)
+	}
+	if err := tasks.ValidateRoleID(id); err != nil {
+		return err
+	}
+	if s.roles == nil {
+		s.roles = make(map[int64]struct{})
+	}
+	s.roles[id] = struct{}{}
+	return nil
 }
 
 // User reports whether the user is protected.
