@@ -174,13 +174,6 @@ func (p *Pool) First() (lane int, seq int64, ok bool) {
 	return p.ready[0].lane, p.ready[0].seq, true
 }
 
-// Len is the number of offers with pairs that are open or in flight.
-func (p *Pool) Len() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.offers
-}
-
 // index makes a small offer known by user and role.
 func (p *Pool) index(o *Offer) {
 	o.known = make([]*role, len(o.roles))

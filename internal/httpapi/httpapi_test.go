@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -19,18 +20,6 @@ import (
 	"github.com/unrole/unrole/internal/redistest"
 	"github.com/unrole/unrole/tasks"
 )
-
-func TestTheDescriptionIsValidOpenAPI(t *testing.T) {
-	if ok, faults := description(t).ValidateDocument(); !ok {
-		for _, f := range faults {
-			t.Errorf("%s: %s %v", f.Message, f.Reason, f.SchemaValidationErrors)
-		}
-	}
-	w := memoryWorld(t, nil)
-	if got := w.get("/openapi.yaml", "Authorization", ""); got.status != 200 || got.body != string(OpenAPI) {
-		t.Errorf("GET /openapi.yaml: %d", got.status)
-	}
-}
 
 func TestASubmittedRemovalIsStoredWhole(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
@@ -340,5 +329,50 @@ func TestAScheduledRemovalWaitsAndAPastOneDoesNot(t *testing.T) {
 	}
 	if job, err := w.ledger.Cancel(t.Context(), "later", "ann", "stays"); err != nil || job.State != ledger.StateCancelled {
 		t.Errorf("%+v %v", job, err)
+	}
+}
+
+// A path that is not written as its address is written reaches nothing, with a key or without.
+func TestPathTricksReachNothing(t *testing.T) {
+	w := memoryWorld(t, nil)
+	if got := w.post(removal("secret", "u1")); got.status != http.StatusAccepted {
+		t.Fatalf("submitted: %d", got.status)
+	}
+	client := *w.server.Client()
+	asIs := func(path, token string) (*http.Response, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.URL.Opaque = strings.TrimPrefix(w.server.URL, "http:") + path
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp, string(body)
+	}
+	if _, body := asIs("/v1/removals/secret", w.token); !strings.Contains(body, `"pairs"`) {
+		t.Fatalf("the job's own address gives %s", body)
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for _, path := range []string{"//v1/removals/secret", "/v1//removals/secret", "/v1/removals//secret", "/openapi.yaml/../v1/removals/secret",
+		"/openapi.yaml%2f..%2fv1/removals/secret", "/v1/removals/%2e%2e/removals/secret", "/v1/removals%2fsecret", "/v1/removals/secret%2freport",
+		"/v1/removals/secret%00", "/v1/removals/secret/", "/v1/removals/secret/../../../etc/passwd", "/v1/removals/..%5c..%5csecret",
+		"/V1/removals/secret", "/v1/removals/secret;x", "/v1/removals/" + strings.Repeat("a", 8<<10)} {
+		for _, token := range []string{"", w.token} {
+			resp, body := asIs(path, token)
+			if resp.StatusCode < 300 || resp.StatusCode >= 500 || strings.Contains(body, `"pairs"`) {
+				t.Errorf("%.60s, token %t: %d %.200s", path, token != "", resp.StatusCode, body)
+			}
+			if to := resp.Header.Get("Location"); strings.HasPrefix(to, "//") || strings.Contains(to, "://") {
+				t.Errorf("%.60s is sent elsewhere: %s", path, to)
+			}
+		}
 	}
 }
