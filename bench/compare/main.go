@@ -1,24 +1,29 @@
 // Command compare runs what people would do otherwise beside unrole: the same removals, the same simulated DingTalk, the
-// same Redis server, at 20 calls a second, all at once and in real time.
+// same Redis server, at 20 calls a second, all ways beside each other and in real time.
 //
-//	go run ./bench/compare                        # starts redis-server itself; two to three minutes
+//	go run ./bench/compare                        # starts redis-server itself; five to twelve minutes, most of it asynq's retries
 //	go run ./bench/compare -svg docs/compare.svg  # draws the picture of the README as well
 //
-// It prints, for each workload and each way of doing it: calls, how many of them DingTalk did not take, seconds until all
-// was done, pairs that could have been removed and still are there at the end ("left"), and such pairs that were reported
-// as failed ("blamed"). Ways are in ways.go, the workloads here.
+// It prints, for each workload and each way of doing it, the median and, where they differ, the range of five runs: calls,
+// how many of them DingTalk did not take, seconds until all was done, pairs that could have been removed and still are
+// there at the end ("left"), and such pairs that were reported as failed ("blamed"). Ways are in ways.go, the workloads here.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
+	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,6 +35,9 @@ import (
 
 // qps is DingTalk's limit, which every way keeps.
 const qps = 20
+
+// apart is how long after each other runs begin, so that the bursts of several do not meet.
+const apart = 15 * time.Second
 
 // pair is one (user, role).
 type pair struct {
@@ -50,7 +58,8 @@ type workload struct {
 	bad    map[string]bool // users that DingTalk refuses
 	gone   map[int64]bool  // roles that DingTalk refuses
 	busy   float64
-	// within is the time in which the people come in, one removal each; 0 is all at once, as one file.
+	// within is the time in which the people come in, one removal each; 0 is all at once, as one file. Only unrole is made
+	// to wait for them; the others begin with all of them.
 	within time.Duration
 }
 
@@ -98,35 +107,64 @@ func workloads() ([]workload, error) {
 	}
 	return []workload{
 		{name: "300 leavers", people: few},
-		{name: "300 leavers, 1 % bad ids", people: few, bad: bad, gone: map[int64]bool{few[0].roles[0]: true}},
-		{name: "300 leavers, 20 % busy", people: few, busy: 0.2},
-		{name: "2,000 single removals in 2 s", people: company(2000), within: 2 * time.Second},
+		{name: "300 leavers, 3 bad users, 1 bad role", people: few, bad: bad, gone: map[int64]bool{few[0].roles[0]: true}},
+		{name: "300 leavers, 20 % of calls busy", people: few, busy: 0.2},
+		{name: "2,000 people in 2 s, one removal each", people: company(2000), within: 2 * time.Second},
 	}, nil
 }
 
 func (w workload) good(p pair) bool { return !w.bad[p.user] && !w.gone[p.role] }
 
-// result is what a way came to on a workload.
+// result is what a way came to on a workload in one run, or a figure for each of them.
 type result struct {
-	workload, way        string
-	calls, wasted        int
-	seconds              float64
-	left, blamed, wanted int // pairs that DingTalk would remove
-	err                  error
+	workload, way string
+	calls, wasted int
+	seconds       float64
+	left, blamed  int // pairs that DingTalk would remove
+	err           error
 }
+
+// row is the results of all runs of a way on a workload.
+type row []result
+
+// figure is the median of what the runs have, with the range if there is one.
+func (r row) figure(of func(result) float64) (median float64, text string) {
+	all := make([]float64, len(r))
+	for i := range r {
+		all[i] = math.Round(of(r[i]))
+	}
+	slices.Sort(all)
+	median, low, high := all[len(all)/2], all[0], all[len(all)-1]
+	if low == high {
+		return median, fmt.Sprintf("%.0f", median)
+	}
+	return median, fmt.Sprintf("%.0f (%.0f–%.0f)", median, low, high)
+}
+
+func made(r result) float64    { return float64(r.calls) }
+func wasted(r result) float64  { return float64(r.wasted) }
+func seconds(r result) float64 { return r.seconds }
+func left(r result) float64    { return float64(r.left) }
+func blamed(r result) float64  { return float64(r.blamed) }
 
 func main() {
 	url := flag.String("redis", "", "address of an empty Redis to use instead of starting one, host:port")
 	svg := flag.String("svg", "", "file to draw the calls into")
+	runs := flag.Int("runs", 5, "runs, begun a quarter of a minute apart; an odd number has a median of its own")
 	flag.Parse()
-	if err := run(*url, *svg); err != nil {
+	if err := run(*url, *svg, *runs); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
 }
 
-func run(addr, svg string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+func run(addr, svg string, runs int) error {
+	if runs < 1 {
+		return errors.New("-runs is less than 1")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
 	all, err := workloads()
 	if err != nil {
@@ -134,45 +172,66 @@ func run(addr, svg string) error {
 	}
 	if addr == "" {
 		var stop func()
-		if addr, stop, err = startRedis(ctx); err != nil {
+		if addr, stop, err = startRedis(ctx, runs*len(all)*len(ways)); err != nil {
 			return err
 		}
 		defer stop()
 	}
-	results := make([]result, len(all)*len(ways))
+	var rows []row
 	var running sync.WaitGroup
-	for i, load := range all {
-		for j, way := range ways {
-			rdb := redis.NewClient(&redis.Options{Addr: addr, DB: i*len(ways) + j, DisableIdentity: true})
-			defer rdb.Close()
-			running.Go(func() { results[i*len(ways)+j] = measure(ctx, load, way, rdb) })
+	for _, load := range all {
+		for _, way := range ways {
+			if way.whole && load.within > 0 {
+				continue
+			}
+			r := make(row, runs)
+			for i := range r {
+				rdb := redis.NewClient(&redis.Options{Addr: addr, DB: len(rows)*runs + i, DisableIdentity: true})
+				defer rdb.Close()
+				running.Go(func() {
+					select {
+					case <-time.After(time.Duration(i) * apart):
+						r[i] = measure(ctx, load, way, uint64(i+1), rdb)
+					case <-ctx.Done():
+						r[i].err = ctx.Err()
+					}
+				})
+			}
+			rows = append(rows, r)
 		}
 	}
 	running.Wait()
 	last := ""
-	fmt.Printf("%-29s %-16s %6s %7s %9s %6s %7s\n", "", "", "calls", "wasted", "time", "left", "blamed")
-	for _, r := range results {
-		if r.err != nil {
-			return fmt.Errorf("%s, %s: %w", r.workload, r.way, r.err)
+	fmt.Printf("%-38s %-16s %15s %12s %15s %10s %10s\n", "", "", "calls", "not taken", "seconds", "left", "blamed")
+	for _, r := range rows {
+		for _, one := range r {
+			if one.err != nil {
+				return fmt.Errorf("%s, %s: %w", one.workload, one.way, one.err)
+			}
 		}
-		name := r.workload
+		name := r[0].workload
 		if name == last {
 			name = ""
 		}
-		last = r.workload
-		fmt.Printf("%-29s %-16s %6d %7d %7.1f s %6d %7d\n", name, r.way, r.calls, r.wasted, r.seconds, r.left, r.blamed)
+		last = r[0].workload
+		fmt.Printf("%-38s %-16s", name, r[0].way)
+		for i, of := range []func(result) float64{made, wasted, seconds, left, blamed} {
+			_, text := r.figure(of)
+			fmt.Printf(" %*s", []int{15, 12, 15, 10, 10}[i], text)
+		}
+		fmt.Println()
 	}
 	if svg == "" {
 		return nil
 	}
-	return os.WriteFile(svg, draw(results), 0o644)
+	return os.WriteFile(svg, draw(rows), 0o644)
 }
 
 // measure runs a way on a workload of its own DingTalk and Redis database.
-func measure(ctx context.Context, load workload, way way, rdb *redis.Client) result {
+func measure(ctx context.Context, load workload, way way, seed uint64, rdb *redis.Client) result {
 	res := result{workload: load.name, way: way.name}
 	var mu sync.Mutex
-	sim := dingtalktest.NewSimulator(dingtalktest.Options{Seed: 1, QPS: qps, Busy: load.busy, Latency: 50 * time.Millisecond, KeepCalls: -1,
+	sim := dingtalktest.NewSimulator(dingtalktest.Options{Seed: seed, QPS: qps, Busy: load.busy, Latency: 50 * time.Millisecond, KeepCalls: -1,
 		Observe: func(c dingtalktest.Call) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -209,7 +268,6 @@ func measure(ctx context.Context, load workload, way way, rdb *redis.Client) res
 			if !load.good(one) {
 				continue
 			}
-			res.wanted++
 			if sim.Holds(p.id, role) {
 				res.left++
 			}
@@ -222,7 +280,7 @@ func measure(ctx context.Context, load workload, way way, rdb *redis.Client) res
 }
 
 // startRedis starts a redis-server without persistence on a free port of the loopback interface.
-func startRedis(ctx context.Context) (addr string, stop func(), err error) {
+func startRedis(ctx context.Context, databases int) (addr string, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
@@ -230,7 +288,7 @@ func startRedis(ctx context.Context) (addr string, stop func(), err error) {
 	addr = l.Addr().String()
 	l.Close()
 	_, port, _ := net.SplitHostPort(addr)
-	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--databases", strconv.Itoa(4*len(ways)))
+	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--databases", strconv.Itoa(databases))
 	if err := cmd.Start(); err != nil {
 		return "", nil, fmt.Errorf("start redis-server (Debian: apt-get install redis-server; or give -redis): %w", err)
 	}

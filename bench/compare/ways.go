@@ -28,13 +28,15 @@ import (
 type way struct {
 	name   string
 	remove func(ctx context.Context, load workload, c *calls, rdb *redis.Client) (failed map[pair]bool, err error)
+	// whole says that it begins with all removals in hand, and is nothing of its own where they come in one by one.
+	whole bool
 }
 
 var ways = []way{
-	{"loop over users", loopOverUsers},
-	{"loop over roles", loopOverRoles},
-	{"asynq handler", plainAsynq},
-	{"unrole", throughUnrole},
+	{name: "loop over users", remove: loopOverUsers},
+	{name: "loop over roles", remove: loopOverRoles, whole: true},
+	{name: "asynq handler", remove: plainAsynq},
+	{name: "unrole", remove: throughUnrole},
 }
 
 // calls is the client that every way has: unrole's own, which reads DingTalk's answers rightly, behind a limiter.
@@ -58,19 +60,24 @@ func (c *calls) remove(ctx context.Context, roles []int64, users []string) error
 	return err
 }
 
-// persistently tries a call three times, a second apart, as scripts do, and gives its pairs up then. An id that DingTalk
-// refuses is not tried again.
+// persistently tries a call three times, a second apart, as careful scripts do, and gives its pairs up then. Where DingTalk
+// refuses an id, the pairs are called one by one.
 func (c *calls) persistently(ctx context.Context, roles []int64, users []string, failed map[pair]bool) error {
 	for try := 1; ; try++ {
 		err := c.remove(ctx, roles, users)
-		if err == nil || ctx.Err() != nil {
+		switch {
+		case err == nil || ctx.Err() != nil:
 			return ctx.Err()
-		}
-		if refused(err) || try == 3 {
-			for _, u := range users {
-				for _, r := range roles {
-					failed[pair{u, r}] = true
+		case refused(err) && len(roles)*len(users) > 1:
+			for _, one := range pairsOf(roles, users) {
+				if err := c.persistently(ctx, []int64{one.role}, []string{one.user}, failed); err != nil {
+					return err
 				}
+			}
+			return nil
+		case refused(err) || try == 3:
+			for _, one := range pairsOf(roles, users) {
+				failed[one] = true
 			}
 			return nil
 		}
@@ -79,6 +86,16 @@ func (c *calls) persistently(ctx context.Context, roles []int64, users []string,
 		case <-ctx.Done():
 		}
 	}
+}
+
+func pairsOf(roles []int64, users []string) []pair {
+	var all []pair
+	for _, u := range users {
+		for _, r := range roles {
+			all = append(all, pair{u, r})
+		}
+	}
+	return all
 }
 
 // refused reports whether DingTalk named an id as bad.
@@ -100,24 +117,15 @@ func loopOverUsers(ctx context.Context, load workload, c *calls, _ *redis.Client
 	return failed, nil
 }
 
-// batch is the pairs of one call of the ways that go role by role.
+// batch is the pairs of one call.
 type batch struct {
-	Role  int64
+	Roles []int64
 	Users []string
 }
 
-// byRole is what somebody with the whole file makes of it: for each role its users, in hundreds. Removals that come in one
-// by one are a batch for each role of each of them.
+// byRole is what somebody with the whole file makes of it: for each role its users, in hundreds.
 func byRole(load workload) []batch {
 	var all []batch
-	if load.within > 0 {
-		for _, p := range load.people {
-			for _, r := range p.roles {
-				all = append(all, batch{r, []string{p.id}})
-			}
-		}
-		return all
-	}
 	users := map[int64][]string{}
 	for _, p := range load.people {
 		for _, r := range p.roles {
@@ -126,7 +134,7 @@ func byRole(load workload) []batch {
 	}
 	for _, r := range slices.Sorted(maps.Keys(users)) {
 		for chunk := range slices.Chunk(users[r], tasks.MaxUsers) {
-			all = append(all, batch{r, chunk})
+			all = append(all, batch{[]int64{r}, chunk})
 		}
 	}
 	return all
@@ -134,34 +142,25 @@ func byRole(load workload) []batch {
 
 // loopOverRoles is the script that calls once per role and hundred users.
 func loopOverRoles(ctx context.Context, load workload, c *calls, _ *redis.Client) (map[pair]bool, error) {
-	if load.within > 0 {
-		return loopOverUsers(ctx, load, c, nil) // a removal that comes in alone has one user
-	}
 	failed := map[pair]bool{}
 	for _, b := range byRole(load) {
-		if err := c.persistently(ctx, []int64{b.Role}, b.Users, failed); err != nil {
+		if err := c.persistently(ctx, b.Roles, b.Users, failed); err != nil {
 			return nil, err
 		}
 	}
 	return failed, nil
 }
 
-// plainAsynq is the handler that asynq's README leads to: a task per call, asynq's own retries, and, where DingTalk refuses
-// an id, one user at a time.
+// plainAsynq is the handler that asynq's README leads to: a task per call, for each role of a file or each removal that comes
+// in, asynq's own retries, and, where DingTalk refuses an id, one user at a time.
 func plainAsynq(ctx context.Context, load workload, c *calls, rdb *redis.Client) (map[pair]bool, error) {
-	type job struct {
-		Roles []int64
-		Users []string
-	}
-	var jobs []job
+	var jobs []batch
 	if load.within > 0 {
 		for _, p := range load.people {
-			jobs = append(jobs, job{p.roles, []string{p.id}})
+			jobs = append(jobs, batch{p.roles, []string{p.id}})
 		}
 	} else {
-		for _, b := range byRole(load) {
-			jobs = append(jobs, job{[]int64{b.Role}, b.Users})
-		}
+		jobs = byRole(load)
 	}
 	client := asynq.NewClientFromRedisClient(rdb)
 	for _, j := range jobs {
@@ -177,6 +176,13 @@ func plainAsynq(ctx context.Context, load workload, c *calls, rdb *redis.Client)
 	var mu sync.Mutex
 	left := len(jobs)
 	done := make(chan struct{})
+	fail := func(pairs []pair) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, one := range pairs {
+			failed[one] = true
+		}
+	}
 	end := func() {
 		mu.Lock()
 		defer mu.Unlock()
@@ -185,7 +191,7 @@ func plainAsynq(ctx context.Context, load workload, c *calls, rdb *redis.Client)
 		}
 	}
 	handle := func(ctx context.Context, t *asynq.Task) error {
-		var j job
+		var j batch
 		if err := json.Unmarshal(t.Payload(), &j); err != nil {
 			return err
 		}
@@ -194,17 +200,19 @@ func plainAsynq(ctx context.Context, load workload, c *calls, rdb *redis.Client)
 			for _, u := range j.Users {
 				err = c.remove(ctx, j.Roles, []string{u})
 				if refused(err) {
-					mu.Lock()
-					for _, r := range j.Roles {
-						failed[pair{u, r}] = true
-					}
-					mu.Unlock()
+					fail(pairsOf(j.Roles, []string{u}))
 					err = nil
 				}
 				if err != nil {
 					break
 				}
 			}
+		}
+		retried, _ := asynq.GetRetryCount(ctx)
+		most, _ := asynq.GetMaxRetry(ctx)
+		if err != nil && retried >= most {
+			fail(pairsOf(j.Roles, j.Users)) // asynq archives it
+			end()
 		}
 		if err == nil {
 			end()

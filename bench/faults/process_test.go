@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -21,6 +22,7 @@ type process struct {
 	began time.Time
 	ended chan struct{}
 	err   error // of Wait, once ended is closed
+	asked sync.Once
 }
 
 // start starts the command with the environment and keeps what it says in a file in dir. Whoever starts it ends it.
@@ -55,6 +57,9 @@ func (p *process) endsWithin(d time.Duration) bool {
 }
 
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// askToEnd sends SIGTERM, once: a worker takes a second one for impatience, and ends at once.
+func (p *process) askToEnd() { p.asked.Do(func() { p.signal(syscall.SIGTERM) }) }
 
 func (p *process) alive() bool {
 	select {

@@ -235,12 +235,16 @@ func (k *keeper) run() {
 	}
 }
 
-// stop sends the worker a signal that ends it; another one follows after the given time.
-func (k *keeper) stop(s syscall.Signal, away time.Duration) *process {
+// stop ends the worker, by asking it to or by SIGKILL; another one follows after the given time.
+func (k *keeper) stop(kill bool, away time.Duration) *process {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.expected, k.away = true, away
-	k.current.signal(s)
+	if kill {
+		k.current.signal(syscall.SIGKILL)
+	} else {
+		k.current.askToEnd()
+	}
 	return k.current
 }
 
@@ -256,7 +260,7 @@ func (k *keeper) retire() *process {
 	k.over, k.expected = true, true
 	p := k.current
 	k.mu.Unlock()
-	p.signal(syscall.SIGTERM)
+	p.askToEnd()
 	select {
 	case k.wake <- struct{}{}:
 	default:
