@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -85,7 +84,7 @@ func (r *removal) work() (worker *process, end func()) {
 	r.Cleanup(func() { _ = worker.cmd.Process.Kill(); <-worker.ended })
 	return worker, func() {
 		r.Helper()
-		worker.signal(syscall.SIGTERM)
+		worker.askToEnd()
 		if !worker.endsWithin(30*time.Second) || worker.err != nil {
 			r.Errorf("the worker was asked to end: %v\n%s", worker.err, lastLines(worker.output(), 20))
 		}
