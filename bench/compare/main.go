@@ -1,7 +1,7 @@
 // Command compare runs what people would do otherwise beside unrole: the same removals, the same simulated DingTalk, the
 // same Redis server, at 20 calls a second, all ways beside each other and in real time.
 //
-//	go run ./bench/compare                        # starts redis-server itself; five to twelve minutes, most of it asynq's retries
+//	go run ./bench/compare                        # starts redis-server itself; up to a quarter of an hour, most of it asynq's retries
 //	go run ./bench/compare -svg docs/compare.svg  # draws the picture of the README as well
 //
 // It prints, for each workload and each way of doing it, the median and, where they differ, the range of five runs: calls,
@@ -164,7 +164,7 @@ func run(addr, svg string, runs int) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
 	defer cancel()
 	all, err := workloads()
 	if err != nil {
