@@ -115,7 +115,7 @@ func workloads() ([]workload, error) {
 
 func (w workload) good(p pair) bool { return !w.bad[p.user] && !w.gone[p.role] }
 
-// result is what a way came to on a workload in one run, or a figure for each of them.
+// result is what a way came to on a workload in one run.
 type result struct {
 	workload, way string
 	calls, wasted int

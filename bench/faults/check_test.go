@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/report"
 	"github.com/unrole/unrole/tasks"
 )
@@ -41,8 +42,46 @@ func (w *world) check() {
 	w.nobodyCallsWhilePaused(calls)
 	w.noSecretWritten()
 	w.nobodyCrashed()
+	w.allIsRecorded()
 	if keys, err := w.rdb.Exists(context.Background(), "unrole:job:{bad-input}").Result(); err != nil || keys != 0 {
 		w.Errorf("bad input is refused whole: a job was made of it (%v)", err)
+	}
+}
+
+// allIsRecorded compares the audit file with the trails: whatever happened to the disk and to whoever wrote, the file has
+// every entry of every job.
+func (w *world) allIsRecorded() {
+	text, err := os.ReadFile(w.auditFile())
+	if err != nil {
+		w.Errorf("audit file: %v", err)
+	}
+	type place struct {
+		Job string `json:"job_id"`
+		Seq string `json:"seq"`
+	}
+	written := map[place]bool{}
+	for line := range bytes.Lines(text) {
+		var at place
+		if err := json.Unmarshal(line, &at); err != nil {
+			w.Errorf("audit file: %q: %v", line, err)
+		}
+		written[at] = true
+	}
+	entries := 0
+	for _, j := range w.plan.jobs {
+		err := w.ledger.Trail(w.ctx, j.id, "", func(e ledger.TrailEntry) error {
+			entries++
+			if !written[place{j.id, e.ID}] {
+				w.Errorf("recorded: entry %s of %s is not in the audit file", e.ID, j.id)
+			}
+			return nil
+		})
+		if err != nil {
+			w.Error(err)
+		}
+	}
+	if len(written) != entries {
+		w.Errorf("recorded: the audit file has %d entries, the trails %d", len(written), entries)
 	}
 }
 

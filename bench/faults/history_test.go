@@ -31,6 +31,7 @@ var stories = map[string][]event{
 		{at: 1500 * time.Millisecond, kind: "redis restarted", lasts: 3 * time.Second},
 		{at: 7 * time.Second, kind: "redis killed", lasts: time.Second},
 	},
+	"disk full":    {{at: 1 * time.Second, kind: "disk full", lasts: 3 * time.Second}},
 	"redis frozen": {{at: 2 * time.Second, kind: "redis frozen", lasts: 6 * time.Second}},
 	"redis refuses writes": {
 		{at: 1500 * time.Millisecond, kind: "redis out of memory", lasts: 3 * time.Second},

@@ -36,6 +36,10 @@ var kinds = map[string]kind{
 		w.worker(e).signal(syscall.SIGSTOP)
 	}, end: func(w *world, e event) { w.worker(e).signal(syscall.SIGCONT) }},
 
+	"disk full": {of: "disk", least: 500 * time.Millisecond, most: 5 * time.Second, begin: func(w *world, _ event) {
+		w.fillDisk()
+	}, end: func(w *world, _ event) { w.clearDisk() }},
+
 	"redis restarted": {of: "redis", least: 100 * time.Millisecond, most: 4 * time.Second, begin: func(w *world, e event) {
 		w.disturbed(e.lasts + 10*time.Second)
 		w.redis.Stop()

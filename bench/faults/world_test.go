@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -83,6 +84,28 @@ func (w *world) env(redisURL string) []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TMPDIR=" + w.dir, "REDIS_URL=" + redisURL, "DINGTALK_BASE_URL=" + w.sim.URL,
 		"DINGTALK_APP_KEY=" + w.sim.AppKey, "DINGTALK_APP_SECRET=" + w.sim.AppSecret, fmt.Sprint("UNROLE_QPS=", w.plan.qps),
 		"UNROLE_RETRY_BASE=100ms", "UNROLE_RETRY_CAP=2s", "UNROLE_HOLD_PROBE=1s", "UNROLE_LOG_LEVEL=debug", "UNROLE_LOG_FORMAT=json"}
+}
+
+// auditFile is where the workers copy the audit trails to.
+func (w *world) auditFile() string { return filepath.Join(w.dir, "audit.jsonl") }
+
+// fillDisk puts a device that is always full in the place of the audit file, and clearDisk puts the file back. At no moment
+// is there neither.
+func (w *world) fillDisk() {
+	file, err := os.OpenFile(w.auditFile(), os.O_CREATE|os.O_APPEND, 0o600)
+	if err == nil {
+		err = file.Close()
+	}
+	full := w.auditFile() + ".full"
+	if err := errors.Join(err, os.Link(w.auditFile(), w.auditFile()+".kept"), os.Symlink("/dev/full", full), os.Rename(full, w.auditFile())); err != nil {
+		w.Errorf("fill the disk: %v", err)
+	}
+}
+
+func (w *world) clearDisk() {
+	if err := os.Rename(w.auditFile()+".kept", w.auditFile()); err != nil {
+		w.Errorf("clear the disk: %v", err)
+	}
 }
 
 // note writes a line of the history.
@@ -204,7 +227,8 @@ func (k *keeper) run() {
 			k.mu.Unlock()
 			return
 		}
-		p, err := start(k.world.dir, append(k.world.env(k.world.proxy.url()), "UNROLE_PROTECTED_USERS="+k.world.plan.protected), "worker")
+		p, err := start(k.world.dir, append(k.world.env(k.world.proxy.url()), "UNROLE_PROTECTED_USERS="+k.world.plan.protected,
+			"UNROLE_AUDIT_FILE="+k.world.auditFile()), "worker")
 		if err != nil {
 			k.mu.Unlock()
 			k.world.Errorf("start a worker: %v", err)
