@@ -116,6 +116,9 @@ func run(ctx context.Context, env []string, args ...string) (said, error) {
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, &stdout, &stderr
 	err := cmd.Run()
+	if cmd.Process == nil && ctx.Err() != nil {
+		return said{code: -1}, nil // ended before it began
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return said{}, fmt.Errorf("unrole %s: %w", strings.Join(args, " "), err)
