@@ -231,11 +231,8 @@ func lossOfClusterMaster(t *testing.T, keys string) {
 	const masters, slots = 3, 16384
 	var nodes []*redistest.Server
 	var addrs, ids []string
-	firstBus := ""
 	for i := range 2 * masters {
-		bus := redistest.Port(t)
-		n := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "1500",
-			"--cluster-port", bus)
+		n := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "1500")
 		c := n.Client()
 		id, err := c.Do(ctx, "cluster", "myid").Text()
 		if err != nil {
@@ -247,9 +244,7 @@ func lossOfClusterMaster(t *testing.T, keys string) {
 		if i > 0 && err == nil {
 			// Everybody meets the first one; gossip does the rest.
 			host, port, _ := net.SplitHostPort(nodes[0].Addr)
-			err = c.Do(ctx, "cluster", "meet", host, port, firstBus).Err()
-		} else {
-			firstBus = bus
+			err = c.ClusterMeet(ctx, host, port).Err()
 		}
 		if err != nil {
 			t.Fatal(err)

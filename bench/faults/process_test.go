@@ -116,8 +116,8 @@ func run(ctx context.Context, env []string, args ...string) (said, error) {
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, &stdout, &stderr
 	err := cmd.Run()
-	if cmd.Process == nil && ctx.Err() != nil {
-		return said{code: -1}, nil // ended before it began
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return said{-1, stdout.String(), stderr.String()}, nil // ended before it began, or just when it had ended
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

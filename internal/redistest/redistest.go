@@ -179,11 +179,12 @@ func Keys(t testing.TB, rdb redis.UniversalClient) []string {
 }
 
 // Port returns a loopback port that belongs to the test until it ends, whether something listens on it or not: a server
-// that is killed finds it free again. It is even and below the range from which systems take ports for connections and
-// for listeners on port 0, and the odd one above it is listened on meanwhile, which tells other tests that it is taken.
+// that is killed finds it free again. It is even, from 12000 to 21998: that is, like the bus of a Cluster node 10,000 above
+// it, below the range from which systems take ports for connections and for listeners on port 0. The odd one above it is
+// listened on meanwhile, which tells other tests that it is taken.
 func Port(t testing.TB) string {
 	t.Helper()
-	const first, pairs = 12000, 9000
+	const first, pairs = 12000, 5000
 	for range 1000 {
 		port := first + 2*rand.IntN(pairs)
 		guard, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1)))
