@@ -42,9 +42,7 @@ func newRemoval(t *testing.T, url string, pairs int) *removal {
 	t.Cleanup(cancel)
 	r := &removal{T: t, ctx: ctx, dir: t.TempDir(), pairs: pairs,
 		sim: dingtalktest.Start(t, dingtalktest.Options{Seed: 1, Latency: 20 * time.Millisecond})}
-	r.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "TMPDIR=" + r.dir, "REDIS_URL=" + url, "DINGTALK_BASE_URL=" + r.sim.URL,
-		"DINGTALK_APP_KEY=" + r.sim.AppKey, "DINGTALK_APP_SECRET=" + r.sim.AppSecret, "UNROLE_RETRY_BASE=100ms", "UNROLE_RETRY_CAP=2s",
-		"UNROLE_LOG_LEVEL=debug", "UNROLE_LOG_FORMAT=json"}
+	r.env = environment(r.dir, url, r.sim)
 	for i := range pairs {
 		r.sim.Grant(r.pair(i))
 	}
@@ -75,14 +73,14 @@ func (r *removal) submit(job string, from, to int) {
 }
 
 // work starts a worker. end ends it as an operator does.
-func (r *removal) work() (worker *process, end func()) {
+func (r *removal) work() (end func()) {
 	r.Helper()
 	worker, err := start(r.dir, r.env, "worker")
 	if err != nil {
 		r.Fatal(err)
 	}
 	r.Cleanup(func() { _ = worker.cmd.Process.Kill(); <-worker.ended })
-	return worker, func() {
+	return func() {
 		r.Helper()
 		worker.askToEnd()
 		if !worker.endsWithin(30*time.Second) || worker.err != nil {
@@ -136,7 +134,7 @@ func lossOf(t *testing.T, url string, rdb redis.UniversalClient, lose func()) {
 	t.Helper()
 	r := newRemoval(t, url, 300)
 	r.submit("job", 0, r.pairs)
-	_, end := r.work()
+	end := r.work()
 	r.calls(60)
 	before := r.sim.Stats().Removals
 	lost := time.Now()
@@ -276,7 +274,10 @@ func lossOfClusterMaster(t *testing.T, keys string) {
 			n.Kill()
 			lost, replica := time.Now(), nodes[masters+i].Client()
 			watching.Go(func() {
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
 				for time.Since(lost) < lossLimit && t.Context().Err() == nil {
+					<-tick.C
 					if role, err := replica.Info(t.Context(), "replication").Result(); err == nil && strings.Contains(role, "role:master") {
 						t.Logf("the replica took over %.1f s after the loss", time.Since(lost).Seconds())
 						return
@@ -303,7 +304,7 @@ func TestWhatALaggingReplicaLosesIsDoneAgain(t *testing.T) {
 	l := ledger.New(rdb, 0)
 
 	r.submit("early", 0, 150)
-	_, end := r.work()
+	end := r.work()
 	r.calls(40)
 	until(r.ctx, t, "the replica is in step", func() bool {
 		role, err := rdb.Info(r.ctx, "replication").Result()

@@ -13,7 +13,16 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
 )
+
+// environment is that of a command whose files are in dir, at this Redis and this DingTalk; nothing of the machine's own.
+func environment(dir, redisURL string, sim *dingtalktest.Server) []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "REDIS_URL=" + redisURL, "DINGTALK_BASE_URL=" + sim.URL,
+		"DINGTALK_APP_KEY=" + sim.AppKey, "DINGTALK_APP_SECRET=" + sim.AppSecret, "UNROLE_RETRY_BASE=100ms", "UNROLE_RETRY_CAP=2s",
+		"UNROLE_LOG_LEVEL=debug", "UNROLE_LOG_FORMAT=json"}
+}
 
 // process is one running command, a worker usually.
 type process struct {

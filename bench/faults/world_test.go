@@ -81,9 +81,7 @@ func newWorld(t *testing.T, p plan) *world {
 
 // env is the environment of the commands, which reach Redis by the given URL.
 func (w *world) env(redisURL string) []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TMPDIR=" + w.dir, "REDIS_URL=" + redisURL, "DINGTALK_BASE_URL=" + w.sim.URL,
-		"DINGTALK_APP_KEY=" + w.sim.AppKey, "DINGTALK_APP_SECRET=" + w.sim.AppSecret, fmt.Sprint("UNROLE_QPS=", w.plan.qps),
-		"UNROLE_RETRY_BASE=100ms", "UNROLE_RETRY_CAP=2s", "UNROLE_HOLD_PROBE=1s", "UNROLE_LOG_LEVEL=debug", "UNROLE_LOG_FORMAT=json"}
+	return append(environment(w.dir, redisURL, w.sim), fmt.Sprint("UNROLE_QPS=", w.plan.qps), "UNROLE_HOLD_PROBE=1s")
 }
 
 // auditFile is where the workers copy the audit trails to.
