@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,12 +13,14 @@ import (
 	"github.com/unrole/unrole/internal/combine"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
 // group is one call with the tasks that it serves.
 type group struct {
 	combine.Call
+	whole   pairs.Rectangle // all of the call; others are positions in its lists too
 	members []member
 }
 
@@ -32,7 +33,7 @@ type member struct {
 }
 
 func newGroup(c combine.Call) *group {
-	g := &group{Call: c}
+	g := &group{Call: c, whole: pairs.Whole(len(c.Users), len(c.Roles))}
 	userAt := make(map[string]int, len(c.Users))
 	for i, id := range c.Users {
 		userAt[id] = i
@@ -63,9 +64,13 @@ func absent(n int) []int {
 	return list
 }
 
-// of translates positions in the call to positions in the member's part, leaving out what the member does not have.
-func of(positions, inCall []int) []int {
-	var out []int
+// share translates a rectangle of the call to the member's part, leaving out what the member does not have.
+func (m *member) share(of pairs.Rectangle) pairs.Rectangle {
+	return pairs.Rectangle{Users: translate(m.users, of.Users), Roles: translate(m.roles, of.Roles)}
+}
+
+func translate(positions, inCall []int) []int {
+	out := make([]int, 0, len(inCall))
 	for _, i := range inCall {
 		if p := positions[i]; p >= 0 {
 			out = append(out, p)
@@ -95,7 +100,7 @@ func (w *Worker) call(s slot) {
 			return
 		}
 		g = newGroup(c)
-		stands, err := w.lookAgain(g, allPositions(g.Users), allPositions(g.Roles))
+		stands, err := w.lookAgain(g, g.whole)
 		if err != nil {
 			w.log.Warn().Err(err).Msg("no call is made while the ledger cannot be read")
 			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
@@ -122,18 +127,10 @@ func (w *Worker) call(s slot) {
 	}
 }
 
-func allPositions[T any](list []T) []int {
-	all := make([]int, len(list))
-	for i := range all {
-		all[i] = i
-	}
-	return all
-}
-
-// lookAgain reads the ledger just before a call of some users × roles of the group, marks the parts as begun, and
-// reports whether every pair may still be called: tasks whose job was cancelled, that are settled, or of whose ids one
-// has turned out bad meanwhile leave the group, and the call does not stand.
-func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
+// lookAgain reads the ledger just before the call of a rectangle of the group, marks the parts as begun, and reports
+// whether every pair may still be called: tasks whose job was cancelled, that are settled, or of whose ids one has turned
+// out bad meanwhile leave the group, and the call does not stand.
+func (w *Worker) lookAgain(g *group, rect pairs.Rectangle) (bool, error) {
 	if w.stopping.Err() != nil {
 		for _, m := range g.members {
 			w.leave(m.stay, errStopping)
@@ -152,9 +149,9 @@ func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
 	for i, m := range g.members {
 		m.mu.Lock()
 		m.claim.Refresh(claims[i])
-		ok := callable(m.claim, of(m.users, users), of(m.roles, roles), m.asked)
+		ok := callable(m.claim, m.share(rect), m.asked)
 		// A probe may be about pairs that are removed already, or another part's: the search as a whole is still wanted.
-		wanted = wanted || anyOpen(m.claim, of(m.users, allPositions(g.Users)), of(m.roles, allPositions(g.Roles)))
+		wanted = wanted || m.claim.Open().Within(m.share(g.whole)).Any()
 		m.mu.Unlock()
 		if !ok {
 			w.leave(m.stay, errAgain)
@@ -167,46 +164,32 @@ func (w *Worker) lookAgain(g *group, users, roles []int) (bool, error) {
 	return stands && wanted, nil
 }
 
-// callable reports whether what a task asked for among users × roles may still be called: not cancelled, due, nothing
-// known to be bad. A pair that the task did not ask for is in the call for another one.
-func callable(c *ledger.Claim, users, roles []int, asked func(u, r int) bool) bool {
+// callable reports whether what a task asked for in a rectangle may still be called: not cancelled, due, nothing known to
+// be bad. A pair that the task did not ask for is in the call for another one.
+func callable(c *ledger.Claim, rect pairs.Rectangle, asked pairs.Set) bool {
 	if c.Cancelled || time.Until(c.At) > 0 {
 		return false
 	}
-	for _, u := range users {
+	for _, u := range rect.Users {
 		if _, bad := c.BadUser(u); bad {
 			return false
 		}
 	}
-	for _, r := range roles {
+	for _, r := range rect.Roles {
 		if _, bad := c.BadRole(r); bad {
 			return false
 		}
 	}
-	for _, u := range users {
-		for _, r := range roles {
-			if asked(u, r) && !c.Callable(u, r) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// anyOpen reports whether any pair of users × roles still waits for an outcome.
-func anyOpen(c *ledger.Claim, users, roles []int) bool {
-	return slices.ContainsFunc(users, func(u int) bool {
-		return slices.ContainsFunc(roles, func(r int) bool { return c.Open(u, r) })
-	})
+	return c.Callable().Contains(asked.Within(rect))
 }
 
 // ask makes one call and says what its answer means. It is logged for every task it serves.
-func (w *Worker) ask(g *group, users, roles []int, isolating bool) verdict {
-	roleIDs, userIDs := make([]int64, len(roles)), make([]string, len(users))
-	for i, r := range roles {
+func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) verdict {
+	roleIDs, userIDs := make([]int64, len(rect.Roles)), make([]string, len(rect.Users))
+	for i, r := range rect.Roles {
 		roleIDs[i] = g.Roles[r]
 	}
-	for i, u := range users {
+	for i, u := range rect.Users {
 		userIDs[i] = g.Users[u]
 	}
 	w.cfg.Observer.Attempted(isolating)
@@ -235,8 +218,7 @@ func (w *Worker) ask(g *group, users, roles []int, isolating bool) verdict {
 // execute makes the call of a group and does what its answer asks for. done gives the place among the calls in flight
 // back early, for a search whose probes take places of their own.
 func (w *Worker) execute(grant pace.Grant, g *group, done func()) {
-	users, roles := allPositions(g.Users), allPositions(g.Roles)
-	v := w.ask(g, users, roles, false)
+	v := w.ask(g, g.whole, false)
 	if v.action == search {
 		done()
 		w.isolate(g, v, reportOf(grant, v))
@@ -245,7 +227,7 @@ func (w *Worker) execute(grant pace.Grant, g *group, done func()) {
 	w.cfg.Pacer.Report(w.ending, grant, v.outcome)
 	switch v.action {
 	case settle:
-		w.removed(g, users, roles, v)
+		w.removed(g, g.whole, v)
 		w.dispatch.pool.Done(g.Call)
 		w.progressAll(g)
 	case wait:
@@ -294,31 +276,31 @@ func (w *Worker) leaveAll(g *group, why error) {
 	}
 }
 
-// removed settles users × roles of the group as removed, for every task that asked for them.
-func (w *Worker) removed(g *group, users, roles []int, v verdict) {
+// removed settles a rectangle of the group as removed, for every task that asked for some of it.
+func (w *Worker) removed(g *group, rect pairs.Rectangle, v verdict) {
 	for _, m := range g.members {
-		mu, mr := of(m.users, users), of(m.roles, roles)
-		if len(mu) == 0 || len(mr) == 0 {
+		share := m.share(rect)
+		if len(share.Users) == 0 || len(share.Roles) == 0 {
 			continue
 		}
-		if err := w.removedFor(m, mu, mr, v); err != nil {
+		if err := w.removedFor(m, share, v); err != nil {
 			m.log.Error().Err(err).Str("request_id", v.request).Msg("removed, but the ledger could not be told: the call will be repeated")
 			w.leave(m.stay, err)
 		}
 	}
 }
 
-func (w *Worker) removedFor(m member, users, roles []int, v verdict) error {
+func (w *Worker) removedFor(m member, share pairs.Rectangle, v verdict) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.claim.StaysBegun = w.flying(m)
 	if part := m.claim.Part; part.Failure != nil {
 		// What was refused is accepted now: the other batches of the job may try it again too.
-		fields := make([]string, 0, len(users)+len(roles))
-		for _, u := range users {
+		fields := make([]string, 0, len(share.Users)+len(share.Roles))
+		for _, u := range share.Users {
 			fields = append(fields, ledger.UserField(part.UserIDs[u]))
 		}
-		for _, r := range roles {
+		for _, r := range share.Roles {
 			fields = append(fields, ledger.RoleField(part.RoleIDs[r]))
 		}
 		if err := w.persist(func(ctx context.Context) error { return w.cfg.Ledger.Forget(ctx, part.JobID, fields...) }); err != nil {
@@ -326,7 +308,7 @@ func (w *Worker) removedFor(m member, users, roles []int, v verdict) error {
 		}
 	}
 	o := ledger.Outcome{Kind: ledger.Removed, RequestID: v.request, Attempts: m.claim.State.Attempts + 1}
-	return w.settle(m.task, within(users, roles, m.claim.Open), o)
+	return w.settle(m.task, m.claim.Open().Within(share), o)
 }
 
 // flying reports whether another call with pairs of the same task is in flight: the task stays begun then.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/unrole/unrole/internal/combine"
 	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -36,7 +37,7 @@ type task struct {
 type stay struct {
 	*task
 	offer *combine.Offer
-	asked func(u, r int) bool // what the offer asks for; it does not change
+	asked pairs.Set // what the offer asks for; it does not change
 	began time.Time
 	slot  sync.Once // the first slot ends the wait that is measured
 
@@ -172,7 +173,7 @@ func (w *Worker) serve(ctx context.Context, t *task) error {
 func (w *Worker) settleKnown(t *task) error {
 	c := t.claim
 	if c.Part.Failure != nil && !c.Cancelled {
-		if err := w.settle(t, c.Dead, ledger.Outcome{Kind: ledger.Pending, Letter: c.Part.Part}); err != nil {
+		if err := w.settle(t, c.Dead(), ledger.Outcome{Kind: ledger.Pending, Letter: c.Part.Part}); err != nil {
 			return err
 		}
 	}
@@ -183,7 +184,7 @@ func (w *Worker) settleKnown(t *task) error {
 				return err
 			}
 		}
-		return w.settle(t, c.Open, ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: c.CancelReason})
+		return w.settle(t, c.Open(), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: c.CancelReason})
 	}
 	if wait := time.Until(c.At); wait > 0 {
 		return &later{after: wait, why: "the job's time has not come: " + c.At.Format(time.RFC3339)}
@@ -219,8 +220,7 @@ func protectedFailure(what string) tasks.Failure {
 
 // offer waits until every open pair of the task was called, or until the task has to leave.
 func (w *Worker) offer(ctx context.Context, t *task) error {
-	st := &stay{task: t, asked: asked(t.claim), began: time.Now(), ended: make(chan struct{})}
-	st.offer = combine.NewOffer(t.lane, t.claim.Part.UserIDs, t.claim.Part.RoleIDs, st.asked, st)
+	st := newStay(t)
 	w.dispatch.offer(st.offer)
 	select {
 	case <-st.ended:
@@ -234,22 +234,14 @@ func (w *Worker) offer(ctx context.Context, t *task) error {
 	return st.why
 }
 
-// asked says which pairs of a part are worth a place in a call: those of users and roles that have something open. Among
-// them a pair that another part of the job owns, or that is removed already, may be called too; leaving it out would
-// tear a hole into the rectangle.
-func asked(c *ledger.Claim) func(u, r int) bool {
-	users, roles := make([]bool, len(c.Part.UserIDs)), make([]bool, len(c.Part.RoleIDs))
-	pairs := make([]bool, c.Part.Pairs())
-	for u := range users {
-		for r := range roles {
-			if c.Open(u, r) {
-				users[u], roles[r], pairs[u*len(roles)+r] = true, true, true
-			} else {
-				pairs[u*len(roles)+r] = c.Callable(u, r)
-			}
-		}
-	}
-	return func(u, r int) bool { return pairs[u*len(roles)+r] && users[u] && roles[r] }
+// newStay makes the offer of a task. It asks for what is worth a place in a call: of the users and roles that have
+// something open, every pair that may be called, also one that another part of the job owns, or that is removed already;
+// leaving it out would tear a hole into the rectangle.
+func newStay(t *task) *stay {
+	c := t.claim
+	st := &stay{task: t, asked: c.Callable().Within(c.Open().Hull()), began: time.Now(), ended: make(chan struct{})}
+	st.offer = combine.NewOffer(t.lane, c.Part.UserIDs, c.Part.RoleIDs, st.asked.Has, st)
+	return st
 }
 
 // leave withdraws the offer of a task; the first reason counts.
@@ -272,31 +264,21 @@ func (w *Worker) progress(st *stay) {
 func (t *task) open() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for u := range t.claim.Part.UserIDs {
-		for r := range t.claim.Part.RoleIDs {
-			if t.claim.Open(u, r) {
-				return true
-			}
-		}
-	}
-	return false
+	return t.claim.Open().Any()
 }
 
-// settle gives one outcome to the pairs of the task for which which holds.
-func (w *Worker) settle(t *task, which func(u, r int) bool, o ledger.Outcome) error {
-	return w.settlePairs(t, rectangles(t.claim.Part, which), o)
-}
-
-func (w *Worker) settlePairs(t *task, pairs []rectangle, o ledger.Outcome) error {
-	if len(pairs) == 0 {
+// settle gives one outcome to some pairs of the task.
+func (w *Worker) settle(t *task, which pairs.Set, o ledger.Outcome) error {
+	rectangles := which.Rectangles()
+	if len(rectangles) == 0 {
 		return nil
 	}
 	if o.At.IsZero() {
 		o.At = time.Now()
 	}
-	settlements := make([]ledger.Settlement, len(pairs))
-	for i, p := range pairs {
-		settlements[i] = ledger.Settlement{Users: p.users, Roles: p.roles, Outcome: o}
+	settlements := make([]ledger.Settlement, len(rectangles))
+	for i, r := range rectangles {
+		settlements[i] = ledger.Settlement{Users: r.Users, Roles: r.Roles, Outcome: o}
 	}
 	return w.persist(func(ctx context.Context) error {
 		delta, err := w.cfg.Ledger.Settle(ctx, t.claim, settlements...)

@@ -9,6 +9,7 @@ import (
 	"github.com/unrole/unrole/internal/combine"
 	"github.com/unrole/unrole/internal/isolate"
 	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -85,6 +86,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 		return isolate.Answer{}, iso.err
 	}
 	iso.flush()
+	rect := pairs.Rectangle{Users: users, Roles: roles}
 	tries, began := 0, time.Now()
 	counted, accepted := 0, int64(-1)
 	for {
@@ -92,7 +94,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 		if err != nil {
 			return isolate.Answer{}, err
 		}
-		stands, err := w.lookAgain(iso.g, users, roles)
+		stands, err := w.lookAgain(iso.g, rect)
 		if err != nil || !stands {
 			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
 			s.done()
@@ -106,7 +108,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 			s.done()
 			continue
 		}
-		v := w.ask(iso.g, users, roles, true)
+		v := w.ask(iso.g, rect, true)
 		s.done()
 		if v.action == search {
 			iso.pending = &report{grant: s.Grant, outcome: v.outcome}
@@ -115,7 +117,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 		w.cfg.Pacer.Report(w.ending, s.Grant, v.outcome)
 		switch v.action {
 		case settle:
-			w.removed(iso.g, users, roles, v)
+			w.removed(iso.g, rect, v)
 			return isolate.Answer{Passed: true}, nil
 		case abandon:
 			return isolate.Answer{}, errStopping
@@ -169,12 +171,12 @@ func (iso *isolation) keep(m member, f isolate.Finding, failure tasks.Failure) e
 	w := iso.w
 	var users, roles []int
 	if f.User >= 0 {
-		if users = of(m.users, []int{f.User}); users == nil {
+		if users = translate(m.users, []int{f.User}); len(users) == 0 {
 			return nil
 		}
 	}
 	if f.Role >= 0 {
-		if roles = of(m.roles, []int{f.Role}); roles == nil {
+		if roles = translate(m.roles, []int{f.Role}); len(roles) == 0 {
 			return nil
 		}
 	}
@@ -208,17 +210,16 @@ func (iso *isolation) flush() {
 // halve searches a batch whose attempts are spent for what poisons it. The task is alone in its group, and its pairs are
 // not in the pool.
 func (w *Worker) halve(t *task, why *spent) error {
-	for _, rect := range rectangles(t.claim.Part, t.claim.Open) {
+	for _, rect := range t.claim.Open().Rectangles() {
 		c := combine.Call{Lane: t.lane}
-		for _, u := range rect.users {
+		for _, u := range rect.Users {
 			c.Users = append(c.Users, t.claim.Part.UserIDs[u])
 		}
-		for _, r := range rect.roles {
+		for _, r := range rect.Roles {
 			c.Roles = append(c.Roles, t.claim.Part.RoleIDs[r])
 		}
-		st := &stay{task: t, asked: asked(t.claim), ended: make(chan struct{})}
-		st.offer = combine.NewOffer(t.lane, t.claim.Part.UserIDs, t.claim.Part.RoleIDs, st.asked, st)
-		g := &group{Call: c, members: []member{{stay: st, users: rect.users, roles: rect.roles}}}
+		st := newStay(t)
+		g := &group{Call: c, whole: pairs.Whole(len(c.Users), len(c.Roles)), members: []member{{stay: st, users: rect.Users, roles: rect.Roles}}}
 		w.search(&isolation{w: w, g: g, halving: true, aged: why.aged}, why.verdict)
 		if st.why != nil {
 			return st.why

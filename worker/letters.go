@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/pairs"
 	"github.com/unrole/unrole/internal/producer"
 	"github.com/unrole/unrole/tasks"
 )
@@ -18,11 +19,18 @@ import (
 // letter is enqueued, then the ledger counts, so that a crash in between repeats both and loses neither.
 func (w *Worker) deadLetter(t *task, users, roles []int, f tasks.Failure) error {
 	c := t.claim
-	pairs := rectangles(c.Part, within(users, roles, c.Open))
-	if len(pairs) == 0 {
+	within := pairs.Whole(len(c.Part.UserIDs), len(c.Part.RoleIDs))
+	if users != nil {
+		within.Users = users
+	}
+	if roles != nil {
+		within.Roles = roles
+	}
+	open := c.Open().Within(within)
+	if !open.Any() {
 		return nil
 	}
-	letter := cutOut(c.Part, pairs)
+	letter := cutOut(c.Part, open)
 	f.Queue = tasks.Lanes()[t.lane]
 	f.Attempts = max(f.Attempts, 1)
 	if old := c.Part.Failure; old != nil {
@@ -36,7 +44,7 @@ func (w *Worker) deadLetter(t *task, users, roles []int, f tasks.Failure) error 
 	t.log.Warn().Str("letter", letter.Part).Str("reason", string(f.Reason)).Int("errcode", f.ErrCode).Str("sub_code", f.SubCode).
 		Str("errmsg", f.ErrMsg).Str("request_id", f.RequestID).Strs("users", firstFew(letter.UserIDs)).
 		Ints64("roles", letter.RoleIDs).Msg("dead letter")
-	return w.settlePairs(t, pairs, ledger.Outcome{Kind: ledger.Dead, Letter: letter.Part, Reason: f.Reason, ErrCode: f.ErrCode, SubCode: f.SubCode,
+	return w.settle(t, open, ledger.Outcome{Kind: ledger.Dead, Letter: letter.Part, Reason: f.Reason, ErrCode: f.ErrCode, SubCode: f.SubCode,
 		ErrMsg: f.ErrMsg, RequestID: f.RequestID, Attempts: f.Attempts, At: f.FailedAt})
 }
 
@@ -44,7 +52,7 @@ func (w *Worker) deadLetter(t *task, users, roles []int, f tasks.Failure) error 
 func (w *Worker) setAside(t *task, f tasks.Failure) error {
 	if c := t.claim; c.Part.Failure != nil {
 		// A letter that was made due and not begun yet has dead pairs; they are its own and go with it.
-		if err := w.settle(t, c.Dead, ledger.Outcome{Kind: ledger.Pending, Letter: c.Part.Part}); err != nil {
+		if err := w.settle(t, c.Dead(), ledger.Outcome{Kind: ledger.Pending, Letter: c.Part.Part}); err != nil {
 			return err
 		}
 	}
@@ -135,13 +143,13 @@ func covers(a, b *tasks.Part) bool {
 }
 
 // cutOut is a part of some pairs of p, without a name.
-func cutOut(p *tasks.Part, pairs []rectangle) *tasks.Part {
-	h, own := hull(pairs)
-	cut := &tasks.Part{JobID: p.JobID, Own: own}
-	for _, u := range h.users {
+func cutOut(p *tasks.Part, some pairs.Set) *tasks.Part {
+	hull := some.Hull()
+	cut := &tasks.Part{JobID: p.JobID, Own: some.Owned(hull)}
+	for _, u := range hull.Users {
 		cut.UserIDs = append(cut.UserIDs, p.UserIDs[u])
 	}
-	for _, r := range h.roles {
+	for _, r := range hull.Roles {
 		cut.RoleIDs = append(cut.RoleIDs, p.RoleIDs[r])
 	}
 	return cut
@@ -151,18 +159,18 @@ func cutOut(p *tasks.Part, pairs []rectangle) *tasks.Part {
 // cancel are dead no more, and not its own any longer.
 func (w *Worker) keepLetter(t *task) error {
 	old := t.claim.Part
-	pairs := rectangles(old, t.claim.Dead)
-	if len(pairs) == 0 {
+	dead := t.claim.Dead()
+	if !dead.Any() {
 		return nil
 	}
-	letter := cutOut(old, pairs)
+	letter := cutOut(old, dead)
 	letter.Failure, letter.Part = old.Failure, tasks.NextGeneration(old.Part)
 	t.log.Warn().Str("letter", letter.Part).Msg("the job is cancelled: the dead letter is not tried again")
 	if err := w.putLetter(t.id, letter); err != nil {
 		return err
 	}
 	f := letter.Failure
-	return w.settlePairs(t, pairs, ledger.Outcome{Kind: ledger.Dead, Letter: letter.Part, Reason: f.Reason, ErrCode: f.ErrCode,
+	return w.settle(t, dead, ledger.Outcome{Kind: ledger.Dead, Letter: letter.Part, Reason: f.Reason, ErrCode: f.ErrCode,
 		SubCode: f.SubCode, ErrMsg: f.ErrMsg, RequestID: f.RequestID, Attempts: f.Attempts, At: f.FailedAt})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -43,7 +44,7 @@ type Claim struct {
 const badAtOnce = 200
 
 // A part that the record does not know is adopted: it was put straight into Redis, or its job was. ARGV: part name,
-// name of the batch if it is a letter, payload or ” if it was compared before, owned pairs, "begin" or "", lane, now,
+// name of the batch if it is a letter, payload or nothing if it was compared before, owned pairs, "begin" or "", lane, now,
 // audit entry of an adoption, how many bad ids are read whole, then the ids "u:…", "r:…" to look up among the bad ones
 // instead. Returns {what is missing} to be asked again with it: 'payload' or 'ids'.
 var claimScript = redis.NewScript(`
@@ -310,31 +311,58 @@ func (c *Claim) InBatch(u, r int) (batchUser, batchRole int) {
 	return c.users[u], c.roles[r]
 }
 
-// Open reports whether the pair of Part's user u and role r is this task's own and still waits for an outcome. What a
-// dead letter opened belongs to that letter alone.
-func (c *Claim) Open(u, r int) bool {
-	o, own := c.outcome(u, r)
+// Open is the set of the task's own pairs that still wait for an outcome. What a dead letter opened belongs to that letter
+// alone.
+func (c *Claim) Open() pairs.Set {
+	return c.where(func(o *Outcome, own bool) bool { return own && c.opens(o) })
+}
+
+// opens reports whether a pair of the outcome is this task's to end.
+func (c *Claim) opens(o *Outcome) bool {
 	letter := ""
 	if c.Part.Failure != nil {
 		letter = c.Part.Part
 	}
-	return own && o.Kind == Pending && o.Letter == letter
+	return o.Kind == Pending && o.Letter == letter
 }
 
-// Dead reports whether the pair of Part's user u and role r waits in this dead letter.
-func (c *Claim) Dead(u, r int) bool {
-	o, own := c.outcome(u, r)
-	return own && o.Kind == Dead && o.Letter == c.Part.Part
+// Dead is the set of the pairs that wait in this dead letter.
+func (c *Claim) Dead() pairs.Set {
+	return c.where(func(o *Outcome, own bool) bool { return own && o.Kind == Dead && o.Letter == c.Part.Part })
 }
 
-// Callable reports whether the pair of Part's user u and role r may be part of a call: the job asked for it, and it is
-// open, or removed already, or another part's to count. Cancelled and dead pairs count as not asked for.
-func (c *Claim) Callable(u, r int) bool {
-	if c.Open(u, r) {
-		return true
+// Callable is the set of the pairs that may be part of a call: the job asked for them, and they are open, or removed
+// already, or another part's to count. Cancelled and dead pairs count as not asked for.
+func (c *Claim) Callable() pairs.Set {
+	return c.where(func(o *Outcome, own bool) bool {
+		if own {
+			return c.opens(o) || o.Kind == Removed
+		}
+		return c.Part.Failure == nil
+	})
+}
+
+// where is the set of Part's pairs that the condition holds for, by what became of them and whether they are the task's
+// own.
+func (c *Claim) where(holds func(o *Outcome, own bool) bool) pairs.Set {
+	users, roles := len(c.Part.UserIDs), len(c.Part.RoleIDs)
+	if o, same := c.State.same(); same && c.users == nil && c.def.Own == nil {
+		if holds(o, true) {
+			return pairs.All(users, roles)
+		}
+		return pairs.None(users, roles)
 	}
-	o, own := c.outcome(u, r)
-	return !own && c.Part.Failure == nil || own && o.Kind == Removed
+	s := pairs.None(users, roles)
+	for u := range users {
+		for r := range roles {
+			bu, br := c.InBatch(u, r)
+			own := c.Part.Owns(u, r) && c.def.Owns(bu, br)
+			if holds(c.State.of(bu*len(c.def.RoleIDs)+br), own) {
+				s.Add(u, r)
+			}
+		}
+	}
+	return s
 }
 
 // Refresh takes over what a newer claim of the same part says. The part itself, and calls counted and not yet recorded,
@@ -342,14 +370,6 @@ func (c *Claim) Callable(u, r int) bool {
 func (c *Claim) Refresh(newer *Claim) {
 	c.Cancelled, c.CancelReason, c.At = newer.Cancelled, newer.CancelReason, newer.At
 	c.State, c.bad = newer.State, newer.bad
-}
-
-func (c *Claim) outcome(u, r int) (o *Outcome, own bool) {
-	if c.users == nil {
-		return c.State.of(u*len(c.def.RoleIDs) + r), c.def.Owns(u, r)
-	}
-	bu, br := c.InBatch(u, r)
-	return c.State.of(bu*len(c.def.RoleIDs) + br), c.Part.Owns(u, r) && c.def.Owns(bu, br)
 }
 
 // Summary counts what became of the task's own pairs.
@@ -361,22 +381,10 @@ type Summary struct {
 
 // Summary counts what became of the task's own pairs.
 func (c *Claim) Summary() Summary {
-	var s Summary
-	for u := range c.Part.UserIDs {
-		for r := range c.Part.RoleIDs {
-			o, own := c.outcome(u, r)
-			switch {
-			case !own:
-			case o.Kind == Removed:
-				s.Removed++
-			case o.Kind == Dead:
-				s.Dead++
-			case o.Kind == Cancelled:
-				s.Cancelled++
-			}
-		}
+	count := func(kind Kind) int {
+		return c.where(func(o *Outcome, own bool) bool { return own && o.Kind == kind }).Len()
 	}
-	return s
+	return Summary{Removed: count(Removed), Dead: count(Dead), Cancelled: count(Cancelled)}
 }
 
 // BadUser says why DingTalk refuses user u of Part, if the job has learned that.

@@ -14,7 +14,7 @@ import (
 )
 
 // ARGV: part, version the change is based on, new state, removed, dead, cancelled (differences), calls, now,
-// retention in ms, audit entry or ”, "begun" to stay marked as begun, "idle" to refuse a part that is begun, name under
+// retention in ms, audit entry or nothing, "begun" to stay marked as begun, "idle" to refuse a part that is begun, name under
 // which the claim began (the part, or a letter of it), then for "idle" the letters that must not be begun either.
 // Returns {1} or, when the state is another one, {0, state}, or {-1} when it is begun.
 var settleScript = redis.NewScript(`
@@ -115,7 +115,7 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			c.write = rand.Text()[:8]
 		}
 		next.version, next.write = c.State.version+1, c.write
-		state, err := next.encode(next.version)
+		state, err := next.encode(next.version, c.def.Pairs())
 		if err != nil {
 			return Delta{}, err
 		}
@@ -187,7 +187,7 @@ func (l *Ledger) Split(ctx context.Context, c *Claim, children []tasks.Part) err
 	next := c.State.clone()
 	next.Children = len(children)
 	next.version++
-	state, err := next.encode(next.version)
+	state, err := next.encode(next.version, c.def.Pairs())
 	if err != nil {
 		return err
 	}
@@ -247,6 +247,7 @@ func (l *Ledger) Forget(ctx context.Context, jobID string, fields ...string) err
 func (l *Ledger) Release(ctx context.Context, rec Record, letter string) error {
 	c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State}
 	return l.Note(ctx, c, func(s *PartState) {
+		s.spread(rec.Part.Pairs())
 		for i, o := range s.outcomes {
 			if o.Kind == Pending && o.Letter == letter {
 				for j, index := range s.pairs {

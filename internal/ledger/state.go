@@ -50,7 +50,10 @@ type PartState struct {
 	// BusySince is when the part was answered "busy" for the first time without a success since.
 	BusySince time.Time
 
-	pairs    []uint16 // one per pair of the part, user by user; 0 is pending, n is outcomes[n-1]; nil is all pending
+	// What became of each pair of the part, user by user: 0 is nothing, n is outcomes[n-1]. While all have the same, which
+	// is usual, pairs is nil and it stands in all.
+	pairs    []uint16
+	all      uint16
 	outcomes []Outcome
 }
 
@@ -82,29 +85,41 @@ func decodeState(s string, pairs int) (PartState, error) {
 	}
 	ps := PartState{version: version, write: st.Write, Children: st.Children, Attempts: st.Attempts, Accepted: st.Accepted, Tries: st.Tries,
 		BusySince: st.BusySince, outcomes: st.Outcomes}
+	n := 0
 	for _, run := range st.Runs {
-		if run[0] < 0 || run[0] > min(len(st.Outcomes), math.MaxUint16) || run[1] < 0 || run[1] > pairs-len(ps.pairs) {
+		if run[0] < 0 || run[0] > min(len(st.Outcomes), math.MaxUint16) || run[1] < 0 || run[1] > pairs-n {
 			return PartState{}, fmt.Errorf("part state: run %v of %d outcomes, for %d pairs", run, len(st.Outcomes), pairs)
+		}
+		n += run[1]
+		if run[1] == pairs {
+			ps.all = uint16(run[0])
+			break
 		}
 		for range run[1] {
 			ps.pairs = append(ps.pairs, uint16(run[0]))
 		}
 	}
-	if ps.pairs != nil && len(ps.pairs) != pairs {
-		return PartState{}, fmt.Errorf("part state: the record has %d pairs, the part %d", len(ps.pairs), pairs)
+	if n != 0 && n != pairs {
+		return PartState{}, fmt.Errorf("part state: the record has %d pairs, the part %d", n, pairs)
 	}
 	return ps, nil
 }
 
-// encode returns the stored form under the given version.
-func (s *PartState) encode(version int64) (string, error) {
+// encode returns the stored form, under the given version, of the state of a part of so many pairs.
+func (s *PartState) encode(version int64, pairs int) (string, error) {
 	st := stored{Write: s.write, Children: s.Children, Attempts: s.Attempts, Accepted: s.Accepted, Tries: s.Tries, BusySince: s.BusySince, Outcomes: s.outcomes}
+	if s.all != 0 {
+		st.Runs = [][2]int{{int(s.all), pairs}}
+	}
 	for _, o := range s.pairs {
 		if n := len(st.Runs); n > 0 && st.Runs[n-1][0] == int(o) {
 			st.Runs[n-1][1]++
 		} else {
 			st.Runs = append(st.Runs, [2]int{int(o), 1})
 		}
+	}
+	if len(st.Runs) == 1 && st.Runs[0][0] == 0 {
+		st.Runs = nil // nothing happened to any of them
 	}
 	body, err := json.Marshal(st)
 	if err != nil {
@@ -115,10 +130,33 @@ func (s *PartState) encode(version int64) (string, error) {
 
 // of returns the outcome of pair i, not to be changed.
 func (s *PartState) of(i int) *Outcome {
-	if s.pairs == nil || s.pairs[i] == 0 {
+	o := s.all
+	if s.pairs != nil {
+		o = s.pairs[i]
+	}
+	if o == 0 {
 		return &untouched
 	}
-	return &s.outcomes[s.pairs[i]-1]
+	return &s.outcomes[o-1]
+}
+
+// same returns the outcome that all pairs have, if they have the same, not to be changed.
+func (s *PartState) same() (o *Outcome, ok bool) {
+	if s.pairs != nil {
+		return nil, false
+	}
+	return s.of(0), true
+}
+
+// spread gives each of so many pairs an entry of its own.
+func (s *PartState) spread(pairs int) {
+	if s.pairs == nil {
+		s.pairs = make([]uint16, pairs)
+		for i := range s.pairs {
+			s.pairs[i] = s.all
+		}
+		s.all = 0
+	}
 }
 
 // untouched is the outcome of a pair that nothing has happened to.
@@ -171,6 +209,15 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 	if roles == nil {
 		roles = positions(len(p.RoleIDs))
 	}
+	if from, ok := s.same(); ok && p.Own == nil && len(users)*len(roles) == p.Pairs() {
+		if allowed(from, &st.Outcome) {
+			d.add(from.Kind, -int64(p.Pairs()))
+			d.add(st.Outcome.Kind, int64(p.Pairs()))
+			s.outcomes = append(s.outcomes, st.Outcome)
+			s.all = uint16(len(s.outcomes))
+		}
+		return d
+	}
 	index := uint16(0)
 	for _, u := range users {
 		for _, r := range roles {
@@ -180,9 +227,7 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 				continue
 			}
 			if index == 0 {
-				if s.pairs == nil {
-					s.pairs = make([]uint16, p.Pairs())
-				}
+				s.spread(p.Pairs())
 				s.outcomes = append(s.outcomes, st.Outcome)
 				index = uint16(len(s.outcomes))
 			}
@@ -197,6 +242,7 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 // compact drops outcomes that no pair has any more, so that a dead letter may be tried again any number of times.
 func (s *PartState) compact() {
 	used := make([]uint16, len(s.outcomes)+1)
+	used[s.all] = 1
 	for _, o := range s.pairs {
 		used[o] = 1
 	}
@@ -214,6 +260,7 @@ func (s *PartState) compact() {
 	for i, o := range s.pairs {
 		s.pairs[i] = used[o]
 	}
+	s.all = used[s.all]
 	s.outcomes = kept
 }
 
