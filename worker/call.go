@@ -79,8 +79,9 @@ func translate(positions, inCall []int) []int {
 	return out
 }
 
-// call uses one slot: the most urgent call of the pool that still stands when it is looked at again.
-func (w *Worker) call(s slot) {
+// call uses one slot: for c, or if that does not stand any more when it is looked at again, for the next most urgent call
+// of the pool.
+func (w *Worker) call(s slot, c combine.Call) {
 	done := sync.OnceFunc(s.done)
 	defer done()
 	var g *group
@@ -93,12 +94,7 @@ func (w *Worker) call(s slot) {
 			}
 		}
 	}()
-	for {
-		c, ok := w.dispatch.pool.Next()
-		if !ok {
-			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
-			return
-		}
+	for ok := true; ok; c, ok = w.dispatch.pool.Next() {
 		g = newGroup(c)
 		stands, err := w.lookAgain(g, g.whole)
 		if err != nil {
@@ -125,6 +121,7 @@ func (w *Worker) call(s slot) {
 		w.execute(s.Grant, g, done)
 		return
 	}
+	w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
 }
 
 // lookAgain reads the ledger just before the call of a rectangle of the group, marks the parts as begun, and reports

@@ -17,6 +17,7 @@ type dispatcher struct {
 	prepare func(context.Context)
 	pool    *combine.Pool
 	tokens  chan struct{} // one per call in flight
+	idle    chan func()   // to those who have made a call before and wait for the next: their stacks have grown
 	wake    chan struct{}
 
 	mu     sync.Mutex
@@ -39,7 +40,7 @@ type probe struct {
 }
 
 func newDispatcher(pacer Pacer, prepare func(context.Context), inFlight int) *dispatcher {
-	return &dispatcher{pacer: pacer, prepare: prepare, pool: combine.NewPool(), tokens: make(chan struct{}, inFlight), wake: make(chan struct{}, 1)}
+	return &dispatcher{pacer: pacer, prepare: prepare, pool: combine.NewPool(), tokens: make(chan struct{}, inFlight), idle: make(chan func()), wake: make(chan struct{}, 1)}
 }
 
 // offer puts an offer into the pool.
@@ -89,9 +90,9 @@ func (d *dispatcher) slotFor(ctx context.Context, lane int) (slot, error) {
 	}
 }
 
-// run reserves slots as long as somebody waits, until ctx ends. call is run in a goroutine of its own for each slot
-// that does not go to a probe; it takes its call out of the pool.
-func (d *dispatcher) run(ctx context.Context, call func(slot)) {
+// run reserves slots as long as somebody waits, until ctx ends. call is run in a goroutine of its own for each slot that
+// does not go to a probe, with what Next of the pool made for it.
+func (d *dispatcher) run(ctx context.Context, call func(slot, combine.Call)) {
 	for {
 		for !d.waiting() {
 			select {
@@ -111,7 +112,7 @@ func (d *dispatcher) run(ctx context.Context, call func(slot)) {
 			<-d.tokens
 			return
 		}
-		d.assign(slot{Grant: grant, d: d}, call)
+		d.assign(ctx, slot{Grant: grant, d: d}, call)
 	}
 }
 
@@ -123,13 +124,18 @@ func (d *dispatcher) waiting() bool {
 	return open || len(d.probes) > 0
 }
 
-func (d *dispatcher) assign(s slot, call func(slot)) {
+func (d *dispatcher) assign(ctx context.Context, s slot, call func(slot, combine.Call)) {
 	for {
 		lane, _, waits := d.pool.First()
 		d.mu.Lock()
 		if len(d.probes) == 0 || waits && d.probes[0].lane > lane {
 			d.mu.Unlock()
-			d.calls.Go(func() { call(s) })
+			// Taken here and not by whoever makes it, so that the next slot is reserved only for what is left.
+			if c, ok := d.pool.Next(); ok {
+				d.hand(ctx, func() { call(s, c) })
+			} else {
+				d.unused(ctx, s)
+			}
 			return
 		}
 		p := d.probes[0]
@@ -141,6 +147,31 @@ func (d *dispatcher) assign(s slot, call func(slot)) {
 		case <-p.gone:
 		}
 	}
+}
+
+// unused ends a slot that nobody has a call for.
+func (d *dispatcher) unused(ctx context.Context, s slot) {
+	d.pacer.Report(ctx, s.Grant, pace.Outcome{Kind: pace.Unused})
+	s.done()
+}
+
+// hand lets somebody idle make the call, or somebody new who is idle afterwards, until ctx ends.
+func (d *dispatcher) hand(ctx context.Context, call func()) {
+	select {
+	case d.idle <- call:
+		return
+	default:
+	}
+	d.calls.Go(func() {
+		for {
+			call()
+			select {
+			case call = <-d.idle:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 }
 
 // wait returns when the calls in flight have ended.
