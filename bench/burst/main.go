@@ -1,8 +1,10 @@
-// Command burst measures how a mass lay-off that arrives as single removals shares calls: 2,000 jobs of one user each are
-// submitted within two seconds to real workers at 20 calls a second, and the calls that the simulator sees are compared
-// with what one plan of all of them needs.
+// Command burst measures removals that arrive one user at a time: each is a job of its own, submitted to real workers at 20
+// calls a second. A mass lay-off, 2,000 within two seconds, shows how they share calls, by what one plan of all of them
+// needs; a trickle that the pace just bears shows how long one of them waits.
 //
-//	redis-server --port 6397 --save "" & go run ./bench/burst -redis redis://127.0.0.1:6397/0 -workers 1
+//	redis-server --port 6397 --save "" &
+//	go run ./bench/burst -redis redis://127.0.0.1:6397/0
+//	go run ./bench/burst -redis redis://127.0.0.1:6397/0 -people 600 -within 36s -workers 4
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,24 +32,26 @@ import (
 
 func main() {
 	url := flag.String("redis", redisconn.Default, "Redis to use; it should be empty")
+	people := flag.Int("people", 2000, "removals, each of one user")
+	within := flag.Duration("within", 2*time.Second, "time in which they are submitted, evenly")
 	workers := flag.Int("workers", 1, "workers, each with a client and a pacer of its own")
 	seed := flag.Uint64("seed", 1, "seed of the company")
 	flag.Parse()
-	if err := run(*url, *workers, *seed); err != nil {
+	if err := run(*url, *people, *within, *workers, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(url string, workers int, seed uint64) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+func run(url string, people int, within time.Duration, workers int, seed uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), within+3*time.Minute)
 	defer cancel()
 	rdb, _, err := redisconn.Open(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer rdb.Close()
-	company := covertest.Large(2000).Draw(seed)
+	company := covertest.Large(people).Draw(seed)
 	planned := len(cover.Plan(company, covertest.Limits))
 
 	sim := dingtalktest.NewSimulator(dingtalktest.Options{Open: true, QPS: 20, Latency: 50 * time.Millisecond, KeepCalls: -1})
@@ -83,7 +88,7 @@ func run(url string, workers int, seed uint64) error {
 	var submitting sync.WaitGroup
 	for u, roles := range company.Roles {
 		submitting.Go(func() {
-			time.Sleep(time.Until(began.Add(time.Duration(u) * 2 * time.Second / time.Duration(len(company.Roles)))))
+			time.Sleep(time.Until(began.Add(time.Duration(u) * within / time.Duration(len(company.Roles)))))
 			r := &enqueue.Removals{}
 			for _, role := range roles {
 				r.Add(fmt.Sprintf("u%04d", u), int64(role)+1)
@@ -95,13 +100,19 @@ func run(url string, workers int, seed uint64) error {
 	}
 	submitting.Wait()
 	submitted := time.Since(began)
+	var took []time.Duration
 	for u := range company.Roles {
-		if _, err := l.Watch(ctx, fmt.Sprint(prefix, u), 20*time.Millisecond, func(ledger.Job, error) error { return nil }); err != nil {
+		job, err := l.Watch(ctx, fmt.Sprint(prefix, u), 20*time.Millisecond, func(ledger.Job, error) error { return nil })
+		if err != nil {
 			return err
 		}
+		took = append(took, job.FinishedAt.Sub(job.CreatedAt))
 	}
+	slices.Sort(took)
 	calls := sim.Stats().Removals
-	fmt.Printf("%d single removals within %.1f s, %d workers: %d calls, a plan of all of them has %d (× %.2f), done after %.1f s\n",
-		len(company.Roles), submitted.Seconds(), workers, calls, planned, float64(calls)/float64(planned), time.Since(began).Seconds())
+	fmt.Printf("%d single removals within %.1f s, %d workers: %d calls, a plan of all of them has %d (× %.2f), done after %.1f s\n"+
+		"from submission to end: median %d ms, p99 %d ms\n",
+		len(company.Roles), submitted.Seconds(), workers, calls, planned, float64(calls)/float64(planned), time.Since(began).Seconds(),
+		took[len(took)/2].Milliseconds(), took[len(took)*99/100].Milliseconds())
 	return nil
 }
