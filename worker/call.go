@@ -224,6 +224,7 @@ func (w *Worker) execute(grant pace.Grant, g *group, done func()) {
 	w.cfg.Pacer.Report(w.ending, grant, v.outcome)
 	switch v.action {
 	case settle:
+		w.learned.of(g).Passed(len(g.Roles), len(g.Users))
 		w.removed(g, g.whole, v)
 		w.dispatch.pool.Done(g.Call)
 		w.progressAll(g)

@@ -61,7 +61,7 @@ func (w *Worker) search(iso *isolation, first verdict) {
 func (iso *isolation) run(first verdict) error {
 	w, g := iso.w, iso.g
 	search, err := isolate.New(len(g.Roles), len(g.Users), isolate.Answer{Blame: first.blame, Cause: first.failure}, isolate.Options{
-		Learned: w.learned.of(g.members[0].claim.Part.JobID),
+		Learned: w.learned.of(g),
 		Found:   iso.found,
 	})
 	if err != nil {
@@ -243,7 +243,9 @@ const maxLearnedJobs = 256
 
 func newLearnedJobs() *learnedJobs { return &learnedJobs{jobs: map[string]*learnedJob{}} }
 
-func (l *learnedJobs) of(jobID string) *isolate.Learned {
+// of is what the job of the group's leader has shown.
+func (l *learnedJobs) of(g *group) *isolate.Learned {
+	jobID := g.members[0].claim.Part.JobID
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j := l.jobs[jobID]

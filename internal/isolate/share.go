@@ -13,8 +13,7 @@ type Learned struct {
 	roleTally tally
 }
 
-// Passed notes a batch that was accepted at once. Optional: without it only refused batches are learned from, and the
-// share looks somewhat higher than it is.
+// Passed notes a batch that was accepted at once; without it the share would look somewhat higher than it is.
 func (l *Learned) Passed(roles, users int) {
 	l.found(tally{good: float64(roles)}, tally{good: float64(users)})
 }
