@@ -58,13 +58,13 @@ func complete(t *testing.T, rdb *redis.Client, jobID string, pairs int) {
 	seen := map[string]bool{}
 	err = l.Each(t.Context(), jobID, func(rec ledger.Record) error {
 		want[rec.Part.TaskID()] = true
-		rec.Rows(func(_ int, row ledger.Row) {
+		for _, row := range rec.Rows() {
 			key := fmt.Sprintf("%s/%d", row.UserID, row.RoleID)
 			if seen[key] {
 				t.Errorf("%s is owned twice", key)
 			}
 			seen[key] = true
-		})
+		}
 		return nil
 	})
 	if err != nil || len(seen) != pairs {

@@ -59,8 +59,8 @@ func newEngine(c *config.Config, rdb redis.UniversalClient, transport http.Round
 	if err != nil {
 		return nil, exitWith(exitUsage, err)
 	}
-	e := &engine{dingtalk: client, pacer: pacer, ledger: ledger.New(rdb, c.Retention), observed: observed,
-		audit: auditOf(c, rdb, pacer, log)}
+	e := &engine{dingtalk: client, pacer: pacer, ledger: ledger.New(rdb, c.Retention), observed: observed}
+	e.audit = auditOf(c, rdb, e.ledger, pacer, log)
 	e.worker, err = worker.New(worker.Config{Redis: rdb, DingTalk: client, Pacer: pacer, Ledger: e.ledger, Protected: protected,
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
 		BusyMaxAge: c.BusyMaxAge, Observer: observed.metrics, Log: log})
@@ -78,8 +78,8 @@ func newPacer(c *config.Config, rdb redis.UniversalClient, log zerolog.Logger) (
 }
 
 // auditOf has the audit file followed, and the fleet hold while it cannot be written.
-func auditOf(c *config.Config, rdb redis.UniversalClient, pacer *pace.Pacer, log zerolog.Logger) audit.Config {
-	return audit.Config{Redis: rdb, File: c.AuditFile, Log: log,
+func auditOf(c *config.Config, rdb redis.UniversalClient, l *ledger.Ledger, pacer *pace.Pacer, log zerolog.Logger) audit.Config {
+	return audit.Config{Redis: rdb, Ledger: l, File: c.AuditFile, Log: log,
 		Hold: func(ctx context.Context, why string) error {
 			return pacer.SetHold(ctx, pace.HoldReason{Kind: pace.HoldAudit, Message: why})
 		},

@@ -16,11 +16,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+	"github.com/unrole/unrole/internal/ledger"
 )
 
-// Config says what is followed and where to. Redis, File, Hold and Release are required.
+// Config says what is followed and where to. Redis, Ledger, File, Hold and Release are required.
 type Config struct {
-	Redis redis.UniversalClient
+	Redis  redis.UniversalClient
+	Ledger *ledger.Ledger
 	// File is created with mode 0600 if it is not there, and only ever appended to.
 	File string
 	// Hold is called when the file cannot be written, before anything else is tried, and again with every failed try;
@@ -51,8 +53,8 @@ const (
 // stand in the order of the trail. After a writer lost the lock in the middle of a write, lines may stand there twice,
 // with the same seq; none is missing.
 func Follow(ctx context.Context, cfg Config) error {
-	if cfg.Redis == nil || cfg.File == "" || cfg.Hold == nil || cfg.Release == nil {
-		return errors.New("audit: Redis, File, Hold and Release are required")
+	if cfg.Redis == nil || cfg.Ledger == nil || cfg.File == "" || cfg.Hold == nil || cfg.Release == nil {
+		return errors.New("audit: Redis, Ledger, File, Hold and Release are required")
 	}
 	if cfg.Interval <= 0 {
 		cfg.Interval = 500 * time.Millisecond
@@ -90,7 +92,7 @@ type follower struct {
 	file    *file
 	cursors map[string]string // job id → last entry in the file; nil without the lock
 	active  map[string]bool   // jobs whose trails grew lately
-	newest  float64           // creation time of the newest job seen
+	newest  time.Time         // creation time of the newest job seen
 	swept   time.Time
 	holding bool
 	free    bool // Release was called since the start
@@ -159,7 +161,7 @@ func (f *follower) forget() {
 		f.file.Close()
 		f.file = nil
 	}
-	f.cursors, f.active, f.newest, f.swept = nil, nil, 0, time.Time{}
+	f.cursors, f.active, f.newest, f.swept = nil, nil, time.Time{}, time.Time{}
 }
 
 var lockScript = redis.NewScript(`

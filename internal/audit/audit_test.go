@@ -18,6 +18,12 @@ import (
 	"github.com/unrole/unrole/internal/redistest"
 )
 
+// Where the ledger keeps the trail of a job, and the jobs by time of creation.
+const (
+	trailPrefix, trailSuffix = "unrole:job:{", "}:audit"
+	indexKey                 = "unrole:jobs"
+)
+
 // submit writes an entry to the trail of a new job.
 func submit(t *testing.T, rdb *redis.Client, id string) {
 	t.Helper()
@@ -43,7 +49,7 @@ func more(t *testing.T, rdb *redis.Client, id string, n int) {
 
 func newFollower(rdb *redis.Client, name string) *follower {
 	nothing := func(context.Context) error { return nil }
-	return &follower{me: name, cfg: Config{Redis: rdb, Sweep: time.Hour, Log: zerolog.Nop(), Release: nothing,
+	return &follower{me: name, cfg: Config{Redis: rdb, Ledger: ledger.New(rdb, 0), Sweep: time.Hour, Log: zerolog.Nop(), Release: nothing,
 		Hold: func(context.Context, string) error { return nil }}}
 }
 
@@ -121,13 +127,13 @@ func TestACrashAnywhereLosesNothingAndDoublesNothing(t *testing.T) {
 	f.round(t.Context())
 	more(t, rdb, "j", 10)
 	// Written, and then the process died before the cursor moved; the last line is torn.
-	entries, err := rdb.XRange(t.Context(), trailPrefix+"j"+trailSuffix, "("+f.cursors["j"], "+").Result()
+	trails, err := f.cfg.Ledger.Trails(t.Context(), []string{"j"}, f.cursors, 6)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var text []byte
-	for _, x := range entries[:6] {
-		text = append(text, line("j", x)...)
+	for _, entry := range trails[0] {
+		text = append(text, line(entry)...)
 	}
 	if err := f.file.append(text[:len(text)-7]); err != nil {
 		t.Fatal(err)
@@ -137,6 +143,31 @@ func TestACrashAnywhereLosesNothingAndDoublesNothing(t *testing.T) {
 	g.cfg.File = f.cfg.File
 	g.round(t.Context())
 	check(t, rdb, f.cfg.File)
+}
+
+// What somebody else wrote into a trail is kept, and breaks neither the file nor those who read the trail.
+func TestAForeignEntryIsALineLikeOthers(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	f := newFollower(rdb, "a")
+	f.cfg.File = filepath.Join(t.TempDir(), "audit.jsonl")
+	submit(t, rdb, "j")
+	for _, values := range [][]any{{"entry", "{}"}, {"entry", "[1]"}, {"entry", "{\"a\":\n1}"}, {"entry", ""}, {"other", "x\ny"}} {
+		if err := rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: trailPrefix + "j" + trailSuffix, Values: values}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more(t, rdb, "j", 1)
+	f.round(t.Context())
+	check(t, rdb, f.cfg.File)
+	read := 0
+	err := f.cfg.Ledger.Trail(t.Context(), "j", "", func(entry ledger.TrailEntry) error {
+		read++
+		_, err := entry.Entry()
+		return err
+	})
+	if err != nil || read != 7 {
+		t.Errorf("%d entries read, %v", read, err)
+	}
 }
 
 func TestOnlyOneProcessWrites(t *testing.T) {

@@ -2,21 +2,11 @@ package audit
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-)
-
-// The trail of a job, and the jobs by time of creation; see package ledger.
-const (
-	trailPrefix, trailSuffix = "unrole:job:{", "}:audit"
-	indexKey                 = "unrole:jobs"
+	"github.com/unrole/unrole/internal/ledger"
 )
 
 const (
@@ -24,12 +14,14 @@ const (
 	jobsAtOnce, entriesAtOnce = 100, 200
 	// writeAtOnce is what is written between two moves of the cursors, roughly; it is far below tailSize.
 	writeAtOnce = 256 << 10
+	// skew is how far the clocks of submitters, which jobs are ordered by, may differ.
+	skew = time.Minute
 )
 
 // follow brings the file up to date: every job at a sweep, else those that move.
 func (f *follower) follow(ctx context.Context) error {
 	if sweep := time.Since(f.swept) >= f.cfg.Sweep; sweep {
-		all, err := f.allTrails(ctx)
+		all, err := f.cfg.Ledger.JobsWithTrail(ctx)
 		if err != nil {
 			return err
 		}
@@ -41,55 +33,22 @@ func (f *follower) follow(ctx context.Context) error {
 		f.swept = began
 		return nil
 	}
-	fresh, err := f.cfg.Redis.ZRangeByScoreWithScores(ctx, indexKey, &redis.ZRangeBy{Min: score(f.newest), Max: "+inf"}).Result()
+	fresh, newest, err := f.cfg.Ledger.CreatedSince(ctx, f.newest.Add(-skew))
 	if err != nil {
-		return fmt.Errorf("look for new jobs: %w", err)
+		return err
 	}
-	for _, z := range fresh {
-		f.active[z.Member.(string)] = true
-		f.newest = max(f.newest, z.Score)
+	for _, id := range fresh {
+		f.active[id] = true
+	}
+	if newest.After(f.newest) {
+		f.newest = newest
 	}
 	return f.bring(ctx, slices.Sorted(maps.Keys(f.active)))
 }
 
-func score(newest float64) string {
-	// The clocks of submitters differ a little.
-	return strconv.FormatFloat(newest-float64(time.Minute/time.Microsecond), 'f', 0, 64)
-}
-
-// allTrails lists every job that has a trail, also when its record is gone.
-func (f *follower) allTrails(ctx context.Context) ([]string, error) {
-	found := map[string]bool{}
-	scan := func(ctx context.Context, node redis.UniversalClient) error {
-		it := node.Scan(ctx, 0, trailPrefix+"*"+trailSuffix, 1000).Iterator()
-		for it.Next(ctx) {
-			found[strings.TrimSuffix(strings.TrimPrefix(it.Val(), trailPrefix), trailSuffix)] = true
-		}
-		return it.Err()
-	}
-	var err error
-	if cluster, ok := f.cfg.Redis.(*redis.ClusterClient); ok {
-		// One after another: the map has no lock.
-		turn := make(chan struct{}, 1)
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-			turn <- struct{}{}
-			defer func() { <-turn }()
-			return scan(ctx, node)
-		})
-	} else {
-		err = scan(ctx, f.cfg.Redis)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for audit trails: %w", err)
-	}
-	return slices.Sorted(maps.Keys(found)), nil
-}
-
 // bring appends what the trails of the jobs have beyond the cursors.
 func (f *follower) bring(ctx context.Context, jobs []string) error {
-	for len(jobs) > 0 {
-		some := jobs[:min(jobsAtOnce, len(jobs))]
-		jobs = jobs[len(some):]
+	for some := range slices.Chunk(jobs, jobsAtOnce) {
 		for len(some) > 0 {
 			longer, err := f.page(ctx, some)
 			if err != nil {
@@ -103,19 +62,9 @@ func (f *follower) bring(ctx context.Context, jobs []string) error {
 
 // page appends the next entries of some trails and returns those that have more.
 func (f *follower) page(ctx context.Context, jobs []string) (longer []string, err error) {
-	replies := make([]*redis.XMessageSliceCmd, len(jobs))
-	_, err = f.cfg.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, job := range jobs {
-			start := "-"
-			if at := f.cursors[job]; at != "" {
-				start = "(" + at
-			}
-			replies[i] = p.XRangeN(ctx, trailPrefix+job+trailSuffix, start, "+", entriesAtOnce)
-		}
-		return nil
-	})
+	trails, err := f.cfg.Ledger.Trails(ctx, jobs, f.cursors, entriesAtOnce)
 	if err != nil {
-		return nil, fmt.Errorf("read audit trails: %w", err)
+		return nil, err
 	}
 	var lines []byte
 	moved := map[string]string{}
@@ -131,16 +80,15 @@ func (f *follower) page(ctx context.Context, jobs []string) (longer []string, er
 		return err
 	}
 	for i, job := range jobs {
-		entries := replies[i].Val()
-		if len(entries) > 0 {
+		if len(trails[i]) > 0 {
 			f.active[job] = true
 		}
-		if len(entries) == entriesAtOnce {
+		if len(trails[i]) == entriesAtOnce {
 			longer = append(longer, job)
 		}
-		for _, x := range entries {
-			lines = append(lines, line(job, x)...)
-			moved[job] = x.ID
+		for _, entry := range trails[i] {
+			lines = append(lines, line(entry)...)
+			moved[job] = entry.ID
 			if len(lines) >= writeAtOnce {
 				if err := flush(); err != nil {
 					return nil, err
@@ -151,15 +99,5 @@ func (f *follower) page(ctx context.Context, jobs []string) (longer []string, er
 	return longer, flush()
 }
 
-// line is an entry as it stands in the file. What cannot be read is kept as it is.
-func line(job string, x redis.XMessage) []byte {
-	entry, _ := x.Values["entry"].(string)
-	if strings.HasPrefix(entry, "{") && json.Valid([]byte(entry)) && !strings.Contains(entry, "\n") {
-		return []byte(`{"seq":"` + x.ID + `",` + entry[1:] + "\n")
-	}
-	raw, err := json.Marshal(map[string]any{"seq": x.ID, "job_id": job, "unreadable": x.Values})
-	if err != nil {
-		raw = []byte(fmt.Sprintf(`{"seq":%q,"job_id":%q}`, x.ID, job))
-	}
-	return append(raw, '\n')
-}
+// line is an entry as it stands in the file.
+func line(t ledger.TrailEntry) string { return `{"seq":"` + t.ID + `",` + t.JSON[1:] + "\n" }

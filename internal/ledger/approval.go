@@ -16,9 +16,6 @@ import (
 // not in the queues, so nothing can begin it but Approve.
 const AwaitingApproval = "approval"
 
-// EventApproved is the audit event of Approve.
-const EventApproved Event = "approved"
-
 // guardWindow is how long a user counts against the rolling guard of its source.
 const guardWindow = 24 * time.Hour
 

@@ -11,12 +11,15 @@ type Event string
 
 const (
 	EventSubmitted Event = "submitted"
+	EventApproved  Event = "approved"
 	EventAdopted   Event = "adopted"
 	EventSettled   Event = "settled"
 	EventReopened  Event = "reopened"
 	EventCancelled Event = "cancelled"
 	EventReplayed  Event = "replayed"
 	EventDiscarded Event = "discarded"
+	// EventVerified: DingTalk was asked who still holds the roles of the job.
+	EventVerified Event = "verified"
 )
 
 // Entry is one line of a job's audit trail. It is written in the same script as what it records.

@@ -153,53 +153,6 @@ func (l *Ledger) Get(ctx context.Context, jobID string) (Job, error) {
 	return l.job(jobID, fields), nil
 }
 
-// List returns the most recent jobs first: count of them after skipping skip; count < 0 means all.
-func (l *Ledger) List(ctx context.Context, skip, count int) ([]Job, error) {
-	var jobs []Job
-	const page = 200
-	for start := int64(0); count < 0 || len(jobs) < skip+count; start += page {
-		scored, err := l.rdb.ZRevRangeWithScores(ctx, indexKey, start, start+page-1).Result()
-		if err != nil {
-			return nil, fmt.Errorf("list jobs: %w", err)
-		}
-		if len(scored) == 0 {
-			break
-		}
-		ids := make([]string, len(scored))
-		for i, z := range scored {
-			ids[i] = z.Member.(string)
-		}
-		replies := make([]*redis.MapStringStringCmd, len(ids))
-		if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, id := range ids {
-				replies[i] = p.HGetAll(ctx, jobKey(id))
-			}
-			return nil
-		}); err != nil {
-			return nil, fmt.Errorf("list jobs: %w", err)
-		}
-		var vanished []any
-		for i, reply := range replies {
-			if fields := reply.Val(); len(fields) > 0 {
-				jobs = append(jobs, l.job(ids[i], fields))
-			} else if int64(scored[i].Score) < l.now().Add(-time.Hour).UnixMicro() {
-				// A younger one may just be being created: its name comes first.
-				vanished = append(vanished, ids[i])
-			}
-		}
-		if len(vanished) > 0 {
-			// Best effort: a name that stays is looked up in vain by the next list, nothing more.
-			l.rdb.ZRem(ctx, indexKey, vanished...)
-			start -= int64(len(vanished))
-		}
-	}
-	jobs = jobs[min(skip, len(jobs)):]
-	if count >= 0 && len(jobs) > count {
-		jobs = jobs[:count]
-	}
-	return jobs, nil
-}
-
 // job turns the fields of a job's hash into its public record.
 func (l *Ledger) job(id string, f map[string]string) Job {
 	j := Job{

@@ -77,29 +77,6 @@ func (l *Ledger) Stamps(ctx context.Context, jobIDs []string) (map[string]string
 	return stamps, err
 }
 
-// fields reads one field of each job that has it.
-func (l *Ledger) fields(ctx context.Context, jobIDs []string, field string, visit func(jobID, value string)) error {
-	const page = 500
-	for ; len(jobIDs) > 0; jobIDs = jobIDs[min(page, len(jobIDs)):] {
-		now := jobIDs[:min(page, len(jobIDs))]
-		replies := make([]*redis.SliceCmd, len(now))
-		if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, id := range now {
-				replies[i] = p.HMGet(ctx, jobKey(id), field)
-			}
-			return nil
-		}); err != nil {
-			return fmt.Errorf("read %d jobs: %w", len(now), err)
-		}
-		for i, reply := range replies {
-			if value, ok := reply.Val()[0].(string); ok {
-				visit(now[i], value)
-			}
-		}
-	}
-	return nil
-}
-
 // ARGV: the stamp, retention in ms.
 var expireScript = redis.NewScript(`
 local j = redis.call('HMGET', KEYS[1], 'total', 'removed', 'dead', 'cancelled', 'finished_at', 'touched_at')

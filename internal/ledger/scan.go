@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -89,37 +91,39 @@ type Row struct {
 // Rows calls visit for every requested pair of the job, once, in no particular order.
 func (l *Ledger) Rows(ctx context.Context, jobID string, visit func(Row) error) error {
 	return l.Each(ctx, jobID, func(rec Record) error {
-		for u, user := range rec.Part.UserIDs {
-			for r, role := range rec.Part.RoleIDs {
-				if !rec.Part.Owns(u, r) {
-					continue
-				}
-				row := Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: *rec.State.of(u*len(rec.Part.RoleIDs) + r)}
-				if err := visit(row); err != nil {
-					return err
-				}
+		for _, row := range rec.Rows() {
+			if err := visit(row); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
 }
 
+// Rows goes through the pairs that the part owns; the number is the position of the pair in the rectangle, user by user.
+func (rec Record) Rows() iter.Seq2[int, Row] {
+	return func(yield func(int, Row) bool) {
+		for u, user := range rec.Part.UserIDs {
+			for r, role := range rec.Part.RoleIDs {
+				i := u*len(rec.Part.RoleIDs) + r
+				if rec.Part.Owns(u, r) && !yield(i, Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: *rec.State.of(i)}) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Open lists the names of the tasks that pending pairs of the part wait for: the part's own, and those of dead letters
 // that are being tried again.
 func (rec Record) Open() (own bool, letters []string) {
-	seen := map[string]bool{}
-	for u := range rec.Part.UserIDs {
-		for r := range rec.Part.RoleIDs {
-			o := rec.State.of(u*len(rec.Part.RoleIDs) + r)
-			if o.Kind != Pending || !rec.Part.Owns(u, r) {
-				continue
-			}
-			if o.Letter == "" {
-				own = true
-			} else if !seen[o.Letter] {
-				seen[o.Letter] = true
-				letters = append(letters, o.Letter)
-			}
+	for _, row := range rec.Rows() {
+		switch {
+		case row.Outcome.Kind != Pending:
+		case row.Outcome.Letter == "":
+			own = true
+		case !slices.Contains(letters, row.Outcome.Letter):
+			letters = append(letters, row.Outcome.Letter)
 		}
 	}
 	return own, letters
@@ -196,30 +200,6 @@ func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error)
 		return Job{}, fmt.Errorf("cancel job %s: %w", jobID, err)
 	}
 	return l.Get(ctx, jobID)
-}
-
-// Stalled lists the unfinished jobs that are due, whose parts are known, and that have neither moved nor been checked
-// for a while: candidates for a look at whether asynq still has their tasks.
-func (l *Ledger) Stalled(ctx context.Context, moved, checked time.Time) ([]Job, error) {
-	jobs, err := l.List(ctx, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	var stalled []Job
-	for _, j := range jobs {
-		if j.State.Finished() || j.Awaiting != "" || j.CreatedAt.After(moved) || j.At != nil && j.At.After(moved) {
-			continue
-		}
-		f, err := l.rdb.HMGet(ctx, jobKey(j.JobID), "phase", "touched_at", "checked_at").Result()
-		if err != nil {
-			return nil, fmt.Errorf("read job %s: %w", j.JobID, err)
-		}
-		when := func(i int) time.Time { s, _ := f[i].(string); return parseTime(s) }
-		if f[0] != phasePlanning && when(1).Before(moved) && when(2).Before(checked) {
-			stalled = append(stalled, j)
-		}
-	}
-	return stalled, nil
 }
 
 // Checked records that every open part of the job was seen to have a task.

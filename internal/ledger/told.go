@@ -3,24 +3,10 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
-
-// CreatedSince lists the ids of the jobs that were created at t or later, the oldest first.
-func (l *Ledger) CreatedSince(ctx context.Context, t time.Time) ([]string, error) {
-	least := "-inf"
-	if !t.IsZero() {
-		least = strconv.FormatInt(t.UnixMicro(), 10)
-	}
-	ids, err := l.rdb.ZRangeByScore(ctx, indexKey, &redis.ZRangeBy{Min: least, Max: "+inf"}).Result()
-	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
-	}
-	return ids, nil
-}
 
 // Untold divides jobs by their ids: those that ended after since, and whose end was not marked by Told; and those that
 // have not ended. Jobs whose end is marked, older, or gone from the record are in neither.

@@ -181,28 +181,15 @@ func (l *Ledger) VerifiedRows(ctx context.Context, jobID string, visit func(Veri
 		if err != nil {
 			return err
 		}
-		rec.Rows(func(i int, row Row) {
-			if err != nil {
-				return
-			}
+		for i, row := range rec.Rows() {
 			v := VerifiedRow{Row: row}
 			if said != nil {
 				v.Verified = said[i]
 			}
-			err = visit(v)
-		})
-		return err
-	})
-}
-
-// Rows calls visit for every pair that the part owns; i is the position of the pair in the rectangle, user by user.
-func (rec Record) Rows(visit func(i int, row Row)) {
-	for u, user := range rec.Part.UserIDs {
-		for r, role := range rec.Part.RoleIDs {
-			if rec.Part.Owns(u, r) {
-				i := u*len(rec.Part.RoleIDs) + r
-				visit(i, Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: *rec.State.of(i)})
+			if err := visit(v); err != nil {
+				return err
 			}
 		}
-	}
+		return nil
+	})
 }

@@ -163,7 +163,9 @@ func (s *survey) conclude(ctx context.Context, jobID string, roles []int64) (Res
 				said = append(said, s.verdict(user, role))
 			}
 		}
-		rec.Rows(func(i int, row ledger.Row) { res.count(said[i], row) })
+		for i, row := range rec.Rows() {
+			res.count(said[i], row)
+		}
 		return s.cfg.Ledger.PutVerdicts(ctx, rec, res.At, said)
 	})
 	if err != nil {

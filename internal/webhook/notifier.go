@@ -147,7 +147,7 @@ func (n *Notifier) Look(ctx context.Context) error {
 	if now.Sub(n.full) >= n.cfg.FullInterval {
 		from = time.Time{}
 	}
-	ids, err := n.cfg.Ledger.CreatedSince(ctx, from)
+	ids, _, err := n.cfg.Ledger.CreatedSince(ctx, from)
 	if err != nil {
 		return err
 	}
