@@ -14,6 +14,7 @@ import (
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/pace"
 	"github.com/unrole/unrole/internal/pairs"
+	"github.com/unrole/unrole/internal/wait"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -101,7 +102,7 @@ func (w *Worker) call(s slot, c combine.Call) {
 			w.log.Warn().Err(err).Msg("no call is made while the ledger cannot be read")
 			w.cfg.Pacer.Report(w.ending, s.Grant, pace.Outcome{Kind: pace.Unused})
 			w.putBack(g)
-			pause(w.stopping, time.Second)
+			wait.For(w.stopping, time.Second)
 			return
 		}
 		if !stands {
@@ -228,7 +229,7 @@ func (w *Worker) execute(grant pace.Grant, g *group, done func()) {
 		w.removed(g, g.whole, v)
 		w.dispatch.pool.Done(g.Call)
 		w.progressAll(g)
-	case wait:
+	case standBy:
 		w.notBegun(g)
 		w.putBack(g)
 	case abandon:

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/unrole/unrole/internal/combine"
 	"github.com/unrole/unrole/internal/pace"
@@ -176,15 +175,3 @@ func (d *dispatcher) hand(ctx context.Context, call func()) {
 
 // wait returns when the calls in flight have ended.
 func (d *dispatcher) wait() { d.calls.Wait() }
-
-// pause waits for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}

@@ -12,6 +12,7 @@ import (
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/redistest"
+	"github.com/unrole/unrole/internal/wait"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -143,7 +144,7 @@ func TestACancelLeavesALetterThatIsBeingCalledAlone(t *testing.T) {
 			if job, err := w.ledger.Get(context.Background(), "both"); err == nil && job.Pairs.Removed == 4 {
 				break
 			}
-			pause(context.Background(), 5*time.Millisecond)
+			wait.For(context.Background(), 5*time.Millisecond)
 		}
 		if _, err := w.ledger.Cancel(context.Background(), "both", "somebody", "u001 is being called"); err != nil {
 			t.Error(err)

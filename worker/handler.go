@@ -16,6 +16,7 @@ import (
 	"github.com/unrole/unrole/internal/combine"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/pairs"
+	"github.com/unrole/unrole/internal/wait"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -158,7 +159,7 @@ func (w *Worker) serve(ctx context.Context, t *task) error {
 			if !errors.As(err, &l) || l.after >= 2*time.Second || l == errStopping {
 				return err
 			}
-			if pause(w.stopping, l.after) != nil {
+			if wait.For(w.stopping, l.after) != nil {
 				return errStopping
 			}
 		}
@@ -294,12 +295,12 @@ func (w *Worker) settle(t *task, which pairs.Set, o ledger.Outcome) error {
 // persist repeats a write while Redis is away: what DingTalk has done must not be forgotten for a short outage. It
 // gives up when the worker ends.
 func (w *Worker) persist(write func(context.Context) error) error {
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := write(w.ending)
 		if err == nil || !away(err) {
 			return err
 		}
-		if pause(w.ending, wait) != nil {
+		if wait.For(w.ending, pause) != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/unrole/unrole/internal/isolate"
 	"github.com/unrole/unrole/internal/pace"
 	"github.com/unrole/unrole/internal/pairs"
+	"github.com/unrole/unrole/internal/wait"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -131,7 +132,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 				v.failure.Attempts = counted
 				return isolate.Answer{Blame: isolate.BlameAny, Cause: v.failure}, nil
 			}
-			if pause(ctx, w.backoff(tries)) != nil {
+			if wait.For(ctx, w.backoff(tries)) != nil {
 				return isolate.Answer{}, errStopping
 			}
 		}

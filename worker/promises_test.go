@@ -19,6 +19,7 @@ import (
 	"github.com/unrole/unrole/internal/producer"
 	"github.com/unrole/unrole/internal/protect"
 	"github.com/unrole/unrole/internal/redistest"
+	"github.com/unrole/unrole/internal/wait"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -221,7 +222,7 @@ func TestOnePoisonousIDDoesNotTakeTheOthersWithIt(t *testing.T) {
 		for i := 0; feed.Err() == nil; i++ {
 			r, _ := enqueue.FromLists([]string{fmt.Sprintf("v%03d", i%300)}, roles[:1])
 			w.client.Submit(feed, enqueue.Submission{JobID: fmt.Sprint("feed", i), Removals: r})
-			pause(feed, 10*time.Millisecond)
+			wait.For(feed, 10*time.Millisecond)
 		}
 	}()
 	job := w.finished("poisoned")

@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/unrole/unrole/internal/producer"
+	"github.com/unrole/unrole/internal/wait"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -17,7 +18,7 @@ const reconcileKey = "unrole:reconcile"
 
 // reconcile looks, once per interval over the whole fleet, for what asynq has lost or given up.
 func (w *Worker) reconcile(ctx context.Context) {
-	for pause(ctx, w.cfg.ReconcileInterval) == nil {
+	for wait.For(ctx, w.cfg.ReconcileInterval) == nil {
 		mine, err := w.cfg.Redis.SetNX(ctx, reconcileKey, 1, w.cfg.ReconcileInterval*9/10).Result()
 		if err != nil || !mine {
 			continue

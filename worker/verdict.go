@@ -7,6 +7,7 @@ import (
 
 	"github.com/unrole/unrole/internal/dingtalk"
 	"github.com/unrole/unrole/internal/isolate"
+	"github.com/unrole/unrole/internal/outcome"
 	"github.com/unrole/unrole/internal/pace"
 	"github.com/unrole/unrole/tasks"
 )
@@ -17,8 +18,8 @@ type action int
 const (
 	// settle: the pairs are removed.
 	settle action = iota
-	// wait: nothing was said about the pairs, the fleet pauses or holds; they wait for the next slot.
-	wait
+	// standBy: nothing was said about the pairs, the fleet pauses or holds; they wait for the next slot.
+	standBy
 	// retry: the batch is tried again after its own backoff, and halved when its attempts are spent.
 	retry
 	// search: some id is bad; find it.
@@ -59,28 +60,21 @@ func judge(reply dingtalk.Reply, err error, now time.Time) verdict {
 		return verdict{action: retry, attempts: unknownAttempts, outcome: pace.Outcome{Kind: pace.Unused},
 			failure: tasks.Failure{Reason: tasks.ReasonBadRequest, ErrMsg: err.Error(), FailedAt: now}}
 	}
-	v := verdict{request: e.RequestID, answered: e.HasErrCode, failure: tasks.Failure{ErrCode: e.ErrCode, SubCode: e.SubCode, ErrMsg: e.Message,
-		RequestID: e.RequestID, FailedAt: now}}
-	if v.failure.ErrMsg == "" {
-		v.failure.ErrMsg = e.Error()
-	}
-	switch class := e.Class; class {
-	case dingtalk.ClassBusy:
-		v.action, v.outcome.Kind, v.failure.Reason = retry, pace.Busy, tasks.ReasonBusy
-	case dingtalk.ClassThrottled:
-		v.action, v.outcome = wait, throttled(e)
-	case dingtalk.ClassToken, dingtalk.ClassCredentials, dingtalk.ClassPermission, dingtalk.ClassIPNotAllowed,
-		dingtalk.ClassDisabled, dingtalk.ClassTokenNotSent:
-		v.action = wait
-		v.outcome = pace.Outcome{Kind: pace.Held, Hold: &pace.HoldReason{Kind: holdKinds[class], Message: v.failure.ErrMsg, Named: e.Named}}
-	case dingtalk.ClassInvalidRole, dingtalk.ClassSystemRole:
-		v.action, v.outcome.Kind, v.blame, v.failure.Reason = search, pace.Refused, isolate.BlameRole, reasons[class]
-	case dingtalk.ClassInvalidUser, dingtalk.ClassUserGone, dingtalk.ClassUserOutOfScope:
-		v.action, v.outcome.Kind, v.blame, v.failure.Reason = search, pace.Refused, isolate.BlameUser, reasons[class]
-	case dingtalk.ClassBadRequest:
-		v.action, v.outcome.Kind, v.failure.Reason = search, pace.BadRequest, tasks.ReasonBadRequest
+	v := verdict{outcome: outcome.Of(e), request: e.RequestID, answered: e.HasErrCode, failure: tasks.Failure{ErrCode: e.ErrCode,
+		SubCode: e.SubCode, ErrMsg: e.Said(), RequestID: e.RequestID, FailedAt: now}}
+	switch class := e.Class; {
+	case class == dingtalk.ClassBusy:
+		v.action, v.failure.Reason = retry, tasks.ReasonBusy
+	case class == dingtalk.ClassThrottled, class.Holds():
+		v.action = standBy
+	case class.BlamesRole():
+		v.action, v.blame, v.failure.Reason = search, isolate.BlameRole, reasons[class]
+	case class.BlamesUser():
+		v.action, v.blame, v.failure.Reason = search, isolate.BlameUser, reasons[class]
+	case class == dingtalk.ClassBadRequest:
+		v.action, v.failure.Reason = search, tasks.ReasonBadRequest
 	default:
-		v.action, v.outcome.Kind, v.failure.Reason, v.attempts = retry, pace.Unknown, tasks.ReasonUnknown, unknownAttempts
+		v.action, v.failure.Reason, v.attempts = retry, tasks.ReasonUnknown, unknownAttempts
 	}
 	return v
 }
@@ -89,31 +83,4 @@ var reasons = map[dingtalk.Class]tasks.Reason{
 	dingtalk.ClassInvalidRole: tasks.ReasonInvalidRole, dingtalk.ClassSystemRole: tasks.ReasonSystemRole,
 	dingtalk.ClassInvalidUser: tasks.ReasonInvalidUser, dingtalk.ClassUserGone: tasks.ReasonUserGone,
 	dingtalk.ClassUserOutOfScope: tasks.ReasonUserOutOfScope,
-}
-
-var holdKinds = map[dingtalk.Class]pace.HoldKind{
-	dingtalk.ClassToken: pace.HoldToken, dingtalk.ClassCredentials: pace.HoldCredentials,
-	dingtalk.ClassPermission: pace.HoldPermission, dingtalk.ClassIPNotAllowed: pace.HoldIPNotAllowed,
-	dingtalk.ClassDisabled: pace.HoldDisabled, dingtalk.ClassTokenNotSent: pace.HoldTokenNotSent,
-}
-
-// throttled says how the fleet pauses for a throttle: an assumed pause grows while it is refused again, a quota holds.
-func throttled(e *dingtalk.Error) pace.Outcome {
-	if e.Scope == dingtalk.ScopeQuota {
-		return pace.Outcome{Kind: pace.Held, Hold: &pace.HoldReason{Kind: pace.HoldQuota, Message: e.Message}}
-	}
-	o := pace.Outcome{Kind: pace.Throttled, Pause: e.Wait, Why: e.Code()}
-	switch e.Scope {
-	case dingtalk.ScopeAPI:
-		o.Scope = pace.ScopeAPI
-	case dingtalk.ScopeGlobal:
-		o.Scope, o.Grow = pace.ScopeGlobal, true
-	case dingtalk.ScopeOrg:
-		o.Scope, o.Grow = pace.ScopeOrg, true
-	case dingtalk.ScopeIPBan:
-		o.Scope = pace.ScopeIP
-	default:
-		o.Scope, o.Grow = pace.ScopeWide, true
-	}
-	return o
 }

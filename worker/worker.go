@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/asynqlog"
 	"github.com/unrole/unrole/internal/dingtalk"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/pace"
@@ -207,7 +208,7 @@ func (w *Worker) server(queue string) *asynq.Server {
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          w.cfg.ShutdownTimeout,
-		Logger:                   asynqLog{w.log.With().Str("queue", queue).Logger()},
+		Logger:                   asynqlog.Logger{Log: w.log.With().Str("queue", queue).Logger()},
 		LogLevel:                 asynq.InfoLevel,
 		BaseContext:              func() context.Context { return w.ending },
 	})
@@ -235,15 +236,6 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	}
 	return time.Second
 }
-
-// asynqLog passes asynq's own messages on, those of its normal life at debug level.
-type asynqLog struct{ log zerolog.Logger }
-
-func (l asynqLog) Debug(args ...any) { l.log.Trace().Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Info(args ...any)  { l.log.Debug().Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Warn(args ...any)  { l.log.Warn().Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Error(args ...any) { l.log.Error().Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Fatal(args ...any) { l.log.Error().Msg(fmt.Sprint(args...)) }
 
 // recovered turns a panic into an error, so that a fault of ours costs one attempt of one task and is seen.
 func (w *Worker) recovered(id string, err *error) {

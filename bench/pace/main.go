@@ -39,8 +39,10 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
 	"github.com/unrole/unrole/internal/dingtalk"
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/outcome"
 	"github.com/unrole/unrole/internal/pace"
 )
 
@@ -227,7 +229,7 @@ func work(ctx context.Context, redisAddr, server, app string, qps float64) error
 		role := int64(grants)
 		wg.Go(func() {
 			_, err := client.RemoveRoles(context.WithoutCancel(ctx), []int64{role}, []string{"user"})
-			p.Report(context.WithoutCancel(ctx), g, outcome(err))
+			p.Report(context.WithoutCancel(ctx), g, outcomeOf(err))
 		})
 	}
 	wg.Wait()
@@ -248,14 +250,13 @@ func (s *stopAtGone) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var transport = &http.Transport{MaxIdleConnsPerHost: 64}
 
-func outcome(err error) pace.Outcome {
+func outcomeOf(err error) pace.Outcome {
 	var e *dingtalk.Error
 	switch {
 	case err == nil:
 		return pace.Outcome{Kind: pace.Accepted}
-	case errors.As(err, &e) && e.Class == dingtalk.ClassThrottled:
-		return pace.Outcome{Kind: pace.Throttled, Scope: pace.ScopeAPI, Pause: e.Wait, Why: e.Code()}
-	default:
-		return pace.Outcome{Kind: pace.Busy}
+	case errors.As(err, &e):
+		return outcome.Of(e)
 	}
+	return pace.Outcome{Kind: pace.Unused} // the bench ended
 }

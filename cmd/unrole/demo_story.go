@@ -7,6 +7,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/wait"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -55,8 +56,8 @@ func (s *story) play(ctx context.Context) error {
 		s.days++
 		for i, scene := range day {
 			if i > 0 || s.days > 1 {
-				if !sleepFor(ctx, s.hour) {
-					return ctx.Err()
+				if err := wait.For(ctx, s.hour); err != nil {
+					return err
 				}
 			}
 			s.at = scene.hour
@@ -64,17 +65,6 @@ func (s *story) play(ctx context.Context) error {
 				return err
 			}
 		}
-	}
-}
-
-func sleepFor(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 

@@ -114,22 +114,7 @@ const patienceWithHold = 2
 // errHeld ends a wait: nothing can succeed until somebody acts.
 type errHeld struct{ hold pace.Hold }
 
-func (e *errHeld) Error() string { return "the fleet holds: " + holdSentence(e.hold) }
-
-func holdSentence(h pace.Hold) string {
-	s := string(h.Kind)
-	if h.Named != "" {
-		s += " (" + h.Named + ")"
-	}
-	switch {
-	case h.Message == "":
-	case h.Kind == pace.HoldAudit:
-		s += ": " + h.Message
-	default:
-		s += ", DingTalk says: " + h.Message
-	}
-	return s
-}
+func (e *errHeld) Error() string { return "the fleet holds: " + e.hold.Words() }
 
 // follow shows the progress of a job until it ends. giveUp decides whether a hold ends the wait.
 func (a *app) follow(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, jobID string, giveUp func(pace.Status) bool) (ledger.Job, error) {
@@ -180,7 +165,7 @@ func (a *app) tell(bar *progress, said *string, word string) {
 func standstill(s pace.Status) string {
 	switch {
 	case s.Hold != nil:
-		return "hold: " + holdSentence(*s.Hold)
+		return "hold: " + s.Hold.Words()
 	case s.Outage != nil:
 		return "DingTalk does not answer; probing"
 	case s.Pause != nil && s.Pause.Until.Sub(s.Now) > 2*time.Second:

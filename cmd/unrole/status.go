@@ -141,7 +141,7 @@ func (a *app) endHold(ctx context.Context, r *statusReader, kinds ...pace.HoldKi
 	if s.Hold == nil {
 		return errors.New("the fleet does not hold: nothing to end")
 	}
-	return fmt.Errorf("the fleet holds for another reason, which this does not end: %s", holdSentence(*s.Hold))
+	return fmt.Errorf("the fleet holds for another reason, which this does not end: %s", s.Hold.Words())
 }
 
 // statusReader reads everything that status shows.

@@ -38,7 +38,7 @@ func (a *app) printStatus(s fleetStatus) error {
 	t := newTable()
 	t.row("pace", paceWords(s))
 	if h := s.Pace.Hold; h != nil {
-		t.row("hold", holdSentence(pace.Hold{HoldReason: pace.HoldReason{Kind: h.Kind, Message: h.Message, Named: h.Named}}))
+		t.row("hold", pace.HoldReason{Kind: h.Kind, Message: h.Message, Named: h.Named}.Words())
 		since := "since " + clockTime(h.Since)
 		if h.NextProbe != nil {
 			since += ", probed next at " + clockTime(*h.NextProbe)

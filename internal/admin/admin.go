@@ -88,7 +88,7 @@ func (c Config) ready(ctx context.Context) (ready bool, lines []string) {
 	}
 	switch {
 	case s.Hold != nil:
-		say("hold", "%s", HoldWords(*s.Hold))
+		say("hold", "%s; since %s; %s", s.Hold.Words(), clock(s.Hold.Since), Remedy(s.Hold.Kind))
 		ready = ready && c.HoldIsReady
 	default:
 		say("hold", "none")
@@ -105,21 +105,6 @@ func (c Config) ready(ctx context.Context) (ready bool, lines []string) {
 }
 
 func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// HoldWords is a hold as a sentence: why, since when, what DingTalk said, and what ends it.
-func HoldWords(h pace.Hold) string {
-	var b strings.Builder
-	b.WriteString(string(h.Kind))
-	if h.Named != "" {
-		fmt.Fprintf(&b, " (%s)", h.Named)
-	}
-	fmt.Fprintf(&b, " since %s", clock(h.Since))
-	if h.Message != "" {
-		fmt.Fprintf(&b, "; DingTalk says: %s", h.Message)
-	}
-	fmt.Fprintf(&b, "; %s", Remedy(h.Kind))
-	return b.String()
-}
 
 // Remedy is what an operator does about a hold.
 func Remedy(kind pace.HoldKind) string {

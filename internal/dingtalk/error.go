@@ -96,6 +96,14 @@ func (e *Error) Code() string {
 	return "no answer"
 }
 
+// Said is what DingTalk said, or where it said nothing, the whole error.
+func (e *Error) Said() string {
+	if e.Message == "" {
+		return e.Error()
+	}
+	return e.Message
+}
+
 // words is the class for a sentence; where somebody has to act it says on what.
 func (c Class) words() string {
 	switch c {
@@ -120,8 +128,8 @@ var (
 	urlPassword = regexp.MustCompile(`(://)[^/\s@"]+@`)
 )
 
-// scrub takes the given secrets, however they are escaped, whatever stands as the value of a token or secret parameter, and passwords in URLs
-// out of foreign text.
+// scrub takes out of foreign text the given secrets, however they are escaped, whatever stands as the value of a token or
+// secret parameter, and passwords in URLs.
 func scrub(text string, secrets ...string) string {
 	for _, secret := range secrets {
 		if secret == "" {

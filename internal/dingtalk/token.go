@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/unrole/unrole/internal/wait"
 )
 
 const (
@@ -150,14 +152,10 @@ func (s *tokenSource) ask(ctx context.Context) (text string, validity time.Durat
 		if err == nil || try == busyTries || !errors.As(err, &e) || e.Class != ClassBusy {
 			return text, validity, err
 		}
-		again := time.NewTimer(pause)
-		select {
-		case <-again.C:
-			pause *= 3
-		case <-ctx.Done():
-			again.Stop()
+		if wait.For(ctx, pause) != nil {
 			return text, validity, err
 		}
+		pause *= 3
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/unrole/unrole/internal/wait"
 )
 
 // news is the latest generation of the fleet's state that this process heard of, and wakes who waits for a newer one.
@@ -81,7 +82,7 @@ func (p *Pacer) listen(ctx context.Context) {
 			backoff = 100 * time.Millisecond
 		}
 		p.subscribed.Store(false)
-		sleep(ctx, backoff)
+		wait.For(ctx, backoff)
 	}
 }
 

@@ -77,10 +77,26 @@ func (k HoldKind) Sticky() bool {
 // HoldReason is why nothing can succeed. It is shown to people and must hold no secret.
 type HoldReason struct {
 	Kind HoldKind
-	// Message is what DingTalk said.
+	// Message is what DingTalk said, or for a hold that unrole decided on, why.
 	Message string
 	// Named is what DingTalk named as missing: a permission scope, an IP address. May be empty.
 	Named string
+}
+
+// Words is the reason on one line: the kind, what is missing, and what DingTalk, or unrole itself, says about it.
+func (r HoldReason) Words() string {
+	words := string(r.Kind)
+	if r.Named != "" {
+		words += " (" + r.Named + ")"
+	}
+	switch {
+	case r.Message == "":
+	case r.Kind == HoldBadRequests || r.Kind == HoldEverythingRefused || r.Kind == HoldAudit:
+		words += ": " + r.Message
+	default:
+		words += ", DingTalk says: " + r.Message
+	}
+	return words
 }
 
 // Outcome is how a granted call ended.

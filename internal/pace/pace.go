@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+	"github.com/unrole/unrole/internal/wait"
 )
 
 // Config says whose pace to keep and how fast it may be. Every process of the fleet should have the same one; where
@@ -158,23 +159,11 @@ func (p *Pacer) deliver(ctx context.Context) {
 			return
 		case <-p.more:
 		}
-		if !sleep(ctx, flushEvery) {
+		if wait.For(ctx, flushEvery) != nil {
 			continue
 		}
-		for backoff := flushEvery; p.flush(ctx) != nil && sleep(ctx, backoff); {
+		for backoff := flushEvery; p.flush(ctx) != nil && wait.For(ctx, backoff) == nil; {
 			backoff = min(2*backoff, 2*time.Second)
 		}
-	}
-}
-
-// sleep waits for d and reports false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/unrole/unrole/internal/wait"
 )
 
 // Grant is the permission to make one call now.
@@ -51,7 +53,7 @@ func (p *Pacer) Reserve(ctx context.Context) (Grant, error) {
 		if err != nil {
 			if ctx.Err() == nil {
 				p.mood.redisAway(p, err)
-				sleep(ctx, retry.next())
+				wait.For(ctx, retry.next())
 			}
 			continue
 		}

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/unrole/unrole/internal/dingtalk"
+	"github.com/unrole/unrole/internal/outcome"
 	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/wait"
 )
 
 // deniedError says that DingTalk answers no such question now, whatever the role.
@@ -97,7 +98,7 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 			if attempt++; attempt > s.cfg.Attempts {
 				return dingtalk.HoldersPage{}, err
 			}
-			if err := sleep(ctx, s.cfg.RetryBase<<(attempt-2)); err != nil {
+			if err := wait.For(ctx, s.cfg.RetryBase<<(attempt-2)); err != nil {
 				return dingtalk.HoldersPage{}, err
 			}
 		case failed.Class.BlamesRole() || failed.Class == dingtalk.ClassBadRequest:
@@ -112,37 +113,10 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 // about removals, so that it must neither end a hold nor count as an accepted removal, and a missing permission to
 // read must not stop them.
 func outcomeOf(failed *dingtalk.Error) pace.Outcome {
-	switch {
-	case failed == nil:
-		return pace.Outcome{Kind: pace.Unused}
-	case failed.Class == dingtalk.ClassBusy:
-		return pace.Outcome{Kind: pace.Busy}
-	case failed.Class == dingtalk.ClassThrottled && failed.Scope != dingtalk.ScopeQuota:
-		o := pace.Outcome{Kind: pace.Throttled, Pause: failed.Wait, Why: failed.Code(), Scope: pace.ScopeWide, Grow: true}
-		switch failed.Scope {
-		case dingtalk.ScopeAPI:
-			o.Scope, o.Grow = pace.ScopeAPI, false
-		case dingtalk.ScopeGlobal:
-			o.Scope = pace.ScopeGlobal
-		case dingtalk.ScopeOrg:
-			o.Scope = pace.ScopeOrg
-		case dingtalk.ScopeIPBan:
-			o.Scope, o.Grow = pace.ScopeIP, false
+	if failed != nil {
+		if o := outcome.Of(failed); o.Kind == pace.Busy || o.Kind == pace.Throttled {
+			return o
 		}
-		return o
-	default:
-		return pace.Outcome{Kind: pace.Unused}
 	}
-}
-
-// sleep waits for d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return pace.Outcome{Kind: pace.Unused}
 }

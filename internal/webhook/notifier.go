@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/asynqlog"
 	"github.com/unrole/unrole/internal/ledger"
 )
 
@@ -103,7 +104,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		DelayedTaskCheckInterval: 500 * time.Millisecond,
 		RetryDelayFunc:           n.retryDelay,
 		ShutdownTimeout:          attemptTimeout + 2*time.Second,
-		Logger:                   quiet{n.log},
+		Logger:                   asynqlog.Logger{Log: n.log},
 		BaseContext:              func() context.Context { return context.WithoutCancel(ctx) },
 	})
 	if err := server.Start(asynq.HandlerFunc(n.deliver)); err != nil {
@@ -219,12 +220,3 @@ func (n *Notifier) enqueue(ctx context.Context, job ledger.Job) error {
 	}
 	return n.cfg.Ledger.Told(ctx, job)
 }
-
-// quiet passes asynq's own messages on, those of its normal life at debug level.
-type quiet struct{ log zerolog.Logger }
-
-func (q quiet) Debug(args ...any) { q.log.Trace().Msg(fmt.Sprint(args...)) }
-func (q quiet) Info(args ...any)  { q.log.Debug().Msg(fmt.Sprint(args...)) }
-func (q quiet) Warn(args ...any)  { q.log.Warn().Msg(fmt.Sprint(args...)) }
-func (q quiet) Error(args ...any) { q.log.Error().Msg(fmt.Sprint(args...)) }
-func (q quiet) Fatal(args ...any) { q.log.Error().Msg(fmt.Sprint(args...)) }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/unrole/unrole/internal/wait"
 )
 
 // The APIs that are simulated, as paths without the leading slash.
@@ -136,12 +138,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 
 	if o.latency > 0 {
-		timer := time.NewTimer(o.latency)
-		select {
-		case <-timer.C:
-		case <-r.Context().Done(): // the caller has gone; DingTalk goes on all the same
-			timer.Stop()
-		}
+		wait.For(r.Context(), o.latency) // or until the caller has gone; DingTalk goes on all the same
 	}
 	if o.effect != nil {
 		s.mu.Lock()
