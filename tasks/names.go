@@ -70,6 +70,18 @@ func SplitTaskID(id string) (jobID, part string, ok bool) {
 	return jobID, part, ValidateJobID(jobID) == nil && validPartName(part)
 }
 
+// UnreadableJob is the job of tasks that say nothing about theirs.
+const UnreadableJob = "unreadable"
+
+// SplitAnyTaskID is SplitTaskID for ids that somebody else may have made: they belong to part 0 of UnreadableJob.
+func SplitAnyTaskID(id string) (jobID, part string) {
+	jobID, part, ok := SplitTaskID(id)
+	if !ok {
+		return UnreadableJob, "0"
+	}
+	return jobID, part
+}
+
 // NewJobID generates a job id that sorts by time: the UTC time to the second and 40 random bits.
 func NewJobID(now time.Time) string {
 	return now.UTC().Format("20060102-150405-") + strings.ToLower(rand.Text()[:8])

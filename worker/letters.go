@@ -176,10 +176,7 @@ func (w *Worker) keepLetter(t *task) error {
 
 // unreadable sets a task apart whose payload this build does not understand. The payload is kept as it is.
 func (w *Worker) unreadable(ctx context.Context, id, queue string, payload []byte, why error) error {
-	jobID, part, ok := tasks.SplitTaskID(id)
-	if !ok {
-		jobID, part = "unreadable", "0"
-	}
+	jobID, part := tasks.SplitAnyTaskID(id)
 	letter := &tasks.Part{JobID: jobID, Part: tasks.WholeLetter(tasks.BatchName(part)), Failure: &tasks.Failure{
 		Reason: tasks.ReasonBadPayload, ErrMsg: why.Error(), Attempts: 1, FailedAt: time.Now(), Queue: queue, Payload: payload}}
 	if !tasks.IsLane(queue) {

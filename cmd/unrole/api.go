@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -134,7 +133,7 @@ func listenForAPI(address string, keys *httpapi.Keys) (net.Listener, error) {
 func (a *app) printAPIReady(l net.Listener) error {
 	url := "http://" + reachable(l.Addr())
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(apiReady{url})
+		return a.printJSON(apiReady{url})
 	}
 	_, err := fmt.Fprintf(a.stdout, "HTTP intake on %s (its description: %[1]s/openapi.yaml)\n", url)
 	return err
@@ -194,7 +193,7 @@ token over, then delete the old line.`,
 				return usageError(cmd, err)
 			}
 			if a.output == outputJSON {
-				return json.NewEncoder(a.stdout).Encode(map[string]string{"name": args[0], "key": key, "line": line})
+				return a.printJSON(map[string]string{"name": args[0], "key": key, "line": line})
 			}
 			fmt.Fprintln(a.stderr, line)
 			_, err = fmt.Fprintln(a.stdout, key)

@@ -46,16 +46,8 @@ func (f *letterFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.roles, "role", nil, "only letters that hold one of these role ids")
 	flags.StringVar(&f.olderThan, "older-than", "", "only letters that were set apart longer ago than this, such as 36h or 7d")
 	cmd.RegisterFlagCompletionFunc("reason", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return reasonNames(), cobra.ShellCompDirectiveNoFileComp
+		return texts(tasks.Reasons()), cobra.ShellCompDirectiveNoFileComp
 	})
-}
-
-func reasonNames() []string {
-	var names []string
-	for _, r := range tasks.Reasons() {
-		names = append(names, string(r))
-	}
-	return names
 }
 
 // filter is what the flags choose, checked.
@@ -69,7 +61,7 @@ func (f *letterFlags) filter(cmd *cobra.Command, now time.Time) (deadletter.Filt
 	}
 	for _, name := range items(f.reasons) {
 		if !slices.Contains(tasks.Reasons(), tasks.Reason(name)) {
-			return out, usageError(cmd, fmt.Errorf("--reason %q is not one of %s", name, strings.Join(reasonNames(), ", ")))
+			return out, usageError(cmd, fmt.Errorf("--reason %q is not one of %s", name, strings.Join(texts(tasks.Reasons()), ", ")))
 		}
 		out.Reasons = append(out.Reasons, tasks.Reason(name))
 	}

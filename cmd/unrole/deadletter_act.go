@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -182,7 +181,7 @@ func (a *app) printLetterResult(res letterResult, sentence string) error {
 		if res.Jobs == nil {
 			res.Jobs = []string{}
 		}
-		return json.NewEncoder(a.stdout).Encode(res)
+		return a.printJSON(res)
 	}
 	if sentence == "" {
 		return nil

@@ -21,7 +21,7 @@ import (
 
 func (a *app) lettersListCommand() *cobra.Command {
 	var flags letterFlags
-	var limit, offset int
+	var page pageFlags
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the dead letters that wait",
@@ -40,11 +40,8 @@ the file as a new job with unrole enqueue, which ignores the other columns.
 		if err != nil {
 			return err
 		}
-		if limit < 1 || offset < 0 {
-			return usageError(cmd, errors.New("--limit must be at least 1 and --offset at least 0"))
-		}
-		if a.output != outputText && (cmd.Flags().Changed("limit") || cmd.Flags().Changed("offset")) {
-			return usageError(cmd, fmt.Errorf("--limit and --offset page the text output; --output %s is whole", a.output))
+		if err := page.check(cmd, a); err != nil {
+			return err
 		}
 		return a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, _ []string) error {
 			q := deadletter.New(r.rdb, r.ledger)
@@ -54,12 +51,11 @@ the file as a new job with unrole enqueue, which ignores the other columns.
 			case outputCSV:
 				return a.listLettersCSV(ctx, q, filter)
 			}
-			return a.listLetters(ctx, q, filter, offset, limit)
+			return a.listLetters(ctx, q, filter, page)
 		})(cmd, args)
 	}
 	flags.add(cmd)
-	cmd.Flags().IntVar(&limit, "limit", 50, "letters to show at most (text)")
-	cmd.Flags().IntVar(&offset, "offset", 0, "letters to pass over first (text)")
+	page.add(cmd, "letters", 50)
 	addConfigFlags(cmd.Flags(), "REDIS_URL")
 	return cmd
 }
@@ -67,13 +63,13 @@ the file as a new job with unrole enqueue, which ignores the other columns.
 // errPageFull ends the reading of letters once a page is full and it is known whether there are more.
 var errPageFull = errors.New("the page is full")
 
-func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter.Filter, offset, limit int) error {
+func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter.Filter, page pageFlags) error {
 	t := newTable("id", "reason", "code", "pairs", "users", "roles", "attempts", "since", "DingTalk said")
 	matched := 0
 	err := q.Each(ctx, f, func(l deadletter.Letter) error {
 		switch matched++; {
-		case matched <= offset:
-		case matched > offset+limit:
+		case matched <= page.offset:
+		case matched > page.offset+page.limit:
 			return errPageFull
 		default:
 			t.row(l.ID, string(l.Reason), codeWords(l), thousands(l.Pairs), firstOf(l.UserIDs), firstOf(roleTexts(l.RoleIDs)),
@@ -85,7 +81,7 @@ func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter
 	if err != nil && !full {
 		return err
 	}
-	if matched > offset {
+	if matched > page.offset {
 		if err := t.print(a.stdout); err != nil {
 			return err
 		}
@@ -96,11 +92,11 @@ func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter
 	}
 	switch {
 	case full:
-		fmt.Fprintf(a.stderr, "there are more: --offset %d shows the next; %s of all jobs wait\n", offset+limit, counted(counts.Waiting, "letter", "letters"))
+		fmt.Fprintf(a.stderr, "there are more: --offset %d shows the next; %s of all jobs wait\n", page.offset+page.limit, counted(counts.Waiting, "letter", "letters"))
 	case matched == 0:
 		fmt.Fprintf(a.stderr, "no dead letter waits%s\n", map[bool]string{true: " that matches"}[!f.Any()])
-	case matched <= offset:
-		fmt.Fprintf(a.stderr, "only %s there, fewer than --offset %d\n", counted(matched, "letter is", "letters are"), offset)
+	case matched <= page.offset:
+		fmt.Fprintf(a.stderr, "only %s there, fewer than --offset %d\n", counted(matched, "letter is", "letters are"), page.offset)
 	}
 	a.sayInMotion(counts)
 	return nil
@@ -197,9 +193,7 @@ func (a *app) lettersShowCommand() *cobra.Command {
 
 func (a *app) printLetter(l deadletter.Letter, further bool) error {
 	if a.output == outputJSON {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(l)
+		return a.printJSON(l)
 	}
 	if further {
 		fmt.Fprintln(a.stdout)

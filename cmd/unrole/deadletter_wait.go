@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -50,7 +49,6 @@ func (a *app) waitForLetters(ctx context.Context, r *records, q *deadletter.Queu
 
 // printReplayed prints the jobs whose letters were tried again, and ends with exitDeadLetters where one still has some.
 func (a *app) printReplayed(ctx context.Context, l *ledger.Ledger, jobIDs []string) error {
-	enc := json.NewEncoder(a.stdout)
 	t := newTable("job", "state", "removed", "dead", "cancelled", "pending")
 	dead := false
 	for _, id := range jobIDs {
@@ -65,7 +63,7 @@ func (a *app) printReplayed(ctx context.Context, l *ledger.Ledger, jobIDs []stri
 		p := job.Pairs
 		dead = dead || p.Dead > 0
 		if a.output == outputJSON {
-			if err := enc.Encode(job); err != nil {
+			if err := a.printJSON(job); err != nil {
 				return err
 			}
 			continue

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -183,7 +182,7 @@ func listenAll(ui string, anyPort bool) (l demoListeners, err error) {
 
 func (a *app) printDemoReady(r demoReady) error {
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(r)
+		return a.printJSON(r)
 	}
 	_, err := fmt.Fprintf(a.stdout, `open   %s   the queues; dead letters are in dead-letter, Scheduled
 and    %s
@@ -210,7 +209,7 @@ func (a *app) printDemoEnd(s *story) error {
 	stats := s.sim.Stats()
 	end := demoEnd{s.days, s.jobs, stats.RemovedPairs, stats.Removals, stats.Violations}
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(end)
+		return a.printJSON(end)
 	}
 	_, err := fmt.Fprintf(a.stdout, "\n%s with %s removed in %s; %s of DingTalk's limits broken\n", counted(end.Jobs, "job", "jobs"),
 		counted(end.RemovedPairs, "pair", "pairs"), counted(end.Calls, "call", "calls"), counted(end.Violations, "one", "times"))

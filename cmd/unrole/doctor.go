@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/dingtalk"
 	"github.com/unrole/unrole/internal/doctor"
 	"github.com/unrole/unrole/internal/pace"
 )
@@ -44,8 +42,7 @@ with 1 after any other failure.`,
 					}
 					return pacer.Status(ctx)
 				},
-				DingTalk: dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
-					AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version}},
+				DingTalk: callsOf(c)},
 				func(f doctor.Finding) {
 					broken = errors.Join(broken, a.printFinding(f))
 					if f.Level == doctor.Failure {
@@ -75,7 +72,7 @@ with 1 after any other failure.`,
 // printFinding prints a line as soon as it is known: a check may take seconds.
 func (a *app) printFinding(f doctor.Finding) error {
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(f)
+		return a.printJSON(f)
 	}
 	if _, err := fmt.Fprintf(a.stdout, "%-7s  %-20s  %s\n", f.Level, f.Check, printable(f.Says)); err != nil {
 		return err

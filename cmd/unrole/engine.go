@@ -40,16 +40,15 @@ func newEngine(c *config.Config, rdb redis.UniversalClient, transport http.Round
 	if err != nil {
 		return nil, err
 	}
-	calls := dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
-		AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version,
-		// The one repeat after a refreshed token is a call like any other.
-		BeforeRepeat: func(ctx context.Context) error {
-			// Not through a hold: whether the call still stands would have to be looked at again after it.
-			ctx, cancel := context.WithTimeout(ctx, max(5*time.Second, time.Duration(2*float64(time.Second)/c.QPS)))
-			defer cancel()
-			_, err := pacer.Reserve(ctx)
-			return err
-		}}
+	calls := callsOf(c)
+	// The one repeat after a refreshed token is a call like any other.
+	calls.BeforeRepeat = func(ctx context.Context) error {
+		// Not through a hold: whether the call still stands would have to be looked at again after it.
+		ctx, cancel := context.WithTimeout(ctx, max(5*time.Second, time.Duration(2*float64(time.Second)/c.QPS)))
+		defer cancel()
+		_, err := pacer.Reserve(ctx)
+		return err
+	}
 	observed := newObservation()
 	calls.Observe = observed.call
 	if transport != nil {
@@ -65,6 +64,12 @@ func newEngine(c *config.Config, rdb redis.UniversalClient, transport http.Round
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
 		BusyMaxAge: c.BusyMaxAge, Observer: observed.metrics, Log: log})
 	return e, err
+}
+
+// callsOf is how DingTalk is called with the configuration.
+func callsOf(c *config.Config) dingtalk.Config {
+	return dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
+		AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version}
 }
 
 // newPacer is the process's end of the pace of the configured app. A fleet that was given a token instead of a key is

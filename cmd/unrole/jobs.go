@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,10 +51,6 @@ func (a *app) withRecords(do func(ctx context.Context, cmd *cobra.Command, r *re
 	}
 }
 
-// jobStates is the closed set of states, in the order of a job's life.
-var jobStates = []ledger.State{ledger.StateSubmitting, ledger.StateScheduled, ledger.StateRunning, ledger.StateCompleted,
-	ledger.StateCompletedWithDeadLetter, ledger.StateCancelled}
-
 type jobFilter struct {
 	states  []string
 	sources []string
@@ -64,12 +58,8 @@ type jobFilter struct {
 
 func (f *jobFilter) check(cmd *cobra.Command) error {
 	for _, s := range f.states {
-		if !slices.Contains(jobStates, ledger.State(s)) {
-			known := make([]string, len(jobStates))
-			for i, k := range jobStates {
-				known[i] = string(k)
-			}
-			return usageError(cmd, fmt.Errorf("--state %q is not one of %s", s, strings.Join(known, ", ")))
+		if !slices.Contains(ledger.States(), ledger.State(s)) {
+			return usageError(cmd, fmt.Errorf("--state %q is not one of %s", s, strings.Join(texts(ledger.States()), ", ")))
 		}
 	}
 	return nil
@@ -82,12 +72,12 @@ func (f *jobFilter) matches(j ledger.Job) bool {
 
 func (a *app) jobsListCommand() *cobra.Command {
 	var filter jobFilter
-	var limit, offset int
+	var page pageFlags
 	list := a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, _ []string) error {
 		if a.output == outputJSON {
 			return a.listJobsJSON(ctx, r.ledger, filter)
 		}
-		return a.listJobs(ctx, r.ledger, filter, offset, limit)
+		return a.listJobs(ctx, r.ledger, filter, page)
 	})
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -100,31 +90,26 @@ func (a *app) jobsListCommand() *cobra.Command {
 			if err := filter.check(cmd); err != nil {
 				return err
 			}
-			if limit < 1 || offset < 0 {
-				return usageError(cmd, errors.New("--limit must be at least 1 and --offset at least 0"))
-			}
-			if a.output != outputText && (cmd.Flags().Changed("limit") || cmd.Flags().Changed("offset")) {
-				return usageError(cmd, fmt.Errorf("--limit and --offset page the text output; --output %s is whole", a.output))
+			if err := page.check(cmd, a); err != nil {
+				return err
 			}
 			return list(cmd, args)
 		},
 	}
 	cmd.Flags().StringSliceVar(&filter.states, "state", nil, "only jobs in these states")
 	cmd.Flags().StringSliceVar(&filter.sources, "source", nil, "only jobs of these sources")
-	cmd.Flags().IntVar(&limit, "limit", 20, "jobs to show at most (text)")
-	cmd.Flags().IntVar(&offset, "offset", 0, "jobs to pass over first (text)")
+	page.add(cmd, "jobs", 20)
 	addConfigFlags(cmd.Flags(), "REDIS_URL")
 	return cmd
 }
 
 func (a *app) listJobsJSON(ctx context.Context, l *ledger.Ledger, filter jobFilter) error {
-	enc := json.NewEncoder(a.stdout)
 	for job, err := range l.All(ctx) {
 		if err != nil {
 			return err
 		}
 		if filter.matches(job) {
-			if err := enc.Encode(job); err != nil {
+			if err := a.printJSON(job); err != nil {
 				return err
 			}
 		}
@@ -132,7 +117,7 @@ func (a *app) listJobsJSON(ctx context.Context, l *ledger.Ledger, filter jobFilt
 	return nil
 }
 
-func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, offset, limit int) error {
+func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, page pageFlags) error {
 	t := newTable("job", "state", "created", "source", "pairs", "removed", "dead", "cancelled", "pending", "reason")
 	matched := 0
 	for job, err := range l.All(ctx) {
@@ -142,7 +127,7 @@ func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, 
 		if !filter.matches(job) {
 			continue
 		}
-		if matched++; matched <= offset || matched > offset+limit {
+		if matched++; matched <= page.offset || matched > page.offset+page.limit {
 			continue
 		}
 		p := job.Pairs
@@ -153,13 +138,13 @@ func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, 
 		fmt.Fprintln(a.stderr, "no jobs")
 		return nil
 	}
-	if matched > offset {
+	if matched > page.offset {
 		if err := t.print(a.stdout); err != nil {
 			return err
 		}
 	}
-	if rest := matched - offset - limit; rest > 0 {
-		fmt.Fprintf(a.stderr, "%s more: --offset %d shows the next\n", thousands(rest), offset+limit)
+	if rest := matched - page.offset - page.limit; rest > 0 {
+		fmt.Fprintf(a.stderr, "%s more: --offset %d shows the next\n", thousands(rest), page.offset+page.limit)
 	}
 	return nil
 }
@@ -195,7 +180,7 @@ func (a *app) jobsShowCommand() *cobra.Command {
 // showJob prints what printJob does, with who asked for what, when and why above it.
 func (a *app) showJob(ctx context.Context, l *ledger.Ledger, job ledger.Job) error {
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(job)
+		return a.printJSON(job)
 	}
 	t := newTable()
 	say := func(name, value string) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -118,7 +117,7 @@ same by themselves after a minute or two. Doing it for nothing does no harm.`,
 				fmt.Fprintf(a.stderr, "job %s has ended: nothing to repair\n", job.JobID)
 			}
 			if a.output == outputJSON {
-				return json.NewEncoder(a.stdout).Encode(struct {
+				return a.printJSON(struct {
 					ledger.Job
 					Repaired int `json:"repaired_parts"`
 				}{job, parts})
@@ -126,6 +125,35 @@ same by themselves after a minute or two. Doing it for nothing does no harm.`,
 			return a.printJob(ctx, r.ledger, job, 0)
 		}),
 	}
+	addConfigFlags(cmd.Flags(), "REDIS_URL")
+	return cmd
+}
+
+func (a *app) jobsApproveCommand() *cobra.Command {
+	var why string
+	cmd := &cobra.Command{
+		Use:   "approve JOB",
+		Short: "Let a job begin that waits for approval",
+		Long: `approve lets a job begin that the HTTP intake keeps back because its source submitted more users in 24 hours than
+UNROLE_MAX_USERS_PER_DAY. Look at it first: unrole jobs report JOB lists its pairs. One that is not meant is cancelled
+with unrole jobs cancel JOB.`,
+		Args: exactArgs("JOB"),
+		RunE: a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, args []string) error {
+			job, err := r.ledger.Approve(ctx, args[0], a.whoami(), why)
+			if err != nil {
+				return err
+			}
+			client := asynq.NewClientFromRedisClient(r.rdb)
+			if _, err := producer.Repair(ctx, r.ledger, r.rdb, client, job); err != nil {
+				return fmt.Errorf("%w\nthe job is approved; a worker enqueues its parts within minutes, unrole jobs repair %s at once", err, job.JobID)
+			}
+			if job, err = r.ledger.Get(ctx, args[0]); err != nil {
+				return err
+			}
+			return a.printJob(ctx, r.ledger, job, 0)
+		}),
+	}
+	cmd.Flags().StringVar(&why, "why", "", "why, for the records")
 	addConfigFlags(cmd.Flags(), "REDIS_URL")
 	return cmd
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -47,7 +46,7 @@ enqueue --plan to submit exactly what was shown.
 			}
 			s := summarize(removals, len(parts), c.QPS)
 			if a.output == outputJSON {
-				return json.NewEncoder(a.stdout).Encode(s)
+				return a.printJSON(s)
 			}
 			return a.printPlan(s)
 		},

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -122,27 +121,6 @@ func didYouMean(cmd *cobra.Command, typed string) string {
 		return ", did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return ""
-}
-
-// Values of --output.
-const (
-	outputText = "text"
-	outputJSON = "json"
-	outputCSV  = "csv"
-)
-
-// outputsAnnotation marks a command that knows more values of --output than text and json.
-const outputsAnnotation = "unrole_outputs"
-
-func (a *app) checkOutput(cmd *cobra.Command) error {
-	allowed := []string{outputText, outputJSON}
-	if more := cmd.Annotations[outputsAnnotation]; more != "" {
-		allowed = append(allowed, strings.Fields(more)...)
-	}
-	if !slices.Contains(allowed, a.output) {
-		return usageError(cmd, fmt.Errorf("--output %q is not one of %s", a.output, strings.Join(allowed, ", ")))
-	}
-	return nil
 }
 
 // envAnnotation ties a flag to the variable of the same meaning.

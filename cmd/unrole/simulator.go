@@ -175,7 +175,7 @@ func reachable(addr net.Addr) string {
 
 func (a *app) printReady(r simulatorReady, open bool) error {
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(r)
+		return a.printJSON(r)
 	}
 	who := counted(r.Assignments, "assignment", "assignments")
 	if open {
@@ -193,7 +193,7 @@ Ctrl-C ends it.
 func (a *app) printStats(sim *dingtalktest.Simulator) error {
 	s := sim.Stats()
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(simulatorStats{Calls: s.Calls, Removals: s.Removals, ByCode: s.ByCode,
+		return a.printJSON(simulatorStats{Calls: s.Calls, Removals: s.Removals, ByCode: s.ByCode,
 			RemovedPairs: s.RemovedPairs, Violations: s.Violations, PeakPerSecond: s.PeakPerSecond, Assignments: sim.Assignments()})
 	}
 	t := newTable()

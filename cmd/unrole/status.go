@@ -24,7 +24,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `status shows on one screen what the workers do now: who works, what waits in which lane and for how long, the pace and
 what sets it, a pause or hold with the remedy, how calls ended in the last minutes, and the dead letters.
 
-Most holds end by themselves once the cause is gone. Two need a word from you: everything_refused, which says that every
+Most holds end by themselves once the cause is gone. Three need a word from you: everything_refused, which says that every
 id was refused and none accepted, ends with --confirm-refusals; quota and audit end with --clear-hold.
 
 It needs the app key that the workers have (DINGTALK_APP_KEY), but no secret.`,

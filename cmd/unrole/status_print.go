@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -33,7 +32,7 @@ func paceStatusOf(p pace.Status) paceStatus {
 // printStatus prints the JSON object, or one screen.
 func (a *app) printStatus(s fleetStatus) error {
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(s)
+		return a.printJSON(s)
 	}
 	t := newTable()
 	t.row("pace", paceWords(s))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,7 +15,7 @@ import (
 // printJob prints a finished or waiting job: as the JSON object of the contract, or as a summary for people.
 func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, took time.Duration) error {
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(job)
+		return a.printJSON(job)
 	}
 	p := job.Pairs
 	var refused []refusedID

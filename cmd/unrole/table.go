@@ -92,6 +92,15 @@ func thousands(n int) string {
 	return sign + digits
 }
 
+// texts are the words of a closed set.
+func texts[T ~string](set []T) []string {
+	words := make([]string, len(set))
+	for i, w := range set {
+		words[i] = string(w)
+	}
+	return words
+}
+
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return one

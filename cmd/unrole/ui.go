@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/url"
@@ -97,7 +96,7 @@ func (a *app) serveUI(ctx context.Context, c *config.Config, opt uiOptions) erro
 
 func (a *app) printUIReady(r uiReady) error {
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(r)
+		return a.printJSON(r)
 	}
 	what := "shows only; --allow-actions lets people run and delete tasks"
 	if r.AllowActions {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -68,7 +67,7 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			b := readBuildInfo()
 			if a.output == outputJSON {
-				return json.NewEncoder(a.stdout).Encode(b)
+				return a.printJSON(b)
 			}
 			_, err := fmt.Fprintln(a.stdout, b)
 			return err

@@ -19,25 +19,26 @@ first SIGINT or SIGTERM finishes the calls in flight and puts the rest back; a s
 			if err := c.NeedCredentials(); err != nil {
 				return exitWith(exitCredentials, err)
 			}
-			client, err := openRedis(cmd.Context(), c, a.logger(c))
+			log := a.logger(c)
+			client, err := openRedis(cmd.Context(), c, log)
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			e, err := newEngine(c, client, nil, a.logger(c))
+			e, err := newEngine(c, client, nil, log)
 			if err != nil {
 				return err
 			}
-			stopAdmin, err := e.observed.serveAdmin(cmd.Context(), c, admitted{redis: client, pacer: e.pacer, ledger: e.ledger}, a.logger(c))
+			stopAdmin, err := e.observed.serveAdmin(cmd.Context(), c, admitted{redis: client, pacer: e.pacer, ledger: e.ledger}, log)
 			if err != nil {
 				return err
 			}
 			defer stopAdmin()
-			notifier, err := newNotifier(c, client, e.ledger, a.logger(c))
+			notifier, err := newNotifier(c, client, e.ledger, log)
 			if err != nil {
 				return err
 			}
-			defer startNotifier(cmd.Context(), notifier, a.logger(c))()
+			defer startNotifier(cmd.Context(), notifier, log)()
 			return e.run(cmd.Context())
 		},
 	}

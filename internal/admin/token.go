@@ -25,7 +25,7 @@ func (t *Token) Observe(c dingtalk.Call) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.at, t.class, t.code, t.asked, t.byCall = time.Now(), c.Class, c.Code, true, c.Op != "gettoken"
+	t.at, t.class, t.code, t.asked, t.byCall = time.Now(), c.Class, c.Code, true, c.Op != dingtalk.OpToken
 }
 
 // Words says whether DingTalk takes the token, as far as it is known: a process that has made no call yet, or whose

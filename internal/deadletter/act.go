@@ -304,10 +304,7 @@ func (q *Queue) jobsWithLetters(ctx context.Context) (map[string]bool, error) {
 	jobs := map[string]bool{}
 	for _, list := range lists {
 		for _, id := range list.Val() {
-			jobID, _, ok := tasks.SplitTaskID(id)
-			if !ok {
-				jobID = unreadableJob
-			}
+			jobID, _ := tasks.SplitAnyTaskID(id)
 			jobs[jobID] = true
 		}
 	}

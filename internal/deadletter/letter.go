@@ -74,10 +74,7 @@ func (l *Letter) EachPair(visit func(userID string, roleID int64)) {
 func letterOf(info *asynq.TaskInfo) Letter {
 	p, err := tasks.Decode(info.Payload)
 	if err != nil {
-		jobID, part, ok := tasks.SplitTaskID(info.ID)
-		if !ok {
-			jobID, part = unreadableJob, "0"
-		}
+		jobID, part := tasks.SplitAnyTaskID(info.ID)
 		p = &tasks.Part{JobID: jobID, Part: part, Failure: &tasks.Failure{Reason: tasks.ReasonBadPayload, ErrMsg: err.Error(),
 			Payload: info.Payload}}
 	}
@@ -97,6 +94,3 @@ func letterOf(info *asynq.TaskInfo) Letter {
 	l.EachPair(func(string, int64) { l.Pairs++ })
 	return l
 }
-
-// unreadableJob is the job that workers give to a task whose id and payload both say nothing.
-const unreadableJob = "unreadable"

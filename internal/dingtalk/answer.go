@@ -115,7 +115,7 @@ func foreign(e *Error, r reply, fields map[string]json.RawMessage, now time.Time
 
 // quote is how a foreign body begins, except where it may be a token that is not known yet.
 func quote(op string, body []byte, secrets ...string) string {
-	if op == opToken {
+	if op == OpToken {
 		return ""
 	}
 	const most = 100

@@ -229,7 +229,7 @@ func decide(op string, errCode int, subCode, message string) verdict {
 	if errCode == 40000 && blankToken(message) { // B: the one code whose words decide, since it says nothing else
 		v = verdict{class: ClassTokenNotSent}
 	}
-	if op == opToken {
+	if op == OpToken {
 		return decideToken(errCode, v)
 	}
 	return v

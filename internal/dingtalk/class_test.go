@@ -102,7 +102,7 @@ func TestGettokenBlamesNoBatch(t *testing.T) {
 		if code == 90002 || code == 90003 {
 			want = ClassCredentials
 		}
-		if class, _ := classOf(opToken, answered(200, fmt.Sprintf(`{"errcode":%d,"errmsg":"m"}`, code))); class != want {
+		if class, _ := classOf(OpToken, answered(200, fmt.Sprintf(`{"errcode":%d,"errmsg":"m"}`, code))); class != want {
 			t.Errorf("gettoken: %d is %v, want %v", code, class, want)
 		}
 	}

@@ -22,14 +22,19 @@ import (
 // DefaultBaseURL is the international site; https://oapi.dingtalk.com is the same in China (A).
 const DefaultBaseURL = "https://oapi.dingtalk.io"
 
-// The API's paths, which serve as Error.Op and Call.Op.
+// OpToken is the path of the call for a token, as Error.Op and Call.Op have it.
+const OpToken = "gettoken"
+
+// The other paths of the API.
 const (
-	opToken  = "gettoken"
 	opRemove = "topapi/role/removerolesforemps"
 	opRoles  = "topapi/role/list"
 	opHolder = "topapi/role/simplelist"
 	opUser   = "topapi/v2/user/get"
 )
+
+// Ops lists every path that is called.
+func Ops() []string { return []string{OpToken, opRemove, opRoles, opHolder, opUser} }
 
 // Config says where DingTalk is and who calls. Either AppKey and AppSecret or AccessToken must be given.
 type Config struct {
@@ -294,17 +299,17 @@ func (c *Client) whileWaiting(op string, err error) error {
 
 // fetchToken asks gettoken. Its answer is the only place where a token comes from.
 func (c *Client) fetchToken(ctx context.Context) (string, time.Duration, error) {
-	fields, err := c.exchange(ctx, opToken, url.Values{"appkey": {c.appKey}, "appsecret": {c.appSecret}}, nil)
+	fields, err := c.exchange(ctx, OpToken, url.Values{"appkey": {c.appKey}, "appsecret": {c.appSecret}}, nil)
 	if err != nil {
 		var e *Error
 		if !errors.As(err, &e) { // the flight's own time ran out: to the callers DingTalk is busy
-			err = &Error{Class: ClassBusy, Op: opToken, Err: fmt.Errorf("no token within %v: %w", c.timeout, err)}
+			err = &Error{Class: ClassBusy, Op: OpToken, Err: fmt.Errorf("no token within %v: %w", c.timeout, err)}
 		}
 		return "", 0, err
 	}
 	text := readString(fields["access_token"])
 	if text == "" {
-		return "", 0, &Error{Class: ClassBusy, Op: opToken, HasErrCode: true, HTTPStatus: http.StatusOK,
+		return "", 0, &Error{Class: ClassBusy, Op: OpToken, HasErrCode: true, HTTPStatus: http.StatusOK,
 			Message: "an answer without an access token"}
 	}
 	seconds, _ := strconv.ParseInt(readText(fields["expires_in"]), 10, 32)

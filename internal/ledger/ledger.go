@@ -61,6 +61,11 @@ const (
 	StateCancelled               State = "cancelled"
 )
 
+// States lists every State, in the order of a job's life.
+func States() []State {
+	return []State{StateSubmitting, StateScheduled, StateRunning, StateCompleted, StateCompletedWithDeadLetter, StateCancelled}
+}
+
 // Finished reports whether nothing more happens to the job by itself.
 func (s State) Finished() bool {
 	return s == StateCompleted || s == StateCompletedWithDeadLetter || s == StateCancelled

@@ -206,8 +206,7 @@ func (r *reading) jobs(jobs []ledger.Job) {
 	for _, j := range jobs {
 		n[j.State]++
 	}
-	for _, state := range []ledger.State{ledger.StateSubmitting, ledger.StateScheduled, ledger.StateRunning, ledger.StateCompleted,
-		ledger.StateCompletedWithDeadLetter, ledger.StateCancelled} {
+	for _, state := range ledger.States() {
 		r.gauge(jobsDesc, float64(n[state]), string(state))
 	}
 }

@@ -40,9 +40,6 @@ const (
 	purposeIsolate  = "isolate"
 )
 
-// ops are the paths of DingTalk's API that unrole uses; dingtalk.Call.Op is one of them.
-var ops = []string{"gettoken", "topapi/role/removerolesforemps", "topapi/role/list", "topapi/role/simplelist", "topapi/v2/user/get"}
-
 var (
 	callBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20}
 	waitBuckets = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}
@@ -73,7 +70,7 @@ func New(version string) *Metrics {
 	m.registry.MustRegister(m.calls, m.codes, m.throttles, m.duration, m.wait, m.removals, m.pairs, m.deadPairs, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	for _, op := range ops {
+	for _, op := range dingtalk.Ops() {
 		m.duration.WithLabelValues(op)
 		for _, class := range dingtalk.Classes() {
 			m.calls.WithLabelValues(op, class.String())

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
@@ -52,9 +51,9 @@ func (a *app) verify(ctx context.Context, r *records, jobID, reportFile string) 
 	if err != nil {
 		return err
 	}
-	client, err := dingtalk.New(dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
-		AccessToken: c.DingTalk.AccessToken, UserAgent: "unrole/" + readBuildInfo().Version,
-		BeforeRepeat: func(ctx context.Context) error { _, err := pacer.Reserve(ctx); return err }})
+	calls := callsOf(c)
+	calls.BeforeRepeat = func(ctx context.Context) error { _, err := pacer.Reserve(ctx); return err }
+	client, err := dingtalk.New(calls)
 	if err != nil {
 		return exitWith(exitUsage, err)
 	}
@@ -91,7 +90,7 @@ func (a *app) verify(ctx context.Context, r *records, jobID, reportFile string) 
 
 func (a *app) printVerification(jobID string, res verify.Result) error {
 	if a.output == outputJSON {
-		return json.NewEncoder(a.stdout).Encode(struct {
+		return a.printJSON(struct {
 			JobID string `json:"job_id"`
 			ledger.Verification
 			HeldAlthoughRemoved int64 `json:"still_held_although_removed"`
