@@ -2,8 +2,9 @@ package enqueue
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
+
+	"github.com/unrole/unrole/internal/words"
 )
 
 // GuardError says that a removal concerns more users than may go through without somebody's confirmation.
@@ -44,11 +45,7 @@ func (e *ProtectedError) Error() string {
 		parts = append(parts, naming(e.UserCount, "user", e.Users))
 	}
 	if e.RoleCount > 0 {
-		roles := make([]string, len(e.Roles))
-		for i, id := range e.Roles {
-			roles[i] = strconv.FormatInt(id, 10)
-		}
-		parts = append(parts, naming(e.RoleCount, "role", roles))
+		parts = append(parts, naming(e.RoleCount, "role", words.RoleIDs(e.Roles)))
 	}
 	return strings.Join(parts, " and ") + " would be touched: take them out of the input"
 }

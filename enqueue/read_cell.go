@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/unrole/unrole/internal/words"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -103,13 +104,4 @@ func (in *input) checkSheetUserID(id []byte) string {
 }
 
 // clip shortens foreign text for a message.
-func clip(s string) string {
-	const most = 80
-	n := 0
-	for i := range s {
-		if n++; n > most {
-			return s[:i] + "…"
-		}
-	}
-	return s
-}
+func clip(s string) string { return words.Clip(s, 80) }

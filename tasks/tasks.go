@@ -194,7 +194,7 @@ func (p *Part) Validate() error {
 		return fmt.Errorf("job_id: %w", err)
 	}
 	if !validPartName(p.Part) {
-		return fmt.Errorf("part: %q is not a part name such as 3, 3.1 or 3.1-u17", clip(p.Part))
+		return fmt.Errorf("part: %.80q is not a part name such as 3, 3.1 or 3.1-u17", p.Part)
 	}
 	if p.Failure != nil && p.Failure.Reason == ReasonBadPayload {
 		return nil // the ids could not be read; Failure.Payload keeps what was there
@@ -257,15 +257,15 @@ func ValidateUserID(id string) error {
 		case '!' <= r && r <= '~' && r != ',':
 			// most ids have nothing else
 		case r == ',':
-			return fmt.Errorf("user id %q has a comma, which DingTalk cannot take", clip(id))
+			return fmt.Errorf("user id %.80q has a comma, which DingTalk cannot take", id)
 		case isBlank(r):
-			return fmt.Errorf("user id %q has a blank", clip(id))
+			return fmt.Errorf("user id %.80q has a blank", id)
 		case isControl(r):
-			return fmt.Errorf("user id %q has a control character", clip(id))
+			return fmt.Errorf("user id %.80q has a control character", id)
 		}
 	}
 	if n > MaxUserIDLength {
-		return fmt.Errorf("user id %q has %d characters, at most %d are possible", clip(id), n, MaxUserIDLength)
+		return fmt.Errorf("user id %.80q has %d characters, at most %d are possible", id, n, MaxUserIDLength)
 	}
 	return nil
 }
@@ -276,11 +276,11 @@ func ValidateJobID(id string) error {
 		return errors.New("job id is empty")
 	}
 	if len(id) > 64 {
-		return fmt.Errorf("job id %q has %d characters, at most 64 are possible", clip(id), len(id))
+		return fmt.Errorf("job id %.80q has %d characters, at most 64 are possible", id, len(id))
 	}
 	for _, c := range []byte(id) {
 		if !isJobIDByte(c) {
-			return fmt.Errorf("job id %q has a character that is not one of A-Z a-z 0-9 . _ -", clip(id))
+			return fmt.Errorf("job id %.80q has a character that is not one of A-Z a-z 0-9 . _ -", id)
 		}
 	}
 	return nil

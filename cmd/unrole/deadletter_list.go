@@ -15,7 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/internal/deadletter"
+	"github.com/unrole/unrole/internal/report"
 	"github.com/unrole/unrole/internal/sheet"
+	"github.com/unrole/unrole/internal/words"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -72,8 +74,8 @@ func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter
 		case matched > page.offset+page.limit:
 			return errPageFull
 		default:
-			t.row(l.ID, string(l.Reason), codeWords(l), thousands(l.Pairs), firstOf(l.UserIDs), firstOf(roleTexts(l.RoleIDs)),
-				thousands(l.Attempts), letterTime(l.FailedAt), clipped(l.ErrMsg, 60))
+			t.row(l.ID, string(l.Reason), report.CodeText(l.ErrCode, l.SubCode), thousands(l.Pairs), firstOf(l.UserIDs), firstOf(words.RoleIDs(l.RoleIDs)),
+				thousands(l.Attempts), letterTime(l.FailedAt), words.Clip(l.ErrMsg, 60))
 		}
 		return nil
 	})
@@ -203,7 +205,7 @@ func (a *app) printLetter(l deadletter.Letter, further bool) error {
 	t.row("job", l.JobID)
 	t.row("state", string(l.State))
 	t.row("reason", string(l.Reason))
-	t.row("code", codeWords(l))
+	t.row("code", report.CodeText(l.ErrCode, l.SubCode))
 	t.row("DingTalk said", l.ErrMsg)
 	if l.RequestID != "" {
 		t.row("request id", l.RequestID)
@@ -215,24 +217,13 @@ func (a *app) printLetter(l deadletter.Letter, further bool) error {
 	if l.Payload != "" {
 		t.row("payload", l.Payload)
 	}
-	for i, role := range roleTexts(l.RoleIDs) {
+	for i, role := range words.RoleIDs(l.RoleIDs) {
 		t.row(map[bool]string{true: "roles"}[i == 0], role)
 	}
 	for i, user := range l.UserIDs {
 		t.row(map[bool]string{true: "users"}[i == 0], user)
 	}
 	return t.print(a.stdout)
-}
-
-// codeWords is the code that decided: DingTalk's, with its sub-code where it has one, or nothing where none came.
-func codeWords(l deadletter.Letter) string {
-	switch {
-	case l.SubCode != "":
-		return strconv.Itoa(l.ErrCode) + "/" + l.SubCode
-	case l.ErrCode == 0:
-		return ""
-	}
-	return strconv.Itoa(l.ErrCode)
 }
 
 func letterTime(t time.Time) string {
@@ -248,12 +239,4 @@ func firstOf(list []string) string {
 		return strings.Join(list, "")
 	}
 	return fmt.Sprintf("%s +%s", list[0], thousands(len(list)-1))
-}
-
-func roleTexts(ids []int64) []string {
-	texts := make([]string, len(ids))
-	for i, id := range ids {
-		texts[i] = strconv.FormatInt(id, 10)
-	}
-	return texts
 }

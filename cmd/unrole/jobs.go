@@ -12,6 +12,7 @@ import (
 
 	"github.com/unrole/unrole/internal/config"
 	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/words"
 )
 
 func (a *app) jobsCommand() *cobra.Command {
@@ -132,7 +133,7 @@ func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, 
 		}
 		p := job.Pairs
 		t.row(job.JobID, stateWords(job.State), localTime(job.CreatedAt), job.Source, thousands(int(p.Total)), thousands(int(p.Removed)),
-			thousands(int(p.Dead)), thousands(int(p.Cancelled)), thousands(int(p.Pending)), clipped(job.Reason, 40))
+			thousands(int(p.Dead)), thousands(int(p.Cancelled)), thousands(int(p.Pending)), words.Clip(job.Reason, 40))
 	}
 	if matched == 0 {
 		fmt.Fprintln(a.stderr, "no jobs")
@@ -150,14 +151,6 @@ func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, 
 }
 
 func localTime(t time.Time) string { return t.Local().Format(time.DateTime) }
-
-// clipped shortens a text for a column.
-func clipped(s string, most int) string {
-	if r := []rune(s); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return s
-}
 
 func (a *app) jobsShowCommand() *cobra.Command {
 	cmd := &cobra.Command{

@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/tasks"
+	"github.com/unrole/unrole/internal/report"
 )
 
 // printJob prints a finished or waiting job: as the JSON object of the contract, or as a summary for people.
@@ -18,10 +15,10 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 		return a.printJSON(job)
 	}
 	p := job.Pairs
-	var refused []refusedID
+	var refused []*report.Letter
 	if p.Dead > 0 {
 		var err error
-		if refused, err = refusedIDs(ctx, l, job.JobID); err != nil {
+		if refused, err = report.Letters(ctx, l, job.JobID); err != nil {
 			return err
 		}
 	}
@@ -66,57 +63,14 @@ func stateWords(s ledger.State) string {
 	return string(s)
 }
 
-// refusedID is an id whose pairs are dead letters, with what DingTalk said about it.
-type refusedID struct {
-	reason tasks.Reason
-	id     string
-	code   string
-	msg    string
-	pairs  int
-}
-
-// refusedIDs lists the dead letters of a job by the id that each is about.
-func refusedIDs(ctx context.Context, l *ledger.Ledger, jobID string) ([]refusedID, error) {
-	found := map[string]*refusedID{}
-	err := l.Rows(ctx, jobID, func(r ledger.Row) error {
-		o := r.Outcome
-		if o.Kind != ledger.Dead {
-			return nil
-		}
-		id := "user " + r.UserID
-		if o.Reason == tasks.ReasonInvalidRole || o.Reason == tasks.ReasonSystemRole {
-			id = "role " + strconv.FormatInt(r.RoleID, 10)
-		}
-		key := string(o.Reason) + " " + id
-		f := found[key]
-		if f == nil {
-			f = &refusedID{reason: o.Reason, id: id, code: strconv.Itoa(o.ErrCode), msg: o.ErrMsg}
-			if o.SubCode != "" {
-				f.code += "/" + o.SubCode
-			}
-			found[key] = f
-		}
-		f.pairs++
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	list := make([]refusedID, 0, len(found))
-	for _, key := range slices.Sorted(maps.Keys(found)) {
-		list = append(list, *found[key])
-	}
-	return list, nil
-}
-
 // mostRefused is how many refused ids a summary names.
 const mostRefused = 20
 
-func (a *app) printRefused(refused []refusedID) error {
+func (a *app) printRefused(refused []*report.Letter) error {
 	fmt.Fprintf(a.stdout, "\ndead letters\n")
 	t := newTable()
 	for _, f := range refused[:min(mostRefused, len(refused))] {
-		t.row("  "+string(f.reason), f.id, counted(f.pairs, "pair", "pairs"), f.code, f.msg)
+		t.row("  "+string(f.Reason), f.ID, counted(int(f.Pairs), "pair", "pairs"), f.Code, f.ErrMsg)
 	}
 	if err := t.print(a.stdout); err != nil {
 		return err

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/unrole/unrole/internal/words"
 )
 
 // alignedTable lays out rows in columns by what a terminal shows, so that Chinese names take two columns per
@@ -80,17 +80,7 @@ func printable(s string) string {
 }
 
 // thousands is a number for people: 1,234,567.
-func thousands(n int) string {
-	digits := strconv.Itoa(n)
-	sign := ""
-	if n < 0 {
-		sign, digits = "-", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return sign + digits
-}
+func thousands(n int) string { return words.Thousands(n) }
 
 // texts are the words of a closed set.
 func texts[T ~string](set []T) []string {

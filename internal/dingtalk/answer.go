@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/unrole/unrole/internal/words"
 )
 
 // wrapped is the errcode under which DingTalk's gateway hides the real code (B).
@@ -118,12 +120,7 @@ func quote(op string, body []byte, secrets ...string) string {
 	if op == OpToken {
 		return ""
 	}
-	const most = 100
-	text := []rune(tidy(string(body), secrets...))
-	if len(text) > most {
-		text = append(text[:most], '…')
-	}
-	return ": " + strconv.Quote(string(text))
+	return ": " + strconv.Quote(words.Clip(tidy(string(body), secrets...), 100))
 }
 
 // object returns the fields of a JSON object, by their exact names, or nil for anything else.

@@ -16,6 +16,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/unrole/unrole/internal/words"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -234,12 +235,8 @@ func (c *Client) RemoveRoles(ctx context.Context, roleIDs []int64, userIDs []str
 	if err := checkBatch(roleIDs, userIDs); err != nil {
 		return Reply{}, fmt.Errorf("%s: %w: %w", opRemove, ErrNotSent, err)
 	}
-	roles := make([]string, len(roleIDs))
-	for i, id := range roleIDs {
-		roles[i] = strconv.FormatInt(id, 10)
-	}
 	fields, err := c.call(ctx, opRemove, url.Values{
-		"roleIds": {strings.Join(roles, ",")},
+		"roleIds": {strings.Join(words.RoleIDs(roleIDs), ",")},
 		"userIds": {strings.Join(userIDs, ",")},
 	})
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/unrole/unrole/internal/words"
 )
 
 // ErrNotSent is wrapped by the errors of calls that were refused here, before anything was sent.
@@ -153,10 +155,7 @@ func tidy(text string, secrets ...string) string {
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 	}), " ")
-	if r := []rune(text); len(r) > mostText {
-		return string(r[:mostText]) + "…"
-	}
-	return text
+	return words.Clip(text, mostText)
 }
 
 // onTheWay strips the request's URL, and with it the token, from an error of net/http.

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/words"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -89,8 +90,8 @@ func (r *reader) request(req *removalRequest) error {
 				return tasks.ValidateJobID(s)
 			})
 		},
-		"source": func(at string) error { return r.text(at, words(&req.Source)) },
-		"reason": func(at string) error { return r.text(at, words(&req.Reason)) },
+		"source": func(at string) error { return r.text(at, prose(&req.Source)) },
+		"reason": func(at string) error { return r.text(at, prose(&req.Reason)) },
 		"priority": func(at string) error {
 			return r.text(at, func(s string) error {
 				req.Priority = s
@@ -135,8 +136,8 @@ func (rect *rectangle) addUser(id string) error {
 	return tasks.ValidateUserID(id)
 }
 
-// words takes a text for people: not empty, of printable characters.
-func words(into *string) func(string) error {
+// prose takes a text for people: not empty, of printable characters.
+func prose(into *string) func(string) error {
 	return func(s string) error {
 		*into = s
 		if strings.TrimSpace(s) == "" {
@@ -310,10 +311,7 @@ func (r *reader) leave(depth int) error {
 
 // escape writes a key as part of a JSON pointer; foreign keys may be long.
 func escape(key string) string {
-	if r := []rune(key); len(r) > 80 {
-		key = string(r[:80]) + "…"
-	}
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(words.Clip(key, 80))
 }
 
 // removals puts the rectangles into one set. It fails when they are more pairs than one submission may have.

@@ -2,21 +2,18 @@ package report
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/tasks"
+	"github.com/unrole/unrole/internal/words"
 )
 
 // DefaultRemovedRows is how many removed pairs a page holds; a browser searches as many without a wait.
@@ -37,7 +34,7 @@ type Page struct {
 var pageSource string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"thousands": thousands, "moment": moment,
+	"thousands": words.Thousands[int64], "moment": moment,
 }).Parse(pageSource))
 
 // HTML writes one self-contained page about a job for an auditor: what was asked, by whom and why, what came of it,
@@ -56,7 +53,7 @@ func HTML(ctx context.Context, l *ledger.Ledger, job ledger.Job, w io.Writer, p 
 	if err := pageTemplate.ExecuteTemplate(out, "head", job); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	d := &pageData{Job: job, Page: p, letters: map[letterKey]*Letter{}}
+	d := &pageData{Job: job, Page: p, letters: letters{}}
 	if verified {
 		d.Verification = &v
 	}
@@ -84,20 +81,7 @@ type pageData struct {
 	Verification *ledger.Verification
 	Trail        []ledger.Entry
 	Settlements  int64
-	letters      map[letterKey]*Letter
-}
-
-type letterKey struct {
-	reason tasks.Reason
-	id     string
-}
-
-// Letter is all dead pairs of one id for one reason.
-type Letter struct {
-	Reason, Means, ID, Code, ErrMsg, RequestID string
-	Pairs                                      int64
-	Attempts                                   int
-	At                                         time.Time
+	letters      letters
 }
 
 // writeRows writes the rows as JSON, one array per pair, and counts them.
@@ -105,24 +89,25 @@ func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, out *bufio.W
 	// A script element of data is no place for the template: the escaper of JSON does what is needed.
 	out.WriteString(`<script id="rows" type="application/json">[`)
 	first := true
-	err := rows(ctx, l, d.Job.JobID, d.Verification != nil, func(r Row) error {
+	err := rows(ctx, l, d.Job.JobID, d.Verification != nil, func(from ledger.VerifiedRow) error {
 		d.Pairs.Total++
-		switch ledger.Kind(r.Outcome) {
+		switch from.Outcome.Kind {
 		case ledger.Removed:
 			d.Pairs.Removed++
 			// A removed pair that is still held is what the auditor looks for.
-			if d.Listed >= int64(d.Page.RemovedRows) && r.Verified != string(ledger.StillHeld) {
+			if d.Listed >= int64(d.Page.RemovedRows) && from.Verified != ledger.StillHeld {
 				return nil
 			}
 			d.Listed++
 		case ledger.Dead:
 			d.Pairs.Dead++
-			d.addLetter(r)
+			d.letters.add(from.Row)
 		case ledger.Cancelled:
 			d.Pairs.Cancelled++
 		default:
 			d.Pairs.Pending++
 		}
+		r := rowOf(from)
 		line, err := json.Marshal([]string{r.UserID, strconv.FormatInt(r.RoleID, 10), r.Outcome, r.Reason, codeText(r), r.ErrMsg,
 			r.RequestID, r.FinishedAt, r.Verified})
 		if err != nil {
@@ -148,24 +133,6 @@ func codeText(r Row) string {
 	return strconv.Itoa(r.ErrCode)
 }
 
-func (d *pageData) addLetter(r Row) {
-	k := letterKey{reason: tasks.Reason(r.Reason)}
-	switch k.reason {
-	case tasks.ReasonInvalidRole, tasks.ReasonSystemRole:
-		k.id = "role " + strconv.FormatInt(r.RoleID, 10)
-	default:
-		k.id = "user " + r.UserID
-	}
-	letter := d.letters[k]
-	if letter == nil {
-		at, _ := time.Parse(time.RFC3339, r.FinishedAt)
-		letter = &Letter{Reason: r.Reason, Means: Meaning(k.reason), ID: k.id, Code: codeText(r), ErrMsg: r.ErrMsg,
-			RequestID: r.RequestID, Attempts: r.Attempts, At: at}
-		d.letters[k] = letter
-	}
-	letter.Pairs++
-}
-
 // readTrail reads who did what to the job. Settlements are only counted: the rows say what they came to.
 func (d *pageData) readTrail(ctx context.Context, l *ledger.Ledger) error {
 	return l.Trail(ctx, d.Job.JobID, "", func(t ledger.TrailEntry) error {
@@ -183,11 +150,7 @@ func (d *pageData) readTrail(ctx context.Context, l *ledger.Ledger) error {
 }
 
 // Letters lists the dead letters by reason and id.
-func (d *pageData) Letters() []*Letter {
-	return slices.SortedFunc(maps.Values(d.letters), func(a, b *Letter) int {
-		return cmp.Or(cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.ID, b.ID))
-	})
-}
+func (d *pageData) Letters() []*Letter { return d.letters.sorted() }
 
 // Share is one piece of the picture of the totals.
 type Share struct {
@@ -241,14 +204,6 @@ func (d *pageData) Took() string {
 // Unlisted is how many removed pairs the page leaves out.
 func (d *pageData) Unlisted() int64 { return d.Pairs.Removed - d.Listed }
 
-func thousands(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
 // moment shows a time, or what a pointer to one points to, in UTC.
 func moment(t any) string {
 	const layout = "2006-01-02 15:04:05 UTC"
@@ -261,26 +216,4 @@ func moment(t any) string {
 		}
 	}
 	return ""
-}
-
-// Meaning says in words what a reason of a dead letter means; unknown reasons are returned with spaces.
-func Meaning(r tasks.Reason) string {
-	if m, ok := meanings[r]; ok {
-		return m
-	}
-	return strings.ReplaceAll(string(r), "_", " ")
-}
-
-var meanings = map[tasks.Reason]string{
-	tasks.ReasonInvalidRole:    "DingTalk knows no such role",
-	tasks.ReasonSystemRole:     "a default or system role, which DingTalk does not let anybody remove",
-	tasks.ReasonInvalidUser:    "DingTalk knows no such user",
-	tasks.ReasonUserGone:       "the user left, or belongs to another organisation",
-	tasks.ReasonUserOutOfScope: "the user is outside the app's contact scope",
-	tasks.ReasonBusy:           "DingTalk was too busy at every attempt",
-	tasks.ReasonBadRequest:     "DingTalk does not take a call with this id",
-	tasks.ReasonUnknown:        "DingTalk answered with a code that nobody has documented",
-	tasks.ReasonBadPayload:     "the task could not be read",
-	tasks.ReasonProtected:      "the id is protected here: it is never called",
-	tasks.ReasonCrashed:        "the task took its worker down, or was archived by hand",
 }

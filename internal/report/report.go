@@ -40,11 +40,11 @@ const verifiedColumn = "verified"
 // writeSize is what is written at once, so that a long report is not made of system calls.
 const writeSize = 64 << 10
 
-// RowOf is the reported form of a row of the ledger.
-func RowOf(r ledger.Row) Row {
+// rowOf is the reported form of a row of the ledger.
+func rowOf(r ledger.VerifiedRow) Row {
 	o := r.Outcome
 	row := Row{UserID: r.UserID, RoleID: r.RoleID, Outcome: string(o.Kind), Reason: string(o.Reason), ErrCode: o.ErrCode,
-		ErrMsg: o.ErrMsg, RequestID: o.RequestID, Attempts: o.Attempts}
+		ErrMsg: o.ErrMsg, RequestID: o.RequestID, Attempts: o.Attempts, Verified: string(r.Verified)}
 	if o.Kind != ledger.Pending {
 		row.FinishedAt = o.At.UTC().Format(time.RFC3339)
 	}
@@ -52,15 +52,11 @@ func RowOf(r ledger.Row) Row {
 }
 
 // rows streams the rows of a job, with verdicts where it was verified.
-func rows(ctx context.Context, l *ledger.Ledger, jobID string, verified bool, visit func(Row) error) error {
-	if !verified {
-		return l.Rows(ctx, jobID, func(r ledger.Row) error { return visit(RowOf(r)) })
+func rows(ctx context.Context, l *ledger.Ledger, jobID string, verified bool, visit func(ledger.VerifiedRow) error) error {
+	if verified {
+		return l.VerifiedRows(ctx, jobID, visit)
 	}
-	return l.VerifiedRows(ctx, jobID, func(r ledger.VerifiedRow) error {
-		row := RowOf(r.Row)
-		row.Verified = string(r.Verified)
-		return visit(row)
-	})
+	return l.Rows(ctx, jobID, func(r ledger.Row) error { return visit(ledger.VerifiedRow{Row: r}) })
 }
 
 // CSV streams the report of a job with a header. Cells that a spreadsheet would take for a formula are marked as text
@@ -80,7 +76,8 @@ func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error
 		return fmt.Errorf("write the report: %w", err)
 	}
 	record := make([]string, 0, len(header))
-	err = rows(ctx, l, jobID, verified, func(row Row) error {
+	err = rows(ctx, l, jobID, verified, func(r ledger.VerifiedRow) error {
+		row := rowOf(r)
 		code, attempts := "", ""
 		if row.ErrCode != 0 {
 			code = strconv.Itoa(row.ErrCode)
@@ -117,8 +114,8 @@ func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) erro
 	out := bufio.NewWriterSize(w, writeSize)
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	err = rows(ctx, l, jobID, verified, func(row Row) error {
-		if err := enc.Encode(row); err != nil {
+	err = rows(ctx, l, jobID, verified, func(r ledger.VerifiedRow) error {
+		if err := enc.Encode(rowOf(r)); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
 		return nil

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/unrole/unrole/internal/words"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -44,7 +43,7 @@ func FormatPayload(taskType string, payload []byte) string {
 	if taskType != tasks.TypeRemove || err != nil {
 		return foreign(payload)
 	}
-	v := view{JobID: part.JobID, Part: part.Part, Users: list(part.UserIDs), Roles: list(numbers(part.RoleIDs))}
+	v := view{JobID: part.JobID, Part: part.Part, Users: list(part.UserIDs), Roles: list(words.RoleIDs(part.RoleIDs))}
 	if len(part.UserIDs) > 0 && len(part.RoleIDs) > 0 {
 		v.Pairs = part.Owned()
 	}
@@ -75,14 +74,6 @@ func list(ids []string) string {
 	return fmt.Sprintf("%d: %s, …", len(ids), strings.Join(ids[:mostIDs], ", "))
 }
 
-func numbers(ids []int64) []string {
-	texts := make([]string, len(ids))
-	for i, id := range ids {
-		texts[i] = strconv.FormatInt(id, 10)
-	}
-	return texts
-}
-
 // foreign is data that nobody vouches for: compact JSON where it is that and short, else its text, cut and quoted.
 func foreign(data []byte) string {
 	var compact bytes.Buffer
@@ -93,10 +84,10 @@ func foreign(data []byte) string {
 }
 
 func cut(s string) string {
-	if utf8.RuneCountInString(s) <= mostText {
-		return s
+	if short := words.Clip(s, mostText); short != s {
+		return fmt.Sprintf("%s (%d bytes in all)", short, len(s))
 	}
-	return string([]rune(s)[:mostText]) + fmt.Sprintf("… (%d bytes in all)", len(s))
+	return s
 }
 
 // encode is JSON without HTML escapes, which would show in the UI.
