@@ -239,8 +239,8 @@ func (in *input) csvUsers(c *csvReader, head *header) {
 		return
 	}
 	f, cell := c.fields[head.user], c.field(head.user)
+	value := sheet.Value(cell)
 	if !head.manyUsers {
-		value := sheet.Value(cell)
 		if reason := in.checkSheetUserID(value); reason != "" {
 			in.problem(f.begin+offset(cell, value), head.names[head.user], reason)
 			return
@@ -248,7 +248,6 @@ func (in *input) csvUsers(c *csvReader, head *header) {
 		in.users = append(in.users, value)
 		return
 	}
-	value := sheet.Value(cell)
 	none := true
 	for at, item := range items(value) {
 		none = false

@@ -127,11 +127,26 @@ type result struct {
 // row is the results of all runs of a way on a workload.
 type row []result
 
+// column is one figure of the table.
+type column struct {
+	name  string
+	width int
+	of    func(result) float64
+}
+
+var (
+	made    = column{"calls", 15, func(r result) float64 { return float64(r.calls) }}
+	wasted  = column{"not taken", 12, func(r result) float64 { return float64(r.wasted) }}
+	seconds = column{"seconds", 15, func(r result) float64 { return r.seconds }}
+	left    = column{"left", 10, func(r result) float64 { return float64(r.left) }}
+	blamed  = column{"blamed", 10, func(r result) float64 { return float64(r.blamed) }}
+)
+
 // figure is the median of what the runs have, with the range if there is one.
-func (r row) figure(of func(result) float64) (median float64, text string) {
+func (r row) figure(c column) (median float64, text string) {
 	all := make([]float64, len(r))
 	for i := range r {
-		all[i] = math.Round(of(r[i]))
+		all[i] = math.Round(c.of(r[i]))
 	}
 	slices.Sort(all)
 	median, low, high := all[len(all)/2], all[0], all[len(all)-1]
@@ -140,12 +155,6 @@ func (r row) figure(of func(result) float64) (median float64, text string) {
 	}
 	return median, fmt.Sprintf("%.0f (%.0f–%.0f)", median, low, high)
 }
-
-func made(r result) float64    { return float64(r.calls) }
-func wasted(r result) float64  { return float64(r.wasted) }
-func seconds(r result) float64 { return r.seconds }
-func left(r result) float64    { return float64(r.left) }
-func blamed(r result) float64  { return float64(r.blamed) }
 
 func main() {
 	url := flag.String("redis", "", "address of an empty Redis to use instead of starting one, host:port")
@@ -201,30 +210,39 @@ func run(addr, svg string, runs int) error {
 		}
 	}
 	running.Wait()
-	last := ""
-	fmt.Printf("%-38s %-16s %15s %12s %15s %10s %10s\n", "", "", "calls", "not taken", "seconds", "left", "blamed")
 	for _, r := range rows {
 		for _, one := range r {
 			if one.err != nil {
 				return fmt.Errorf("%s, %s: %w", one.workload, one.way, one.err)
 			}
 		}
+	}
+	table(rows, made, wasted, seconds, left, blamed)
+	if svg == "" {
+		return nil
+	}
+	return os.WriteFile(svg, draw(rows), 0o644)
+}
+
+// table prints the results, each workload named once.
+func table(rows []row, columns ...column) {
+	line := func(workload, way string, text func(column) string) {
+		fmt.Printf("%-38s %-16s", workload, way)
+		for _, c := range columns {
+			fmt.Printf(" %*s", c.width, text(c))
+		}
+		fmt.Println()
+	}
+	line("", "", func(c column) string { return c.name })
+	last := ""
+	for _, r := range rows {
 		name := r[0].workload
 		if name == last {
 			name = ""
 		}
 		last = r[0].workload
-		fmt.Printf("%-38s %-16s", name, r[0].way)
-		for i, of := range []func(result) float64{made, wasted, seconds, left, blamed} {
-			_, text := r.figure(of)
-			fmt.Printf(" %*s", []int{15, 12, 15, 10, 10}[i], text)
-		}
-		fmt.Println()
+		line(name, r[0].way, func(c column) string { _, text := r.figure(c); return text })
 	}
-	if svg == "" {
-		return nil
-	}
-	return os.WriteFile(svg, draw(rows), 0o644)
 }
 
 // measure runs a way on a workload of its own DingTalk and Redis database.

@@ -25,10 +25,10 @@ type kind struct {
 var kinds = map[string]kind{
 	"worker killed": {least: 100 * time.Millisecond, most: 3 * time.Second, begin: func(w *world, e event) {
 		w.disturbed(150 * time.Second) // what it was doing comes back when its lease has ended
-		w.worker(e).stop(true, e.lasts)
+		w.worker(e).kill(e.lasts)
 	}},
 	"worker stopped": {least: 100 * time.Millisecond, most: 3 * time.Second, begin: func(w *world, e event) {
-		p := w.worker(e).stop(false, e.lasts)
+		p := w.worker(e).stop(e.lasts)
 		w.people.Go(func() { w.mustEnd(p) })
 	}},
 	"worker frozen": {of: "worker", least: 500 * time.Millisecond, most: 5 * time.Second, begin: func(w *world, e event) {

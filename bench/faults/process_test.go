@@ -85,23 +85,6 @@ func (p *process) output() []byte {
 	return b
 }
 
-// usage is the processor time that the process has used and its memory in bytes, as Linux counts them; ok is false
-// elsewhere.
-func (p *process) usage() (cpu time.Duration, rss int64, ok bool) {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "stat"))
-	if err != nil {
-		return 0, 0, false
-	}
-	// The name in parentheses may hold anything; the fields after it are numbers.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 22 {
-		return 0, 0, false
-	}
-	number := func(i int) int64 { n, _ := strconv.ParseInt(fields[i], 10, 64); return n }
-	const tick = 10 * time.Millisecond
-	return time.Duration(number(11)+number(12)) * tick, number(21) * int64(os.Getpagesize()), true
-}
-
 // files is how many descriptors the process has open, -1 where that is not known.
 func (p *process) files() int {
 	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd"))

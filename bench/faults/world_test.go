@@ -257,16 +257,18 @@ func (k *keeper) run() {
 	}
 }
 
-// stop ends the worker, by asking it to or by SIGKILL; another one follows after the given time.
-func (k *keeper) stop(kill bool, away time.Duration) *process {
+// kill ends the worker by SIGKILL, stop by asking it to; another one follows after the given time.
+func (k *keeper) kill(away time.Duration) *process {
+	return k.leave(away, func(p *process) { p.signal(syscall.SIGKILL) })
+}
+
+func (k *keeper) stop(away time.Duration) *process { return k.leave(away, (*process).askToEnd) }
+
+func (k *keeper) leave(away time.Duration, how func(*process)) *process {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.expected, k.away = true, away
-	if kill {
-		k.current.signal(syscall.SIGKILL)
-	} else {
-		k.current.askToEnd()
-	}
+	how(k.current)
 	return k.current
 }
 

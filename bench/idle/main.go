@@ -17,13 +17,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/procstat"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -147,16 +147,11 @@ type reading struct {
 }
 
 func look(ctx context.Context, rdb *redis.Client, pid int) (r reading, err error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	used, err := procstat.Read(pid)
 	if err != nil {
-		return r, fmt.Errorf("read what the worker used (Linux only): %w", err)
+		return r, err
 	}
-	// After the name in parentheses: state is field 0, user and system time 11 and 12 in hundredths, resident pages 21.
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	number := func(i int) float64 { n, _ := strconv.ParseFloat(fields[i], 64); return n }
-	r.at, r.cpu = time.Now(), (number(11)+number(12))/100
-	r.megabytes = number(21) * float64(os.Getpagesize()) / 1e6
+	r.at, r.cpu, r.megabytes = time.Now(), used.CPU.Seconds(), float64(used.Resident)/1e6
 	info, err := rdb.InfoMap(ctx, "commandstats", "cpu").Result()
 	if err != nil {
 		return r, err
