@@ -58,9 +58,8 @@ type Config struct {
 	// ShutdownTimeout is how long Run waits, after its context ended, for calls in flight. Default 15 s; it should be
 	// longer than the time-out of a call.
 	ShutdownTimeout time.Duration
-	// CheckInterval is how often an idle lane looks for tasks: the delay of a removal on an idle system, against script
-	// calls on Redis (measured: 20 ms, 46 calls a second; 100 ms, 10). Default 50 ms for the lanes urgent and default,
-	// and ten times that for the others.
+	// CheckInterval is how often an idle lane looks for tasks: the delay of a removal on an idle system, against load on
+	// Redis (docs/operate.md has what was measured). Default 50 ms; for bulk and dead letters it is ten times as long.
 	CheckInterval time.Duration
 	// ReconcileInterval is how often the fleet looks for tasks that asynq lost and tasks in its archive. Default 30 s.
 	ReconcileInterval time.Duration

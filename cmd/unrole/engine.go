@@ -62,7 +62,7 @@ func newEngine(c *config.Config, rdb redis.UniversalClient, transport http.Round
 	e.audit = auditOf(c, rdb, e.ledger, pacer, log)
 	e.worker, err = worker.New(worker.Config{Redis: rdb, DingTalk: client, Pacer: pacer, Ledger: e.ledger, Protected: protected,
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
-		BusyMaxAge: c.BusyMaxAge, Observer: observed.metrics, Log: log})
+		BusyMaxAge: c.BusyMaxAge, CheckInterval: c.CheckInterval, Observer: observed.metrics, Log: log})
 	return e, err
 }
 

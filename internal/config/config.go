@@ -24,6 +24,8 @@ type Config struct {
 	RetryBase, RetryCap, BusyMaxAge time.Duration
 	// HoldProbe is the time between two probe calls while the fleet holds.
 	HoldProbe time.Duration
+	// CheckInterval is how often an idle worker looks for tasks.
+	CheckInterval time.Duration
 	// Retention is how long the record of a finished job is kept.
 	Retention time.Duration
 

@@ -104,6 +104,10 @@ var variables = []Variable{
 		Meaning: "time between two probe calls while the fleet holds",
 		set:     duration(func(c *Config) *time.Duration { return &c.HoldProbe }, 100*time.Millisecond)},
 
+	{Name: "UNROLE_CHECK_INTERVAL", Group: groupPace, Flag: "check-interval", Default: "50ms",
+		Meaning: "how often an idle worker looks for tasks in the lanes urgent and default, a tenth as often in bulk: how long a removal may wait on an idle system, against load on Redis",
+		set:     duration(func(c *Config) *time.Duration { return &c.CheckInterval }, time.Millisecond)},
+
 	{Name: "UNROLE_PROTECTED_USERS", Group: groupSafety, Flag: "protected-users",
 		Meaning: "users whose roles are never removed: ids separated by commas, or `@FILE`",
 		set:     text(func(c *Config) *string { return &c.ProtectedUsers })},
