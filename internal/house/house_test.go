@@ -137,6 +137,21 @@ func TestNoFileIsTooLongToRead(t *testing.T) {
 	}
 }
 
+func TestTheArchitecturePageNamesEveryRoom(t *testing.T) {
+	page, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rooms(t) {
+		if strings.HasPrefix(r.name, "bench/") || strings.HasPrefix(r.name, "deploy") || strings.HasPrefix(r.name, "examples") {
+			continue
+		}
+		if !strings.Contains(string(page), "`"+r.name+"`") {
+			t.Errorf("docs/architecture.md does not name %s", r.name)
+		}
+	}
+}
+
 // rooms reads every package of the module; nested modules and testdata are left out.
 func rooms(t *testing.T) []room {
 	t.Helper()
