@@ -194,6 +194,7 @@ func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) verdict {
 	began := time.Now()
 	reply, err := w.cfg.DingTalk.RemoveRoles(w.ending, roleIDs, userIDs)
 	v := judge(reply, err, time.Now())
+	w.lead.heard(err == nil || v.answered)
 	jobs := map[string]bool{}
 	for i, m := range g.members {
 		level := zerolog.DebugLevel

@@ -21,9 +21,8 @@ const patience = 25 * time.Second
 //
 // The caller closes it once asynq's servers have shut down, and not before: their subscriber panics when its channel is
 // closed under it.
-func steady(rdb redis.UniversalClient, ending context.Context) (client redis.UniversalClient, closeClient func()) {
-	hook := steadyHook{ending: ending}
-	// A copy of its own with the same options: the hook must not slow down anybody else. The one option that go-redis
+func steady(rdb redis.UniversalClient, ending context.Context, lead redis.Hook) (client redis.UniversalClient, closeClient func()) {
+	// A copy of its own with the same options: its hooks must not concern anybody else. The one option that go-redis
 	// still writes to while the clients connect is not shared.
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch c := rdb.(type) {
@@ -38,7 +37,8 @@ func steady(rdb redis.UniversalClient, ending context.Context) (client redis.Uni
 	default:
 		return rdb, func() {}
 	}
-	client.AddHook(hook)
+	client.AddHook(steadyHook{ending: ending})
+	client.AddHook(lead)
 	return client, func() { client.Close() }
 }
 

@@ -120,6 +120,7 @@ type Worker struct {
 	inspector *asynq.Inspector
 	dispatch  *dispatcher
 	learned   *learnedJobs
+	lead      *lead
 	lag       pace.Lag
 
 	stopping context.Context // ends at the stop signal: nobody waits any more
@@ -132,7 +133,7 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{cfg: cfg, log: cfg.Log, learned: newLearnedJobs()}, nil
+	return &Worker{cfg: cfg, log: cfg.Log, learned: newLearnedJobs(), lead: newLead(cfg.Redis, cfg.Log)}, nil
 }
 
 // Handlers per queue. Waiting handlers are cheap, and the more wait, the better bursts combine; bulk work waits in
@@ -150,7 +151,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer end()
 	w.stopping, w.ending = stopping, ending
 
-	steadied, closeSteadied := steady(w.cfg.Redis, ending)
+	steadied, closeSteadied := steady(w.cfg.Redis, ending, w.lead)
 	defer closeSteadied()
 	w.redis = steadied
 	w.client = asynq.NewClientFromRedisClient(w.redis)
@@ -160,6 +161,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { w.dispatch.run(stopping, w.call) })
 	background.Go(func() { w.reconcile(stopping) })
+	w.lead.take(stopping)
+	background.Go(func() { w.lead.run(stopping) })
 
 	var servers []*asynq.Server
 	for _, queue := range append(tasks.Lanes(), tasks.QueueDeadLetter) {

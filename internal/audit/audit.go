@@ -9,13 +9,13 @@ package audit
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+	"github.com/unrole/unrole/internal/lease"
 	"github.com/unrole/unrole/internal/ledger"
 )
 
@@ -62,7 +62,7 @@ func Follow(ctx context.Context, cfg Config) error {
 	if cfg.Sweep <= 0 {
 		cfg.Sweep = 30 * time.Second
 	}
-	f := &follower{cfg: cfg, me: rand.Text()}
+	f := &follower{cfg: cfg, lock: lease.New(cfg.Redis, lockKey, lockTTL)}
 	defer f.end()
 	tick := time.NewTicker(cfg.Interval)
 	defer tick.Stop()
@@ -88,7 +88,7 @@ func Follow(ctx context.Context, cfg Config) error {
 // follower is the one who writes, or waits for the lock.
 type follower struct {
 	cfg     Config
-	me      string
+	lock    *lease.Lease
 	file    *file
 	cursors map[string]string // job id → last entry in the file; nil without the lock
 	active  map[string]bool   // jobs whose trails grew lately
@@ -100,7 +100,7 @@ type follower struct {
 
 // round takes or keeps the lock and brings the file up to date.
 func (f *follower) round(ctx context.Context) {
-	mine, err := f.lock(ctx)
+	mine, err := f.lock.Take(ctx)
 	switch {
 	case err != nil:
 		f.complain(ctx, err, "the audit trail cannot be followed while Redis is away")
@@ -164,32 +164,12 @@ func (f *follower) forget() {
 	f.cursors, f.active, f.newest, f.swept = nil, nil, time.Time{}, time.Time{}
 }
 
-var lockScript = redis.NewScript(`
-local have = redis.call('GET', KEYS[1])
-if have and have ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-`)
-
-func (f *follower) lock(ctx context.Context) (bool, error) {
-	mine, err := lockScript.Run(ctx, f.cfg.Redis, []string{lockKey}, f.me, lockTTL.Milliseconds()).Bool()
-	if err != nil {
-		return false, fmt.Errorf("take the lock of the audit file: %w", err)
-	}
-	return mine, nil
-}
-
-var unlockScript = redis.NewScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-return 1
-`)
-
 // end lets another process take over at once.
 func (f *follower) end() {
 	f.forget()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	unlockScript.Run(ctx, f.cfg.Redis, []string{lockKey}, f.me)
+	f.lock.End(ctx)
 }
 
 var moveScript = redis.NewScript(`
@@ -206,7 +186,7 @@ func (f *follower) move(ctx context.Context, moved map[string]string) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	args := []any{f.me}
+	args := []any{f.lock.Holder()}
 	for job, id := range moved {
 		args = append(args, job, id)
 	}

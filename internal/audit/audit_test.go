@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/lease"
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/redistest"
 )
@@ -47,9 +48,9 @@ func more(t *testing.T, rdb *redis.Client, id string, n int) {
 	}
 }
 
-func newFollower(rdb *redis.Client, name string) *follower {
+func newFollower(rdb *redis.Client) *follower {
 	nothing := func(context.Context) error { return nil }
-	return &follower{me: name, cfg: Config{Redis: rdb, Ledger: ledger.New(rdb, 0), Sweep: time.Hour, Log: zerolog.Nop(), Release: nothing,
+	return &follower{lock: lease.New(rdb, lockKey, lockTTL), cfg: Config{Redis: rdb, Ledger: ledger.New(rdb, 0), Sweep: time.Hour, Log: zerolog.Nop(), Release: nothing,
 		Hold: func(context.Context, string) error { return nil }}}
 }
 
@@ -90,7 +91,7 @@ func check(t *testing.T, rdb *redis.Client, name string) {
 
 func TestTheFileHasEveryEntryOnceInOrder(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
-		f := newFollower(rdb, "a")
+		f := newFollower(rdb)
 		f.cfg.File = filepath.Join(t.TempDir(), "audit.jsonl")
 		for i := range 120 {
 			submit(t, rdb, fmt.Sprintf("j%d", i))
@@ -112,7 +113,7 @@ func TestTheFileHasEveryEntryOnceInOrder(t *testing.T) {
 		}
 		more(t, rdb, "j3", 2)
 		f.end()
-		g := newFollower(rdb, "b")
+		g := newFollower(rdb)
 		g.cfg.File = f.cfg.File
 		g.round(t.Context())
 		check(t, rdb, f.cfg.File)
@@ -121,7 +122,7 @@ func TestTheFileHasEveryEntryOnceInOrder(t *testing.T) {
 
 func TestACrashAnywhereLosesNothingAndDoublesNothing(t *testing.T) {
 	_, rdb := redistest.Memory(t)
-	f := newFollower(rdb, "a")
+	f := newFollower(rdb)
 	f.cfg.File = filepath.Join(t.TempDir(), "audit.jsonl")
 	submit(t, rdb, "j")
 	f.round(t.Context())
@@ -139,7 +140,7 @@ func TestACrashAnywhereLosesNothingAndDoublesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.end()
-	g := newFollower(rdb, "b")
+	g := newFollower(rdb)
 	g.cfg.File = f.cfg.File
 	g.round(t.Context())
 	check(t, rdb, f.cfg.File)
@@ -148,7 +149,7 @@ func TestACrashAnywhereLosesNothingAndDoublesNothing(t *testing.T) {
 // What somebody else wrote into a trail is kept, and breaks neither the file nor those who read the trail.
 func TestAForeignEntryIsALineLikeOthers(t *testing.T) {
 	_, rdb := redistest.Memory(t)
-	f := newFollower(rdb, "a")
+	f := newFollower(rdb)
 	f.cfg.File = filepath.Join(t.TempDir(), "audit.jsonl")
 	submit(t, rdb, "j")
 	for _, values := range [][]any{{"entry", "{}"}, {"entry", "[1]"}, {"entry", "{\"a\":\n1}"}, {"entry", ""}, {"other", "x\ny"}} {
@@ -173,7 +174,7 @@ func TestAForeignEntryIsALineLikeOthers(t *testing.T) {
 func TestOnlyOneProcessWrites(t *testing.T) {
 	_, rdb := redistest.Memory(t)
 	name := filepath.Join(t.TempDir(), "audit.jsonl")
-	a, b := newFollower(rdb, "a"), newFollower(rdb, "b")
+	a, b := newFollower(rdb), newFollower(rdb)
 	a.cfg.File, b.cfg.File = name, name
 	submit(t, rdb, "j")
 	a.round(t.Context())
@@ -198,7 +199,7 @@ func TestOnlyOneProcessWrites(t *testing.T) {
 func TestTheFleetHoldsWhileTheFileCannotBeWritten(t *testing.T) {
 	_, rdb := redistest.Memory(t)
 	dir := filepath.Join(t.TempDir(), "not yet there")
-	f := newFollower(rdb, "a")
+	f := newFollower(rdb)
 	f.cfg.File = filepath.Join(dir, "audit.jsonl")
 	var held []string
 	released := 0
@@ -254,7 +255,7 @@ func TestTheFleetHoldsWhileTheFileCannotBeWritten(t *testing.T) {
 
 func TestFollowWritesTheRestWhenItEnds(t *testing.T) {
 	_, rdb := redistest.Memory(t)
-	cfg := newFollower(rdb, "").cfg
+	cfg := newFollower(rdb).cfg
 	cfg.File = filepath.Join(t.TempDir(), "audit.jsonl")
 	cfg.Interval = time.Hour
 	started := make(chan struct{})

@@ -1,0 +1,113 @@
+package worker
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/internal/lease"
+	"github.com/unrole/unrole/internal/wait"
+	"github.com/unrole/unrole/tasks"
+)
+
+// Only removals that wait in the same worker can share a call, so one worker takes the tasks of the lane that bursts
+// arrive in, and the others stand by. Nothing else depends on it: two who lead for a moment make more calls than one,
+// and who cannot ask leads.
+const (
+	leadKey      = "unrole:lead"
+	leadInterval = time.Second
+	// leadTTL is how long the lane stands still after a leader was killed.
+	leadTTL = 5 * time.Second
+	// leadTries is how many calls in a row end without an answer before somebody else has a try: the way to DingTalk may
+	// be closed to this worker alone.
+	leadTries = 3
+)
+
+// lead is a worker's side of it. As a hook of asynq's connection it answers the looks for tasks that are not for this
+// worker to take.
+type lead struct {
+	lease      *lease.Lease
+	log        zerolog.Logger
+	asked      bool // the fleet answered once
+	leads      atomic.Bool
+	unanswered atomic.Int32 // calls since the last one that DingTalk answered
+}
+
+func newLead(rdb redis.UniversalClient, log zerolog.Logger) *lead {
+	return &lead{lease: lease.New(rdb, leadKey, leadTTL), log: log}
+}
+
+// run takes the lead when it is free and keeps it, until ctx ends.
+func (l *lead) run(ctx context.Context) {
+	defer l.resign()
+	for wait.For(ctx, leadInterval) == nil {
+		if l.leads.Load() && l.unanswered.Load() >= leadTries {
+			l.log.Warn().Msg("DingTalk does not answer this worker: another one may take the tasks of the default lane")
+			l.resign()
+			if wait.For(ctx, 3*leadInterval) != nil {
+				return
+			}
+		}
+		l.take(ctx)
+	}
+}
+
+func (l *lead) take(ctx context.Context) {
+	mine, err := l.lease.Take(ctx)
+	led := l.leads.Swap(mine || err != nil)
+	switch {
+	case err != nil || l.asked && led == mine:
+		return
+	case mine:
+		l.unanswered.Store(0)
+		l.log.Info().Msg("this worker takes the tasks of the default lane")
+	default:
+		l.log.Info().Msg("another worker takes the tasks of the default lane; this one stands by")
+	}
+	l.asked = true
+}
+
+func (l *lead) resign() {
+	l.leads.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := l.lease.End(ctx); err != nil {
+		l.log.Debug().Err(err).Dur("ttl", leadTTL).Msg("the lead could not be given back; it ends by itself")
+	}
+}
+
+// heard notes whether DingTalk answered a call.
+func (l *lead) heard(answered bool) {
+	if answered {
+		l.unanswered.Store(0)
+	} else {
+		l.unanswered.Add(1)
+	}
+}
+
+// takes reports whether tasks of a queue are this worker's to take.
+func (l *lead) takes(queue string) bool { return queue != tasks.QueueDefault || l.leads.Load() }
+
+func (l *lead) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (l *lead) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (l *lead) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if looksForTask(cmd, tasks.QueueDefault) && !l.takes(tasks.QueueDefault) {
+			return redis.Nil // as if there were none
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// looksForTask recognises asynq's script that takes a pending task of a queue, by its first two keys.
+func looksForTask(cmd redis.Cmder, queue string) bool {
+	args := cmd.Args()
+	return len(args) > 4 && args[3] == "asynq:{"+queue+"}:pending" && args[4] == "asynq:{"+queue+"}:paused"
+}
