@@ -103,7 +103,7 @@ func BenchmarkEngine(b *testing.B) {
 		}
 		var all sync.WaitGroup
 		all.Add(b.N)
-		server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Concurrency: handlers[tasks.QueueDefault], LogLevel: asynq.FatalLevel,
+		server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Concurrency: handlers, LogLevel: asynq.FatalLevel,
 			TaskCheckInterval: 50 * time.Millisecond})
 		before := costOf(b, rdb)
 		b.ReportAllocs()

@@ -156,7 +156,7 @@ func (w *Worker) serve(ctx context.Context, t *task) error {
 		case err == nil || errors.Is(err, errAgain):
 		default:
 			var l *later
-			if !errors.As(err, &l) || l.after >= 2*time.Second || l == errStopping || !w.lead.takes(t.queue) {
+			if !errors.As(err, &l) || l.after >= 2*time.Second || l == errStopping || !w.lead.leads.Load() {
 				return err
 			}
 			if wait.For(w.stopping, l.after) != nil {

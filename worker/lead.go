@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -10,16 +11,14 @@ import (
 
 	"github.com/unrole/unrole/internal/lease"
 	"github.com/unrole/unrole/internal/wait"
-	"github.com/unrole/unrole/tasks"
 )
 
-// Only removals that wait in the same worker can share a call, so one worker takes the tasks of the lane that bursts
-// arrive in, and the others stand by. Nothing else depends on it: two who lead for a moment make more calls than one,
-// and who cannot ask leads.
+// Only removals that wait in the same worker can share a call, so one worker takes the tasks and the others stand by.
+// Nothing else depends on it: two who lead for a moment make more calls than one, and who cannot ask leads.
 const (
 	leadKey      = "unrole:lead"
 	leadInterval = time.Second
-	// leadTTL is how long the lane stands still after a leader was killed.
+	// leadTTL is how long nobody takes tasks after a leader was killed.
 	leadTTL = 5 * time.Second
 	// leadTries is how many calls in a row end without an answer before somebody else has a try: the way to DingTalk may
 	// be closed to this worker alone.
@@ -45,7 +44,7 @@ func (l *lead) run(ctx context.Context) {
 	defer l.resign()
 	for wait.For(ctx, leadInterval) == nil {
 		if l.leads.Load() && l.unanswered.Load() >= leadTries {
-			l.log.Warn().Msg("DingTalk does not answer this worker: another one may take the tasks of the default lane")
+			l.log.Warn().Msg("DingTalk does not answer this worker: another one may take the tasks")
 			l.resign()
 			if wait.For(ctx, 3*leadInterval) != nil {
 				return
@@ -63,9 +62,9 @@ func (l *lead) take(ctx context.Context) {
 		return
 	case mine:
 		l.unanswered.Store(0)
-		l.log.Info().Msg("this worker takes the tasks of the default lane")
+		l.log.Info().Msg("this worker takes the tasks")
 	default:
-		l.log.Info().Msg("another worker takes the tasks of the default lane; this one stands by")
+		l.log.Info().Msg("another worker takes the tasks; this one stands by")
 	}
 	l.asked = true
 }
@@ -88,9 +87,6 @@ func (l *lead) heard(answered bool) {
 	}
 }
 
-// takes reports whether tasks of a queue are this worker's to take.
-func (l *lead) takes(queue string) bool { return queue != tasks.QueueDefault || l.leads.Load() }
-
 func (l *lead) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (l *lead) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
@@ -99,7 +95,7 @@ func (l *lead) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 
 func (l *lead) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if looksForTask(cmd, tasks.QueueDefault) && !l.takes(tasks.QueueDefault) {
+		if !l.leads.Load() && looksForTask(cmd) {
 			return redis.Nil // as if there were none
 		}
 		return next(ctx, cmd)
@@ -107,7 +103,12 @@ func (l *lead) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // looksForTask recognises asynq's script that takes a pending task of a queue, by its first two keys.
-func looksForTask(cmd redis.Cmder, queue string) bool {
+func looksForTask(cmd redis.Cmder) bool {
 	args := cmd.Args()
-	return len(args) > 4 && args[3] == "asynq:{"+queue+"}:pending" && args[4] == "asynq:{"+queue+"}:paused"
+	if len(args) < 5 {
+		return false
+	}
+	pending, _ := args[3].(string)
+	queue, ok := strings.CutSuffix(pending, ":pending")
+	return ok && args[4] == queue+":paused"
 }

@@ -136,11 +136,9 @@ func New(cfg Config) (*Worker, error) {
 	return &Worker{cfg: cfg, log: cfg.Log, learned: newLearnedJobs(), lead: newLead(cfg.Redis, cfg.Log)}, nil
 }
 
-// Handlers per queue. Waiting handlers are cheap, and the more wait, the better bursts combine; bulk work waits in
-// Redis instead.
-var handlers = map[string]int{
-	tasks.QueueUrgent: 64, tasks.QueueDefault: 2000, tasks.QueueBulk: 32, tasks.QueueDeadLetter: 32,
-}
+// handlers are how many tasks of each queue may wait in a worker. A waiting one costs some 25 KB, and the more wait, the
+// fewer calls a burst needs, in whatever lane it arrives.
+const handlers = 2000
 
 // Run works until ctx ends, then lets the calls in flight end, puts everything else back and returns. It returns an
 // error if it cannot start.
@@ -203,7 +201,7 @@ func (w *Worker) server(queue string) *asynq.Server {
 		check *= 10
 	}
 	return asynq.NewServerFromRedisClient(w.redis, asynq.Config{
-		Concurrency:              handlers[queue],
+		Concurrency:              handlers,
 		Queues:                   map[string]int{queue: 1},
 		TaskCheckInterval:        check,
 		DelayedTaskCheckInterval: max(4*w.cfg.CheckInterval, 100*time.Millisecond),

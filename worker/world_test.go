@@ -32,6 +32,8 @@ type world struct {
 	qps    float64
 	// transport carries the calls; nil is the network.
 	transport http.RoundTripper
+	// gate, when not nil, holds the slots back until it is closed.
+	gate chan struct{}
 }
 
 func newWorld(t *testing.T, rdb *redis.Client, opt dingtalktest.Options) *world {
@@ -66,6 +68,9 @@ func (w *world) work() (stop func()) {
 		w.Fatal(err)
 	}
 	cfg.Redis, cfg.DingTalk, cfg.Pacer, cfg.Ledger = w.rdb, dt, pacer, w.ledger
+	if w.gate != nil {
+		cfg.Pacer = gated{Pacer: pacer, open: w.gate}
+	}
 	worker, err := New(cfg)
 	if err != nil {
 		w.Fatal(err)
@@ -85,6 +90,20 @@ func (w *world) work() (stop func()) {
 	})
 	w.Cleanup(stop)
 	return stop
+}
+
+// gated is a pacer whose first slot comes when the gate opens.
+type gated struct {
+	Pacer
+	open <-chan struct{}
+}
+
+func (g gated) Reserve(ctx context.Context) (pace.Grant, error) {
+	select {
+	case <-g.open:
+	case <-ctx.Done():
+	}
+	return g.Pacer.Reserve(ctx)
 }
 
 // submit submits every pair of users × roles, which the simulator's directory is given too unless they are bad there.

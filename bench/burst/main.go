@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/unrole/unrole/internal/ledger"
 	"github.com/unrole/unrole/internal/pace"
 	"github.com/unrole/unrole/internal/redisconn"
+	"github.com/unrole/unrole/tasks"
 	"github.com/unrole/unrole/worker"
 )
 
@@ -35,15 +37,16 @@ func main() {
 	people := flag.Int("people", 2000, "removals, each of one user")
 	within := flag.Duration("within", 2*time.Second, "time in which they are submitted, evenly")
 	workers := flag.Int("workers", 1, "workers, each with a client and a pacer of its own")
+	lane := flag.String("lane", tasks.QueueDefault, "lane of all of them: "+strings.Join(tasks.Lanes(), ", "))
 	seed := flag.Uint64("seed", 1, "seed of the company")
 	flag.Parse()
-	if err := run(*url, *people, *within, *workers, *seed); err != nil {
+	if err := run(*url, *lane, *people, *within, *workers, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(url string, people int, within time.Duration, workers int, seed uint64) error {
+func run(url, lane string, people int, within time.Duration, workers int, seed uint64) error {
 	ctx, cancel := context.WithTimeout(context.Background(), within+3*time.Minute)
 	defer cancel()
 	rdb, _, err := redisconn.Open(ctx, url)
@@ -93,7 +96,7 @@ func run(url string, people int, within time.Duration, workers int, seed uint64)
 			for _, role := range roles {
 				r.Add(fmt.Sprintf("u%04d", u), int64(role)+1)
 			}
-			if _, err := submitter.Submit(ctx, enqueue.Submission{JobID: fmt.Sprint(prefix, u), Removals: r}); err != nil {
+			if _, err := submitter.Submit(ctx, enqueue.Submission{JobID: fmt.Sprint(prefix, u), Removals: r, Priority: lane}); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 			}
 		})

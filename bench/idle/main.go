@@ -11,6 +11,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -128,6 +129,8 @@ func run(addr string, idle time.Duration, removals int) error {
 	for _, lane := range tasks.Lanes() {
 		var took []time.Duration
 		for range removals {
+			// Apart by more than a slot of the pace, and anywhere between two looks of the worker.
+			time.Sleep(100*time.Millisecond + rand.N(100*time.Millisecond))
 			submitted, called, err := remove(lane)
 			if err != nil {
 				return err
