@@ -238,8 +238,9 @@ func (w *Worker) execute(grant pace.Grant, g *group, done func()) {
 		w.leaveAll(g, errStopping)
 		w.putBack(g)
 	case retry:
+		jitter := rand.Float64()
 		for _, m := range g.members {
-			w.leave(m.stay, w.attempt(m, v, grant.Accepted))
+			w.leave(m.stay, w.attempt(m, v, grant.Accepted, jitter))
 		}
 		w.putBack(g)
 	}
@@ -317,10 +318,14 @@ func (w *Worker) flying(m member) bool {
 	return inFlight > m.pairs
 }
 
+// togetherTries is how often tasks that were busy in the same call wait equally long, so that they share a call again.
+// After that each waits for a time of its own: it may be one of them that keeps the others busy.
+const togetherTries = 3
+
 // attempt counts a try that was answered busy (or in no known way) and says when the next one is due. The count grows
 // only if some call of the fleet was accepted since the last one: an outage spends nothing. A task whose attempts are
 // spent is halved, to find what poisons it.
-func (w *Worker) attempt(t member, v verdict, accepted int64) error {
+func (w *Worker) attempt(t member, v verdict, accepted int64, jitter float64) error {
 	most := v.attempts
 	if most == 0 {
 		most = w.cfg.MaxAttempts
@@ -344,22 +349,25 @@ func (w *Worker) attempt(t member, v verdict, accepted int64) error {
 		return err
 	}
 	s := t.claim.State
+	if s.Tries > togetherTries {
+		jitter = rand.Float64()
+	}
 	// Age ends a batch only where DingTalk itself refuses it: behind a wrong base URL nothing is spent, however long.
 	aged := v.answered && time.Since(s.BusySince) > w.cfg.BusyMaxAge
 	if s.Attempts >= most || aged {
 		v.failure.Attempts = max(s.Attempts, 1)
 		return &spent{verdict: v, aged: aged}
 	}
-	return &later{after: w.backoff(s.Tries), why: fmt.Sprintf("attempt %d of %d: %s", s.Attempts, most, v.failure.ErrMsg)}
+	return &later{after: w.backoff(s.Tries, jitter), why: fmt.Sprintf("attempt %d of %d: %s", s.Attempts, most, v.failure.ErrMsg)}
 }
 
-// backoff is exponential with full jitter.
-func (w *Worker) backoff(tries int) time.Duration {
+// backoff is exponential with full jitter, which is a number in [0, 1).
+func (w *Worker) backoff(tries int, jitter float64) time.Duration {
 	most := w.cfg.RetryCap
 	if shift := tries - 1; shift < 30 {
 		most = min(most, w.cfg.RetryBase<<max(shift, 0))
 	}
-	return time.Duration(rand.Int64N(int64(most) + 1))
+	return time.Duration(jitter * float64(most))
 }
 
 // spent says that a task's attempts are used up.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -81,6 +82,39 @@ func TestABurstNeedsTheCallsOfItsPlanWhoeverTakesIt(t *testing.T) {
 				t.Errorf("%d calls for %d people who hold the same role", n, people)
 			}
 		})
+	}
+}
+
+// What was busy in one call comes back together, so that it is one call again.
+func TestTasksThatWereBusyTogetherWaitEquallyLong(t *testing.T) {
+	const people = tasks.MaxUsers
+	rdb := redistest.Start(t).Client()
+	w := newWorld(t, rdb, dingtalktest.Options{Open: true})
+	w.config.RetryBase, w.config.RetryCap = 24*time.Hour, 24*time.Hour
+	w.sim.Fail(dingtalktest.FaultBusy, time.Hour)
+	w.gate = make(chan struct{})
+	w.work()
+	for i := range people {
+		w.single(fmt.Sprint("j", i), fmt.Sprint("u", i))
+	}
+	state := func() *asynq.QueueInfo {
+		info, err := newInspector(rdb).GetQueueInfo(tasks.QueueDefault)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	w.until(func() bool { return state().Active == people })
+	close(w.gate)
+	w.until(func() bool { return state().Retry == people })
+	waiting, err := newInspector(rdb).ListRetryTasks(tasks.QueueDefault, asynq.PageSize(people))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byTime := func(a, b *asynq.TaskInfo) int { return a.NextProcessAt.Compare(b.NextProcessAt) }
+	first, last := slices.MinFunc(waiting, byTime).NextProcessAt, slices.MaxFunc(waiting, byTime).NextProcessAt
+	if apart := last.Sub(first); apart > 10*time.Minute {
+		t.Errorf("tasks that were busy in one call come back within %v", apart)
 	}
 }
 
