@@ -30,7 +30,7 @@ const (
 type lead struct {
 	lease      *lease.Lease
 	log        zerolog.Logger
-	asked      bool // the fleet answered once
+	said       string // in the log
 	leads      atomic.Bool
 	unanswered atomic.Int32 // calls since the last one that DingTalk answered
 }
@@ -46,9 +46,11 @@ func (l *lead) run(ctx context.Context) {
 		if l.leads.Load() && l.unanswered.Load() >= leadTries {
 			l.log.Warn().Msg("DingTalk does not answer this worker: another one may take the tasks")
 			l.resign()
+			l.said = ""
 			if wait.For(ctx, 3*leadInterval) != nil {
 				return
 			}
+			l.unanswered.Store(0)
 		}
 		l.take(ctx)
 	}
@@ -56,17 +58,18 @@ func (l *lead) run(ctx context.Context) {
 
 func (l *lead) take(ctx context.Context) {
 	mine, err := l.lease.Take(ctx)
-	led := l.leads.Swap(mine || err != nil)
-	switch {
-	case err != nil || l.asked && led == mine:
+	l.leads.Store(mine || err != nil)
+	if err != nil {
 		return
-	case mine:
-		l.unanswered.Store(0)
-		l.log.Info().Msg("this worker takes the tasks")
-	default:
-		l.log.Info().Msg("another worker takes the tasks; this one stands by")
 	}
-	l.asked = true
+	says := "another worker takes the tasks; this one stands by"
+	if mine {
+		says = "this worker takes the tasks"
+	}
+	if says != l.said {
+		l.said = says
+		l.log.Info().Msg(says)
+	}
 }
 
 func (l *lead) resign() {
