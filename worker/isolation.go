@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -245,9 +246,13 @@ const maxLearnedJobs = 256
 
 func newLearnedJobs() *learnedJobs { return &learnedJobs{jobs: map[string]*learnedJob{}} }
 
-// of is what the job of the group's leader has shown.
+// of is what the calls of the group's job have shown, or, for a group of several jobs, what such calls have: a burst of
+// single removals learns from all of it.
 func (l *learnedJobs) of(g *group) *isolate.Learned {
 	jobID := g.members[0].claim.Part.JobID
+	if slices.ContainsFunc(g.members, func(m member) bool { return m.claim.Part.JobID != jobID }) {
+		jobID = "" // no job's id
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j := l.jobs[jobID]

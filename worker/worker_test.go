@@ -86,3 +86,24 @@ func TestAForeignPartOfAnySizeIsAdoptedAndSplit(t *testing.T) {
 		}
 	})
 }
+
+// Every single removal is a job of its own: what their calls show of the share of bad ids must not begin anew each time.
+func TestCallsForSeveralJobsLearnTogether(t *testing.T) {
+	of := func(jobs ...string) *group {
+		g := &group{}
+		for _, id := range jobs {
+			g.members = append(g.members, member{stay: &stay{task: &task{claim: &ledger.Claim{Part: &tasks.Part{JobID: id}}}}})
+		}
+		return g
+	}
+	l := newLearnedJobs()
+	if l.of(of("a", "b")) != l.of(of("c", "d", "e")) {
+		t.Error("a burst does not learn from its last call")
+	}
+	if l.of(of("a")) == l.of(of("a", "b")) || l.of(of("a")) == l.of(of("b")) {
+		t.Error("the batches of one job learn from others'")
+	}
+	if l.of(of("a", "a")) != l.of(of("a")) {
+		t.Error("a job does not learn from its own batches")
+	}
+}
