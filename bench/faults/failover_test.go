@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
@@ -291,8 +292,8 @@ func lossOfClusterMaster(t *testing.T, keys string) {
 }
 
 // TestWhatALaggingReplicaLosesIsDoneAgain puts a replica that has missed the last second in the place of its master. The
-// calls of that second are repeated, the job ends counted, and the job that was acknowledged in that second is gone until
-// it is submitted again with its id.
+// calls of that second are repeated, the job ends counted, and of the jobs that were acknowledged in that second one is
+// done whose tasks the worker had taken, and the other is gone until it is submitted again with its id.
 func TestWhatALaggingReplicaLosesIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	master := redistest.Start(t)
@@ -303,7 +304,7 @@ func TestWhatALaggingReplicaLosesIsDoneAgain(t *testing.T) {
 	r := newRemoval(t, way.url(), 200)
 	l := ledger.New(rdb, 0)
 
-	r.submit("early", 0, 150)
+	r.submit("early", 0, 130)
 	end := r.work()
 	r.calls(40)
 	until(r.ctx, t, "the replica is in step", func() bool {
@@ -314,12 +315,22 @@ func TestWhatALaggingReplicaLosesIsDoneAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	missed := r.sim.Stats().Removals
+	r.submit("taken", 130, 150)
+	inspector := asynq.NewInspectorFromRedisClient(master.Client())
+	until(r.ctx, t, "the worker has taken every task", func() bool {
+		lane, err := inspector.GetQueueInfo(tasks.QueueBulk)
+		return err == nil && lane.Pending == 0
+	})
+	if err := inspector.PauseQueue(tasks.QueueBulk); err != nil {
+		t.Fatal(err)
+	}
 	r.submit("late", 150, 200)
 	r.calls(missed + 20)
 	master.Kill()
 	way.turnTo(replica.Addr)
 
-	r.ends(l, "early", 150)
+	r.ends(l, "early", 130)
+	r.ends(l, "taken", 20)
 	var unknown *ledger.NotFoundError
 	if _, err := l.Get(r.ctx, "late"); !errors.As(err, &unknown) {
 		t.Errorf("the job that the replica never heard of: %v", err)
