@@ -43,6 +43,15 @@ func (w *world) workOver() (t *transport, stop func()) {
 	return t, w.work()
 }
 
+// two starts two workers, of which the first leads.
+func (w *world) two() (leads, standsBy *transport, stopLeader func()) {
+	w.Helper()
+	leads, stopLeader = w.workOver()
+	w.until(func() bool { return w.rdb.Exists(w.Context(), leadKey).Val() == 1 })
+	standsBy, _ = w.workOver()
+	return leads, standsBy, stopLeader
+}
+
 // single submits one removal that is a job of its own.
 func (w *world) single(jobID, user string) {
 	w.Helper()
@@ -122,9 +131,7 @@ func TestTasksThatWereBusyTogetherWaitEquallyLong(t *testing.T) {
 func TestAnotherWorkerTakesOver(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
 		w := newWorld(t, rdb, dingtalktest.Options{Open: true})
-		first, stop := w.workOver()
-		w.until(func() bool { return rdb.Exists(t.Context(), leadKey).Val() == 1 })
-		second, _ := w.workOver()
+		first, second, stop := w.two()
 		w.single("a", "u1")
 		w.finished("a")
 		if first.calls.Load() == 0 || second.calls.Load() != 0 {
@@ -159,10 +166,8 @@ func TestAKilledLeaderIsSucceeded(t *testing.T) {
 func TestALeaderThatDingTalkDoesNotAnswerResigns(t *testing.T) {
 	rdb := redistest.Start(t).Client()
 	w := newWorld(t, rdb, dingtalktest.Options{Open: true})
-	first, _ := w.workOver()
+	first, second, _ := w.two()
 	first.cut.Store(true)
-	w.until(func() bool { return rdb.Exists(t.Context(), leadKey).Val() == 1 })
-	second, _ := w.workOver()
 	w.single("stranded", "u1")
 	w.finished("stranded")
 	if second.calls.Load() == 0 {
@@ -182,7 +187,7 @@ func TestWhoCannotAskLeads(t *testing.T) {
 	memory.SetError("OOM command not allowed when used memory > 'maxmemory'")
 	l.take(t.Context())
 	if !l.leads.Load() {
-		t.Error("nobody takes the tasks of the lane")
+		t.Error("nobody takes tasks")
 	}
 }
 

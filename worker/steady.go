@@ -17,7 +17,7 @@ const patience = 25 * time.Second
 
 // steady gives asynq a connection that rides out a short outage of Redis: scripts are repeated, with a pause between,
 // until they get through, the context of the command or of the worker ends, or patience runs out. It also keeps
-// asynq's fetch loop, which knows no pause, from spinning.
+// asynq's fetch loop, which knows no pause, from spinning. What lead keeps back never gets there.
 //
 // The caller closes it once asynq's servers have shut down, and not before: their subscriber panics when its channel is
 // closed under it.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
 	"github.com/unrole/unrole/internal/words"
 )
 
@@ -84,11 +85,11 @@ func thousands(n int) string { return words.Thousands(n) }
 
 // texts are the words of a closed set.
 func texts[T ~string](set []T) []string {
-	words := make([]string, len(set))
+	list := make([]string, len(set))
 	for i, w := range set {
-		words[i] = string(w)
+		list[i] = string(w)
 	}
-	return words
+	return list
 }
 
 func plural(n int, one, many string) string {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+
 	"github.com/unrole/unrole/internal/lease"
 	"github.com/unrole/unrole/internal/ledger"
 )

@@ -108,7 +108,7 @@ func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, out *bufio.W
 			d.Pairs.Pending++
 		}
 		r := rowOf(from)
-		line, err := json.Marshal([]string{r.UserID, strconv.FormatInt(r.RoleID, 10), r.Outcome, r.Reason, codeText(r), r.ErrMsg,
+		line, err := json.Marshal([]string{r.UserID, strconv.FormatInt(r.RoleID, 10), r.Outcome, r.Reason, CodeText(r.ErrCode, ""), r.ErrMsg,
 			r.RequestID, r.FinishedAt, r.Verified})
 		if err != nil {
 			return fmt.Errorf("write the report: %w", err)
@@ -124,13 +124,6 @@ func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, out *bufio.W
 	})
 	out.WriteString("]</script>\n")
 	return err
-}
-
-func codeText(r Row) string {
-	if r.ErrCode == 0 {
-		return ""
-	}
-	return strconv.Itoa(r.ErrCode)
 }
 
 // readTrail reads who did what to the job. Settlements are only counted: the rows say what they came to.
