@@ -9,7 +9,7 @@ ci: ## everything that has to pass before a change goes in
 
 bench: ## what people would do otherwise beside unrole, and the cost of the engine
 	go run ./bench/compare -svg docs/compare.svg
-	go test -run '^$$' -bench Engine -benchtime 3000x ./worker
+	go test -run '^$$' -bench Engine -benchtime 3000x ./internal/out/worker
 
 release: ## archives, checksums and SBOMs into dist/
 	go run ./deploy/release

@@ -20,9 +20,9 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/unrole/unrole/internal/cover"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/producer"
+	"github.com/unrole/unrole/internal/in/cover"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/tasks"
 )
 

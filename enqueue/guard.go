@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/unrole/unrole/internal/words"
+	"github.com/unrole/unrole/internal/base/words"
 )
 
 // GuardError says that a removal concerns more users than may go through without somebody's confirmation.

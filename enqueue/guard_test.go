@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/unrole/unrole/internal/protect"
+	"github.com/unrole/unrole/internal/base/protect"
 )
 
 func TestGuardCountsDistinctUsers(t *testing.T) {

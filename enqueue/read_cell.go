@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/unrole/unrole/internal/words"
+	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/tasks"
 )
 

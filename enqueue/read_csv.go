@@ -7,7 +7,7 @@ import (
 	"io"
 	"unicode"
 
-	"github.com/unrole/unrole/internal/sheet"
+	"github.com/unrole/unrole/internal/base/sheet"
 )
 
 // csvField is a field of the current row: where it stands, and whether quotes inside it are doubled.

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/text/encoding/unicode"
 	"pgregory.net/rapid"
 
-	"github.com/unrole/unrole/internal/sheet"
+	"github.com/unrole/unrole/internal/base/sheet"
 	"github.com/unrole/unrole/tasks"
 )
 

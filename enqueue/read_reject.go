@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/unrole/unrole/internal/sheet"
+	"github.com/unrole/unrole/internal/base/sheet"
 )
 
 // rejectColumns are what a file of rejected rows has besides the columns of the input.

@@ -15,8 +15,8 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/redistest"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/test/redistest"
 	"github.com/unrole/unrole/tasks"
 )
 

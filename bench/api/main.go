@@ -26,13 +26,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/dingtalk"
-	"github.com/unrole/unrole/internal/httpapi"
-	"github.com/unrole/unrole/internal/httpserve"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/pace"
-	"github.com/unrole/unrole/internal/redisconn"
-	"github.com/unrole/unrole/worker"
+	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/out/worker"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/httpapi"
+	"github.com/unrole/unrole/internal/run/httpserve"
 )
 
 func main() {

@@ -21,15 +21,15 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/cover"
-	"github.com/unrole/unrole/internal/cover/covertest"
-	"github.com/unrole/unrole/internal/dingtalk"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/pace"
-	"github.com/unrole/unrole/internal/redisconn"
+	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/in/cover"
+	"github.com/unrole/unrole/internal/in/cover/covertest"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/out/worker"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
-	"github.com/unrole/unrole/worker"
 )
 
 func main() {
@@ -57,7 +57,7 @@ func run(url, lane string, people int, within time.Duration, workers int, seed u
 	company := covertest.Large(people).Draw(seed)
 	planned := len(cover.Plan(company, covertest.Limits))
 
-	sim := dingtalktest.NewSimulator(dingtalktest.Options{Open: true, QPS: 20, Latency: 50 * time.Millisecond, KeepCalls: -1})
+	sim := simulator.New(simulator.Options{Open: true, QPS: 20, Latency: 50 * time.Millisecond, KeepCalls: -1})
 	server := httptest.NewServer(sim)
 	defer server.Close()
 	l := ledger.New(rdb, 0)
@@ -66,7 +66,7 @@ func run(url, lane string, people int, within time.Duration, workers int, seed u
 	defer running.Wait()
 	defer stop()
 	for range workers {
-		client, err := dingtalk.New(dingtalk.Config{BaseURL: server.URL, AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret})
+		client, err := dingtalk.New(dingtalk.Config{BaseURL: server.URL, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret})
 		if err != nil {
 			return err
 		}

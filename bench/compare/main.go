@@ -29,8 +29,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/cover/covertest"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
+	"github.com/unrole/unrole/internal/in/cover/covertest"
+	"github.com/unrole/unrole/internal/simulator"
 )
 
 // qps is DingTalk's limit, which every way keeps.
@@ -249,8 +249,8 @@ func table(rows []row, columns ...column) {
 func measure(ctx context.Context, load workload, way way, seed uint64, rdb *redis.Client) result {
 	res := result{workload: load.name, way: way.name}
 	var mu sync.Mutex
-	sim := dingtalktest.NewSimulator(dingtalktest.Options{Seed: seed, QPS: qps, Busy: load.busy, Latency: 50 * time.Millisecond, KeepCalls: -1,
-		Observe: func(c dingtalktest.Call) {
+	sim := simulator.New(simulator.Options{Seed: seed, QPS: qps, Busy: load.busy, Latency: 50 * time.Millisecond, KeepCalls: -1,
+		Observe: func(c simulator.Call) {
 			mu.Lock()
 			defer mu.Unlock()
 			res.calls++
@@ -262,10 +262,10 @@ func measure(ctx context.Context, load workload, way way, seed uint64, rdb *redi
 		sim.Grant(p.id, p.roles...)
 	}
 	for id := range load.bad {
-		sim.SetUser(dingtalktest.Invalid, id)
+		sim.SetUser(simulator.Invalid, id)
 	}
 	for id := range load.gone {
-		sim.SetRole(dingtalktest.Invalid, id)
+		sim.SetRole(simulator.Invalid, id)
 	}
 	server := httptest.NewServer(sim)
 	defer server.Close()

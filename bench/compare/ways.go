@@ -16,12 +16,12 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/dingtalk"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/out/worker"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
-	"github.com/unrole/unrole/worker"
 )
 
 // way is one way of removing roles. It returns the pairs that it reports as failed.
@@ -46,7 +46,7 @@ type calls struct {
 }
 
 func newClient(url string) (*dingtalk.Client, error) {
-	return dingtalk.New(dingtalk.Config{BaseURL: url, AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret})
+	return dingtalk.New(dingtalk.Config{BaseURL: url, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret})
 }
 
 // newLimiter lets a little less than the limit through, as somebody does who has seen throttling once.

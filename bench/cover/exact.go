@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unrole/unrole/internal/cover"
+	"github.com/unrole/unrole/internal/in/cover"
 )
 
 // errTooMany is returned when the integer program would be too large to be worth trying.

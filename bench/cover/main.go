@@ -3,7 +3,7 @@
 //
 //	go run ./bench/cover            # small and middling companies, with proven bounds
 //	go run ./bench/cover -series    # 10,000 to 1,000,000 pairs: time, memory, calls; needs no solver
-//	go run ./bench/cover -golden internal/cover/testdata/optima.txt
+//	go run ./bench/cover -golden internal/in/cover/testdata/optima.txt
 package main
 
 import (
@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unrole/unrole/internal/cover"
-	"github.com/unrole/unrole/internal/cover/covertest"
+	"github.com/unrole/unrole/internal/in/cover"
+	"github.com/unrole/unrole/internal/in/cover/covertest"
 )
 
 func main() {

@@ -6,8 +6,8 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/unrole/unrole/internal/cover"
-	"github.com/unrole/unrole/internal/cover/covertest"
+	"github.com/unrole/unrole/internal/in/cover"
+	"github.com/unrole/unrole/internal/in/cover/covertest"
 )
 
 // series shows that the cost of planning grows no faster than n·log n.

@@ -23,8 +23,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
-	"github.com/unrole/unrole/internal/procstat"
+	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/procstat"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -55,8 +55,8 @@ func run(addr string, idle time.Duration, removals int) error {
 		return err
 	}
 	arrived := make(chan arrival, 16)
-	sim := httptest.NewServer(dingtalktest.NewSimulator(dingtalktest.Options{Open: true, KeepCalls: -1,
-		Observe: func(c dingtalktest.Call) { arrived <- arrival{c.Users[0], c.Arrived} }}))
+	sim := httptest.NewServer(simulator.New(simulator.Options{Open: true, KeepCalls: -1,
+		Observe: func(c simulator.Call) { arrived <- arrival{c.Users[0], c.Arrived} }}))
 	defer sim.Close()
 
 	work, err := os.MkdirTemp("", "unrole-idle-")
@@ -92,8 +92,8 @@ func run(addr string, idle time.Duration, removals int) error {
 	}
 
 	cmd := exec.Command(binary, "worker")
-	cmd.Env = append(os.Environ(), "REDIS_URL=redis://"+addr, "DINGTALK_BASE_URL="+sim.URL, "DINGTALK_APP_KEY="+dingtalktest.AppKey,
-		"DINGTALK_APP_SECRET="+dingtalktest.AppSecret, "UNROLE_LOG_LEVEL=error")
+	cmd.Env = append(os.Environ(), "REDIS_URL=redis://"+addr, "DINGTALK_BASE_URL="+sim.URL, "DINGTALK_APP_KEY="+simulator.AppKey,
+		"DINGTALK_APP_SECRET="+simulator.AppSecret, "UNROLE_LOG_LEVEL=error")
 	cmd.Stderr = os.Stderr
 	began := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -1,4 +1,4 @@
-// Command pace measures internal/pace in real time: several worker processes, one Redis, and the simulator of DingTalk.
+// Command pace measures internal/out/pace in real time: several worker processes, one Redis, and the simulator of DingTalk.
 //
 //	go run ./bench/pace -redis 127.0.0.1:6379 -mode limit    20 calls per calendar second, 90018 above (600 batches)
 //	go run ./bench/pace -redis 127.0.0.1:6379 -mode capacity 7 calls per calendar second, -1 above (400 batches)
@@ -18,7 +18,7 @@
 //
 //	jump -batches 1000   86 % used, 7.1 % busy            (4 runs: 85.2 to 86.7 %, 6.7 to 7.9 %)
 //
-// In the model of internal/pace (BenchmarkControl, 24 seeds) a jump wastes 7.9 % on average and 10.9 % at the worst.
+// In the model of internal/out/pace (BenchmarkControl, 24 seeds) a jump wastes 7.9 % on average and 10.9 % at the worst.
 package main
 
 import (
@@ -40,23 +40,23 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/unrole/unrole/internal/dingtalk"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
-	"github.com/unrole/unrole/internal/outcome"
-	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/outcome"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/simulator"
 )
 
 // mode is a DingTalk to measure against.
 type mode struct {
 	batches int
-	options dingtalktest.Options
+	options simulator.Options
 }
 
 var modes = map[string]mode{
-	"limit":    {600, dingtalktest.Options{QPS: 20}},
-	"capacity": {400, dingtalktest.Options{Capacity: dingtalktest.ConstantCapacity(7)}},
-	"jump":     {400, dingtalktest.Options{Capacity: dingtalktest.Capacity{Steps: []int{7, 15}, Every: 20 * time.Second}}},
-	"random":   {400, dingtalktest.Options{Busy: 0.2}},
+	"limit":    {600, simulator.Options{QPS: 20}},
+	"capacity": {400, simulator.Options{Capacity: simulator.ConstantCapacity(7)}},
+	"jump":     {400, simulator.Options{Capacity: simulator.Capacity{Steps: []int{7, 15}, Every: 20 * time.Second}}},
+	"random":   {400, simulator.Options{Busy: 0.2}},
 }
 
 func main() {
@@ -101,7 +101,7 @@ type tally struct {
 	seconds     [][2]int  // accepted and refused in each second since began
 }
 
-func (t *tally) observe(c dingtalktest.Call) {
+func (t *tally) observe(c simulator.Call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.left == 0 {
@@ -133,7 +133,7 @@ func measure(ctx context.Context, m mode, name, redisAddr, app string, workers i
 	m.options.Open, m.options.KeepCalls, m.options.Observe = true, -1, t.observe
 	// The simulator's capacity steps begin when it is made.
 	made := time.Now()
-	sim := dingtalktest.NewSimulator(m.options)
+	sim := simulator.New(m.options)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if t.done() {
 			w.WriteHeader(http.StatusGone)
@@ -184,7 +184,7 @@ func measure(ctx context.Context, m mode, name, redisAddr, app string, workers i
 }
 
 // taken is how many calls such a DingTalk takes in the time from a moment after the simulator was made.
-func taken(o dingtalktest.Options, from, took time.Duration, qps float64) float64 {
+func taken(o simulator.Options, from, took time.Duration, qps float64) float64 {
 	const step = 10 * time.Millisecond
 	sum := 0.0
 	for at := time.Duration(0); at < took; at += step {
@@ -213,7 +213,7 @@ func work(ctx context.Context, redisAddr, server, app string, qps float64) error
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
 	gone := &stopAtGone{stop: stop}
-	client, err := dingtalk.New(dingtalk.Config{BaseURL: server, AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret,
+	client, err := dingtalk.New(dingtalk.Config{BaseURL: server, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret,
 		HTTP: &http.Client{Transport: gone}})
 	if err != nil {
 		return err

@@ -13,12 +13,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/httpapi"
-	"github.com/unrole/unrole/internal/httpserve"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/protect"
-	"github.com/unrole/unrole/internal/webhook"
+	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/webhook"
+	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/run/httpapi"
+	"github.com/unrole/unrole/internal/run/httpserve"
 )
 
 // apiFlags are what the HTTP intake lets through.

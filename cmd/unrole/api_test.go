@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/redistest"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/test/redistest"
 )
 
 func TestTheIntakeSaysWhereItListensTakesRemovalsAndStops(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/config"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 // testApp is an app in a world of its own: a clock that stands, an environment that is empty but for env, and a

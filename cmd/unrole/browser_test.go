@@ -17,11 +17,11 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/redistest"
-	"github.com/unrole/unrole/internal/webui"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/run/webui"
+	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/redistest"
 )
 
 // requireChromium is the environment variable that turns a missing Chromium from a skipped test into a failed one.
@@ -174,10 +174,10 @@ func orNothing(s *string) string {
 
 func TestInTheBrowserRunOnADeadLetterRemovesTheRole(t *testing.T) {
 	b := openBrowser(t)
-	taken := make(chan dingtalktest.Call, 100)
-	sim := dingtalktest.Start(t, dingtalktest.Options{Observe: func(c dingtalktest.Call) { taken <- c }})
+	taken := make(chan simulator.Call, 100)
+	sim := simulator.Start(t, simulator.Options{Observe: func(c simulator.Call) { taken <- c }})
 	sim.Grant("leaver", 1507113578)
-	sim.SetUser(dingtalktest.Gone, "leaver")
+	sim.SetUser(simulator.Gone, "leaver")
 	_, rdb := redistest.Memory(t)
 	e, err := newEngine(&config.Config{DingTalk: config.DingTalk{BaseURL: sim.URL, AppKey: sim.AppKey, AppSecret: sim.AppSecret}, QPS: 20,
 		RetryBase: time.Second, RetryCap: time.Minute, HoldProbe: time.Second}, rdb, nil, zerolog.Nop())
@@ -218,7 +218,7 @@ func TestInTheBrowserRunOnADeadLetterRemovesTheRole(t *testing.T) {
 	b.await(`document.querySelector('a[href$="/unrole/queues/dead-letter"]') !== null`)
 	b.open(server.URL + "/unrole/queues/dead-letter?status=scheduled")
 	b.await(`document.body.innerText.includes('"user_gone"') && document.body.innerText.includes("leaver")`)
-	sim.SetUser(dingtalktest.Accepted, "leaver") // back in the directory
+	sim.SetUser(simulator.Accepted, "leaver") // back in the directory
 	for len(taken) > 0 {
 		<-taken
 	}

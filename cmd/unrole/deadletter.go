@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/deadletter"
+	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/tasks"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/deadletter"
+	"github.com/unrole/unrole/internal/record/deadletter"
 )
 
 // letterOrder is a decision about dead letters: replay or discard.

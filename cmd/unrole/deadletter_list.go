@@ -14,10 +14,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/deadletter"
-	"github.com/unrole/unrole/internal/report"
-	"github.com/unrole/unrole/internal/sheet"
-	"github.com/unrole/unrole/internal/words"
+	"github.com/unrole/unrole/internal/base/sheet"
+	"github.com/unrole/unrole/internal/base/words"
+	"github.com/unrole/unrole/internal/record/deadletter"
+	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/tasks"
 )
 

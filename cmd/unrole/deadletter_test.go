@@ -9,10 +9,10 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/deadletter"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/producer"
-	"github.com/unrole/unrole/internal/redistest"
+	"github.com/unrole/unrole/internal/record/deadletter"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/producer"
+	"github.com/unrole/unrole/internal/test/redistest"
 	"github.com/unrole/unrole/tasks"
 )
 

@@ -8,8 +8,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/internal/deadletter"
-	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/record/deadletter"
+	"github.com/unrole/unrole/internal/record/ledger"
 )
 
 // waitForLetters stays until the letters were tried again, then prints their jobs; the exit code says whether any of

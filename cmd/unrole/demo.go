@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
-	"github.com/unrole/unrole/internal/httpapi"
-	"github.com/unrole/unrole/internal/httpserve"
-	"github.com/unrole/unrole/internal/webui"
+	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/run/httpapi"
+	"github.com/unrole/unrole/internal/run/httpserve"
+	"github.com/unrole/unrole/internal/run/webui"
+	"github.com/unrole/unrole/internal/simulator"
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -93,11 +93,11 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	// Serving closes them; this is for the errors before.
 	defer listeners.close()
 
-	sim := dingtalktest.NewSimulator(dingtalktest.Options{QPS: 20, Latency: 40 * time.Millisecond, Jitter: 80 * time.Millisecond, KeepCalls: -1})
+	sim := simulator.New(simulator.Options{QPS: 20, Latency: 40 * time.Millisecond, Jitter: 80 * time.Millisecond, KeepCalls: -1})
 	log := a.logger(c)
 	// Whatever the environment says, a demo calls nothing but its own simulator.
 	c.RedisURL = "redis://" + rdb.Options().Addr + "/0"
-	c.DingTalk = config.DingTalk{BaseURL: "http://" + listeners.dingtalk.Addr().String(), AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret}
+	c.DingTalk = config.DingTalk{BaseURL: "http://" + listeners.dingtalk.Addr().String(), AppKey: simulator.AppKey, AppSecret: simulator.AppSecret}
 	c.QPS, c.HoldProbe, c.RetryBase, c.RetryCap = 20, opt.hour/5, min(opt.hour/10, time.Second), opt.hour
 	c.ProtectedUsers, c.ProtectedRoles, c.AuditFile, c.WebhookURL = "", "", "", ""
 	e, err := newEngine(c, rdb, nil, log)

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
-	"github.com/unrole/unrole/internal/wait"
+	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -15,7 +15,7 @@ import (
 type story struct {
 	app    *app
 	engine *engine
-	sim    *dingtalktest.Simulator
+	sim    *simulator.Simulator
 	client *enqueue.Client
 	status *statusReader
 	hour   time.Duration
@@ -138,8 +138,8 @@ func (s *story) faultyImport(ctx context.Context) error {
 	roles := s.roles(3)
 	users := s.hire(80, roles)
 	s.refused = users[7]
-	s.sim.SetUser(dingtalktest.Gone, s.refused, users[41])
-	s.sim.SetUser(dingtalktest.OutOfScope, users[66])
+	s.sim.SetUser(simulator.Gone, s.refused, users[41])
+	s.sim.SetUser(simulator.OutOfScope, users[66])
 	roles = append(roles, firstRole+900)
 	done, err := s.submit(ctx, "import", tasks.QueueDefault, "monthly import", time.Time{}, users, roles)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *story) faultyImport(ctx context.Context) error {
 }
 
 func (s *story) busySpell(ctx context.Context) error {
-	s.sim.Fail(dingtalktest.FaultBusy, s.hour*3/4)
+	s.sim.Fail(simulator.FaultBusy, s.hour*3/4)
 	roles := s.roles(2)
 	if _, err := s.submit(ctx, "transfers", tasks.QueueDefault, "moved to another team", time.Time{}, s.hire(300, roles), roles); err != nil {
 		return err
@@ -172,7 +172,7 @@ func (s *story) lastDay(ctx context.Context) error {
 }
 
 func (s *story) lostPermission(ctx context.Context) error {
-	s.sim.Fail(dingtalktest.FaultPermission, s.hour)
+	s.sim.Fail(simulator.FaultPermission, s.hour)
 	roles := s.roles(2)
 	if _, err := s.submit(ctx, "after-audit", tasks.QueueDefault, "audit", time.Time{}, s.hire(150, roles), roles); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (s *story) lostPermission(ctx context.Context) error {
 
 // rehire makes one refused user good again, so that "Run" on the dead letter succeeds.
 func (s *story) rehire(context.Context) error {
-	s.sim.SetUser(dingtalktest.Accepted, s.refused)
+	s.sim.SetUser(simulator.Accepted, s.refused)
 	s.say("%s is back in the directory: Run on that dead letter in the web UI removes the roles now", s.refused)
 	return nil
 }

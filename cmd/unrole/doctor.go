@@ -9,8 +9,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/doctor"
-	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/run/doctor"
 )
 
 func (a *app) doctorCommand() *cobra.Command {

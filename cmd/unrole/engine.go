@@ -11,13 +11,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/internal/audit"
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/dingtalk"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/pace"
-	"github.com/unrole/unrole/internal/protect"
-	"github.com/unrole/unrole/worker"
+	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/out/worker"
+	"github.com/unrole/unrole/internal/record/audit"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 // engine is a worker with what it works with.

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/record/ledger"
 )
 
 func (a *app) enqueueCommand() *cobra.Command {

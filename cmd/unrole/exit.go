@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/config"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 // exitCode is what the process ends with. docs/exit-codes.md explains each; scripts rely on them.

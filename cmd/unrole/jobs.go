@@ -10,9 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/words"
+	"github.com/unrole/unrole/internal/base/words"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 func (a *app) jobsCommand() *cobra.Command {

@@ -11,8 +11,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/producer"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/producer"
 )
 
 func (a *app) jobsWatchCommand() *cobra.Command {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/report"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/report"
 )
 
 func (a *app) jobsReportCommand() *cobra.Command {

@@ -5,8 +5,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/redisconn"
+	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 // logger returns the logger of the process, on stderr: readable lines on a terminal, JSON elsewhere, unless the

@@ -10,15 +10,15 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/internal/admin"
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/dingtalk"
-	"github.com/unrole/unrole/internal/fleet"
-	"github.com/unrole/unrole/internal/httpserve"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/metrics"
-	"github.com/unrole/unrole/internal/pace"
-	"github.com/unrole/unrole/internal/redisconn"
+	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/admin"
+	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/run/fleet"
+	"github.com/unrole/unrole/internal/run/httpserve"
+	"github.com/unrole/unrole/internal/run/metrics"
 )
 
 // observation is what a process tells about itself and its fleet on the admin address.

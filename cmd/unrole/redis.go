@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/redisconn"
+	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 // openRedis connects to the Redis of the configuration and refuses one that would lose removals; the caller closes it.

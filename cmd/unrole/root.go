@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/unrole/unrole/internal/config"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 // main runs the command line and returns the exit code; everything has been said when it returns.

@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/pace"
-	"github.com/unrole/unrole/internal/report"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/report"
+	"github.com/unrole/unrole/internal/simulator"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -97,16 +97,16 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 
 	var transport http.RoundTripper
 	if opt.simulate {
-		simulated := dingtalktest.Options{QPS: int(max(c.QPS, 1)), Latency: 30 * time.Millisecond, KeepCalls: -1}
+		simulated := simulator.Options{QPS: int(max(c.QPS, 1)), Latency: 30 * time.Millisecond, KeepCalls: -1}
 		if opt.file != "" {
 			if err := addRefusals(opt.file, &simulated); err != nil {
 				return err
 			}
 		}
-		sim := dingtalktest.NewSimulator(simulated)
+		sim := simulator.New(simulated)
 		grantAll(sim, req.removals)
 		transport = sim.Transport()
-		c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = dingtalktest.AppKey, dingtalktest.AppSecret, ""
+		c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = simulator.AppKey, simulator.AppSecret, ""
 	}
 	e, err := newEngine(c, rdb, transport, log)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/unrole/unrole/internal/redistest"
+	"github.com/unrole/unrole/internal/test/redistest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of testdata/script")
@@ -52,8 +52,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// simulator is a running `unrole simulator` of one script.
-type simulator struct {
+// simulatorProcess is a running `unrole simulator` of one script.
+type simulatorProcess struct {
 	cmd *exec.Cmd
 	out *bufio.Reader
 }
@@ -68,7 +68,7 @@ func startSimulator(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Check(cmd.Start())
 	ts.Defer(func() { cmd.Process.Kill() })
-	s := &simulator{cmd, bufio.NewReader(out)}
+	s := &simulatorProcess{cmd, bufio.NewReader(out)}
 	simulators.Store(ts, s)
 	line, err := s.out.ReadBytes('\n')
 	ts.Check(err)
@@ -81,7 +81,7 @@ func startSimulator(ts *testscript.TestScript, _ bool, args []string) {
 
 func stopSimulator(ts *testscript.TestScript, _ bool, _ []string) {
 	v, _ := simulators.Load(ts)
-	s := v.(*simulator)
+	s := v.(*simulatorProcess)
 	ts.Check(s.cmd.Process.Signal(syscall.SIGTERM))
 	io.Copy(ts.Stdout(), s.out)
 	ts.Check(s.cmd.Wait())

@@ -18,13 +18,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/dingtalk/dingtalktest"
-	"github.com/unrole/unrole/internal/httpserve"
+	"github.com/unrole/unrole/internal/run/httpserve"
+	"github.com/unrole/unrole/internal/simulator"
 )
 
 func (a *app) simulatorCommand() *cobra.Command {
 	// A simulator that runs for days must not remember every call.
-	opt := dingtalktest.Options{AppKey: dingtalktest.AppKey, AppSecret: dingtalktest.AppSecret, KeepCalls: 10_000}
+	opt := simulator.Options{AppKey: simulator.AppKey, AppSecret: simulator.AppSecret, KeepCalls: 10_000}
 	var listen, directory string
 	cmd := &cobra.Command{
 		Use:   "simulator",
@@ -52,7 +52,7 @@ invalid_users, out_of_scope_users and system_roles. Without a directory, every u
 					return err
 				}
 			}
-			sim := dingtalktest.NewSimulator(opt)
+			sim := simulator.New(opt)
 			if pairs != nil {
 				grantAll(sim, pairs)
 			}
@@ -66,7 +66,7 @@ invalid_users, out_of_scope_users and system_roles. Without a directory, every u
 }
 
 // readDirectory reads who holds which roles, and adds to opt whom the simulator refuses, see addRefusals.
-func readDirectory(ctx context.Context, name string, opt *dingtalktest.Options) (*enqueue.Removals, error) {
+func readDirectory(ctx context.Context, name string, opt *simulator.Options) (*enqueue.Removals, error) {
 	file, err := openInput(name)
 	if err != nil {
 		return nil, exitf(exitUsage, "--directory: %w", err)
@@ -93,7 +93,7 @@ type refusals struct {
 }
 
 // addRefusals adds the refusals of NAME.simulator.json beside the directory NAME.csv, where there is such a file.
-func addRefusals(directory string, opt *dingtalktest.Options) error {
+func addRefusals(directory string, opt *simulator.Options) error {
 	name := strings.TrimSuffix(directory, filepath.Ext(directory)) + ".simulator.json"
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,7 +117,7 @@ func addRefusals(directory string, opt *dingtalktest.Options) error {
 }
 
 // grantAll puts the users into the directory, with exactly the roles that they are to lose.
-func grantAll(sim *dingtalktest.Simulator, pairs *enqueue.Removals) {
+func grantAll(sim *simulator.Simulator, pairs *enqueue.Removals) {
 	roles := pairs.Roles()
 	for u, user := range pairs.Users() {
 		held := pairs.RolesOf(u)
@@ -147,7 +147,7 @@ type simulatorStats struct {
 	Assignments   int            `json:"assignments_left"`
 }
 
-func (a *app) serveSimulator(ctx context.Context, sim *dingtalktest.Simulator, listen string, opt dingtalktest.Options) error {
+func (a *app) serveSimulator(ctx context.Context, sim *simulator.Simulator, listen string, opt simulator.Options) error {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
@@ -190,7 +190,7 @@ Ctrl-C ends it.
 	return err
 }
 
-func (a *app) printStats(sim *dingtalktest.Simulator) error {
+func (a *app) printStats(sim *simulator.Simulator) error {
 	s := sim.Stats()
 	if a.output == outputJSON {
 		return a.printJSON(simulatorStats{Calls: s.Calls, Removals: s.Removals, ByCode: s.ByCode,

@@ -10,9 +10,9 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/fleet"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/fleet"
 	"github.com/unrole/unrole/tasks"
 )
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unrole/unrole/internal/admin"
-	"github.com/unrole/unrole/internal/pace"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/run/admin"
 )
 
 func paceStatusOf(p pace.Status) paceStatus {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/config"
+	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/tasks"
 )
 

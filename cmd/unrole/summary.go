@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/report"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/report"
 )
 
 // printJob prints a finished or waiting job: as the JSON object of the contract, or as a summary for people.

@@ -9,7 +9,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"github.com/unrole/unrole/internal/words"
+	"github.com/unrole/unrole/internal/base/words"
 )
 
 // alignedTable lays out rows in columns by what a terminal shows, so that Chinese names take two columns per

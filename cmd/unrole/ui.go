@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/config"
-	"github.com/unrole/unrole/internal/httpserve"
-	"github.com/unrole/unrole/internal/webui"
+	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/run/httpserve"
+	"github.com/unrole/unrole/internal/run/webui"
 )
 
 func (a *app) uiCommand() *cobra.Command {

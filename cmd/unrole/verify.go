@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/dingtalk"
-	"github.com/unrole/unrole/internal/ledger"
-	"github.com/unrole/unrole/internal/report"
-	"github.com/unrole/unrole/internal/verify"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/verify"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/report"
 )
 
 func (a *app) verifyCommand() *cobra.Command {

@@ -15,7 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/ledger"
+	"github.com/unrole/unrole/internal/record/ledger"
 )
 
 // Fake is a client for tests, and what was submitted through it.

@@ -1,0 +1,382 @@
+// Package dingtalk calls DingTalk's role API: it keeps the token, makes one call at a time of what it is asked, and
+// turns every answer into a class that says what to do.
+package dingtalk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/unrole/unrole/internal/base/words"
+	"github.com/unrole/unrole/tasks"
+)
+
+// DefaultBaseURL is the international site; https://oapi.dingtalk.com is the same in China (A).
+const DefaultBaseURL = "https://oapi.dingtalk.io"
+
+// OpToken is the path of the call for a token, as Error.Op and Call.Op have it.
+const OpToken = "gettoken"
+
+// The other paths of the API.
+const (
+	opRemove = "topapi/role/removerolesforemps"
+	opRoles  = "topapi/role/list"
+	opHolder = "topapi/role/simplelist"
+	opUser   = "topapi/v2/user/get"
+)
+
+// Ops lists every path that is called.
+func Ops() []string { return []string{OpToken, opRemove, opRoles, opHolder, opUser} }
+
+// Config says where DingTalk is and who calls. Either AppKey and AppSecret or AccessToken must be given.
+type Config struct {
+	// BaseURL is where the API is, with scheme; empty means DefaultBaseURL. http is accepted, for a simulator.
+	BaseURL string
+	// AppKey and AppSecret are the app's credentials, with which the client gets and renews its token.
+	AppKey    string
+	AppSecret string
+	// AccessToken is a token that somebody else keeps alive; once it is refused, every call fails with ClassToken.
+	AccessToken string
+	// HTTP sends the calls; nil means an own client that keeps 128 connections alive. Its redirect policy is not used:
+	// a redirect is never followed, because the token would go with it.
+	HTTP *http.Client
+	// Timeout ends one HTTP exchange, and the getting of a token with its retries; 0 means 10 s. A call makes one exchange
+	// as a rule, and four at most: token, call, another token, repeat.
+	Timeout time.Duration
+	// FailureMemory is how long the first refusal of the credentials is answered from memory instead of asking gettoken
+	// again; it grows to five times that. 0 means 5 s.
+	FailureMemory time.Duration
+	// UserAgent is sent with each call; empty means "unrole".
+	UserAgent string
+	// BeforeRepeat is waited for before the one repeat of a call whose token was refused, so that a limit on calls can
+	// count it; its error ends the call. nil means no wait.
+	BeforeRepeat func(context.Context) error
+	// Observe is told of each HTTP exchange after it ended, gettoken's included. It must not block.
+	Observe func(Call)
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Call is one HTTP exchange, for metrics. It holds no secret.
+type Call struct {
+	// Op is the API's path without the leading slash, a closed set.
+	Op    string
+	Class Class
+	Scope Scope
+	// Code is the deciding code as Error.Code says it, "0" for a success.
+	Code string
+	// Cancelled is set when the caller gave up; Class is then ClassUnknown.
+	Cancelled bool
+	Duration  time.Duration
+}
+
+// Client calls DingTalk for one app. It is safe for concurrent use and keeps connections and token between calls.
+type Client struct {
+	base         string
+	appKey       string
+	appSecret    string
+	http         *http.Client
+	ownTransport *http.Transport
+	timeout      time.Duration
+	userAgent    string
+	beforeRepeat func(context.Context) error
+	observe      func(Call)
+	now          func() time.Time
+	tokens       *tokenSource
+}
+
+// New checks the configuration and returns a client. It makes no call. Close releases what it holds.
+func New(cfg Config) (*Client, error) {
+	base, err := checkBaseURL(cfg.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkCredentials(cfg); err != nil {
+		return nil, err
+	}
+	if cfg.Timeout < 0 || cfg.FailureMemory < 0 {
+		return nil, errors.New("dingtalk: timeout and failure memory must not be negative")
+	}
+	if strings.ContainsFunc(cfg.UserAgent, unicode.IsControl) {
+		return nil, errors.New("dingtalk: the user agent has a control character")
+	}
+	c := &Client{
+		base:         base,
+		appKey:       cfg.AppKey,
+		appSecret:    cfg.AppSecret,
+		timeout:      orDefault(cfg.Timeout, 10*time.Second),
+		userAgent:    cfg.UserAgent,
+		beforeRepeat: cfg.BeforeRepeat,
+		observe:      cfg.Observe,
+		now:          cfg.Now,
+	}
+	if c.userAgent == "" {
+		c.userAgent = "unrole"
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	c.http = &http.Client{}
+	if cfg.HTTP != nil {
+		*c.http = *cfg.HTTP
+	} else {
+		c.ownTransport = newTransport()
+		c.http.Transport = c.ownTransport
+	}
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.tokens = &tokenSource{
+		fetch:   c.fetchToken,
+		now:     c.now,
+		timeout: c.timeout,
+		memory:  orDefault(cfg.FailureMemory, 5*time.Second),
+		static:  cfg.AccessToken,
+	}
+	return c, nil
+}
+
+// Close ends a token request under way and closes idle connections of the client's own. Calls after it may fail.
+func (c *Client) Close() {
+	c.tokens.close()
+	if c.ownTransport != nil {
+		c.ownTransport.CloseIdleConnections()
+	}
+}
+
+func checkBaseURL(raw string) (string, error) {
+	if raw == "" {
+		raw = DefaultBaseURL
+	}
+	const hint = "write it as " + DefaultBaseURL
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("dingtalk base URL cannot be read: %s", hint) // the parser's error would quote a password
+	case u.User != nil:
+		return "", errors.New("dingtalk base URL holds a user name or password: " + hint)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", fmt.Errorf("dingtalk base URL %q has no http or https scheme: %s", scrub(raw), hint)
+	case u.Hostname() == "":
+		return "", fmt.Errorf("dingtalk base URL %q names no host: %s", scrub(raw), hint)
+	case u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("dingtalk base URL %q must end with the host or a path: %s", scrub(raw), hint)
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+func checkCredentials(cfg Config) error {
+	for _, c := range []struct{ name, value string }{
+		{"app key", cfg.AppKey}, {"app secret", cfg.AppSecret}, {"access token", cfg.AccessToken},
+	} {
+		if strings.ContainsFunc(c.value, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+			return fmt.Errorf("dingtalk: the %s has a blank or a control character in it: was it copied with a line end?", c.name)
+		}
+	}
+	switch {
+	case cfg.AccessToken != "" && (cfg.AppKey != "" || cfg.AppSecret != ""):
+		return errors.New("dingtalk: both an access token and an app key or secret are given: give only one of the two")
+	case cfg.AccessToken != "":
+		return nil
+	case cfg.AppKey == "" && cfg.AppSecret == "":
+		return errors.New("dingtalk: no credentials: give an app key and app secret, or an access token")
+	case cfg.AppKey == "":
+		return errors.New("dingtalk: the app secret is given but the app key is missing")
+	case cfg.AppSecret == "":
+		return errors.New("dingtalk: the app key is given but the app secret is missing")
+	}
+	return nil
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		MaxIdleConns:          128,
+		MaxIdleConnsPerHost:   128,
+		IdleConnTimeout:       90 * time.Second,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+func orDefault(d, byDefault time.Duration) time.Duration {
+	if d == 0 {
+		return byDefault
+	}
+	return d
+}
+
+// Reply is what DingTalk says about a call that it took.
+type Reply struct {
+	// RequestID is DingTalk's name for the call; it may be empty.
+	RequestID string
+}
+
+// Prepare gets or renews the token, if need be, so that the next call has no wait for it after its slot in a paced
+// fleet has come. The next call meets an error again, if it lasts.
+func (c *Client) Prepare(ctx context.Context) {
+	_, _ = c.tokens.get(ctx)
+}
+
+// RemoveRoles takes each of the roles away from each of the users, in one call: at most 20 roles and 100 users, none
+// empty, none twice. A user who does not hold a role is no error (D), so repeating is harmless. It returns an error that
+// wraps ErrNotSent for a call outside these limits, ctx's error when ctx ended it, and an *Error for everything else.
+// After any error but ErrNotSent some, all or none of the pairs may have been removed.
+func (c *Client) RemoveRoles(ctx context.Context, roleIDs []int64, userIDs []string) (Reply, error) {
+	if err := checkBatch(roleIDs, userIDs); err != nil {
+		return Reply{}, fmt.Errorf("%s: %w: %w", opRemove, ErrNotSent, err)
+	}
+	fields, err := c.call(ctx, opRemove, url.Values{
+		"roleIds": {strings.Join(words.RoleIDs(roleIDs), ",")},
+		"userIds": {strings.Join(userIDs, ",")},
+	})
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{RequestID: tidy(readString(fields["request_id"]))}, nil
+}
+
+func checkBatch(roleIDs []int64, userIDs []string) error {
+	batch := tasks.Part{JobID: "batch", Part: "0", RoleIDs: roleIDs, UserIDs: userIDs}
+	if !batch.Fits() {
+		return fmt.Errorf("%d roles and %d users, at most %d and %d fit one call",
+			len(roleIDs), len(userIDs), tasks.MaxRoles, tasks.MaxUsers)
+	}
+	return batch.Validate()
+}
+
+// call makes one call and, when the token was refused and can be renewed, repeats it once with another token.
+func (c *Client) call(ctx context.Context, op string, form url.Values) (map[string]json.RawMessage, error) {
+	for repeated := false; ; repeated = true {
+		t, err := c.tokens.get(ctx)
+		if err != nil {
+			return nil, c.whileWaiting(op, err)
+		}
+		fields, err := c.exchange(ctx, op, url.Values{"access_token": {t.text}}, form, t.text)
+		var e *Error
+		if !errors.As(err, &e) || e.Class != ClassToken {
+			if err == nil || e != nil && (e.Class.BlamesUser() || e.Class.BlamesRole()) {
+				c.tokens.worked(t)
+			}
+			return fields, err
+		}
+		hadWorked := c.tokens.refused(t)
+		if repeated && hadWorked {
+			e.Class = ClassBusy // it ran out while this call waited, which is no fault of the credentials
+		}
+		if repeated || !c.tokens.renewable() {
+			return nil, err
+		}
+		if c.beforeRepeat != nil {
+			if err := c.beforeRepeat(ctx); err != nil {
+				return nil, fmt.Errorf("%s: %w", op, err)
+			}
+		}
+	}
+}
+
+// whileWaiting gives each caller an own copy of a failure that several share.
+func (c *Client) whileWaiting(op string, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		own := *e
+		return &own
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}
+
+// fetchToken asks gettoken. Its answer is the only place where a token comes from.
+func (c *Client) fetchToken(ctx context.Context) (string, time.Duration, error) {
+	fields, err := c.exchange(ctx, OpToken, url.Values{"appkey": {c.appKey}, "appsecret": {c.appSecret}}, nil)
+	if err != nil {
+		var e *Error
+		if !errors.As(err, &e) { // the flight's own time ran out: to the callers DingTalk is busy
+			err = &Error{Class: ClassBusy, Op: OpToken, Err: fmt.Errorf("no token within %v: %w", c.timeout, err)}
+		}
+		return "", 0, err
+	}
+	text := readString(fields["access_token"])
+	if text == "" {
+		return "", 0, &Error{Class: ClassBusy, Op: OpToken, HasErrCode: true, HTTPStatus: http.StatusOK,
+			Message: "an answer without an access token"}
+	}
+	seconds, _ := strconv.ParseInt(readText(fields["expires_in"]), 10, 32)
+	return text, time.Duration(seconds) * time.Second, nil
+}
+
+// exchange is one HTTP request and its answer: a GET without a form, else a POST. The error is ctx's own when ctx ended
+// the exchange, else an *Error.
+func (c *Client) exchange(ctx context.Context, op string, query, form url.Values, secrets ...string) (map[string]json.RawMessage, error) {
+	began := c.now()
+	fields, err := c.send(ctx, op, query, form, append(secrets, c.appSecret, c.tokens.static)...)
+	if c.observe != nil {
+		call := Call{Op: op, Class: ClassOK, Code: "0", Duration: c.now().Sub(began)}
+		var e *Error
+		switch {
+		case errors.As(err, &e):
+			call.Class, call.Scope, call.Code = e.Class, e.Scope, e.Code()
+		case err != nil:
+			call.Class, call.Code, call.Cancelled = ClassUnknown, "", true
+		}
+		c.observe(call)
+	}
+	return fields, err
+}
+
+func (c *Client) send(ctx context.Context, op string, query, form url.Values, secrets ...string) (map[string]json.RawMessage, error) {
+	bounded, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	failed := func(status int, err error) error {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", op, ctx.Err())
+		}
+		if bounded.Err() != nil {
+			err = fmt.Errorf("no answer within %v: %w", c.timeout, context.DeadlineExceeded)
+		}
+		return &Error{Class: ClassBusy, Op: op, HTTPStatus: status, Err: onTheWay(err, secrets...)}
+	}
+	req, err := c.request(bounded, op, query, form)
+	if err != nil {
+		return nil, failed(0, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, failed(0, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, mostBody+1))
+	if err != nil {
+		return nil, failed(resp.StatusCode, fmt.Errorf("the answer broke off: %w", err))
+	}
+	fields, refusal := decode(op, reply{resp.StatusCode, resp.Header, body}, c.now(), secrets...)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return fields, nil
+}
+
+func (c *Client) request(ctx context.Context, op string, query, form url.Values) (*http.Request, error) {
+	method, body := http.MethodGet, io.Reader(nil)
+	if form != nil {
+		method, body = http.MethodPost, strings.NewReader(form.Encode())
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+"/"+op+"?"+query.Encode(), body)
+	if err != nil {
+		return nil, err
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset=utf-8")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.userAgent)
+	return req, nil
+}

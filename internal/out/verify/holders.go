@@ -1,0 +1,122 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/outcome"
+	"github.com/unrole/unrole/internal/out/pace"
+)
+
+// deniedError says that DingTalk answers no such question now, whatever the role.
+type deniedError struct{ why string }
+
+func (e *deniedError) Error() string { return e.why }
+
+// errMoved says that the list of holders changed while it was read, so that somebody may have been passed over.
+var errMoved = errors.New("the list of holders changed while it was read, again and again")
+
+const (
+	// restarts is how often a list that changed is read from its beginning again.
+	restarts = 5
+	// mostPages is more than the largest organisation fills; beyond it the list has no end.
+	mostPages = 100_000
+)
+
+// holders reads which of the job's users hold a role.
+func (s *survey) holders(ctx context.Context, role int64) (map[uint32]bool, error) {
+	for range 1 + restarts {
+		found, err := s.readList(ctx, role)
+		if !errors.Is(err, errMoved) {
+			return found, err
+		}
+	}
+	return nil, errMoved
+}
+
+// readList reads the list once. Each page begins with the last holder of the page before: when somebody loses the
+// role meanwhile, all who follow move up, and who moved across the edge would be missed.
+func (s *survey) readList(ctx context.Context, role int64) (map[uint32]bool, error) {
+	found := map[uint32]bool{}
+	offset, last := 0, ""
+	for range mostPages {
+		page, err := s.page(ctx, role, offset)
+		if err != nil {
+			return nil, err
+		}
+		if last != "" && (len(page.Holders) == 0 || page.Holders[0].UserID != last) {
+			return nil, errMoved
+		}
+		for _, h := range page.Holders {
+			if n, ours := s.users[h.UserID]; ours {
+				found[n] = true
+			}
+		}
+		if !page.HasMore {
+			return found, nil
+		}
+		n := len(page.Holders)
+		switch {
+		case n == 0 || n == 1 && last != "":
+			return nil, fmt.Errorf("a page of the list of holders is empty although more follow (offset %d)", offset)
+		case page.NextOffset == offset+n:
+			offset, last = page.NextOffset-1, page.Holders[n-1].UserID
+		default: // DingTalk counts its offsets in a way of its own
+			offset, last = page.NextOffset, ""
+		}
+	}
+	return nil, fmt.Errorf("the list of holders has no end (%d pages)", mostPages)
+}
+
+// page asks for one page, as often as a busy DingTalk needs, each time at a moment that the pacer gives.
+func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.HoldersPage, error) {
+	for attempt := 1; ; {
+		grant, err := s.cfg.Pacer.Reserve(ctx)
+		if err != nil {
+			return dingtalk.HoldersPage{}, err
+		}
+		if grant.Probe {
+			// The one call that may find out whether removals work again is the workers'.
+			s.cfg.Pacer.Report(ctx, grant, pace.Outcome{Kind: pace.Unused})
+			return dingtalk.HoldersPage{}, &deniedError{"the fleet makes no calls now (a hold, or DingTalk does not answer): unrole status says why"}
+		}
+		page, err := s.cfg.Directory.RoleHolders(ctx, role, offset, dingtalk.MaxHoldersPage)
+		var failed *dingtalk.Error
+		errors.As(err, &failed)
+		s.cfg.Pacer.Report(ctx, grant, outcomeOf(failed))
+		switch {
+		case err == nil:
+			return page, nil
+		case failed == nil:
+			return dingtalk.HoldersPage{}, err
+		case failed.Class == dingtalk.ClassThrottled && failed.Scope != dingtalk.ScopeQuota:
+			// The fleet pauses, and Reserve with it.
+		case failed.Class == dingtalk.ClassBusy || failed.Class == dingtalk.ClassUnknown:
+			if attempt++; attempt > s.cfg.Attempts {
+				return dingtalk.HoldersPage{}, err
+			}
+			if err := wait.For(ctx, s.cfg.RetryBase<<(attempt-2)); err != nil {
+				return dingtalk.HoldersPage{}, err
+			}
+		case failed.Class.BlamesRole() || failed.Class == dingtalk.ClassBadRequest:
+			return dingtalk.HoldersPage{}, err
+		default:
+			return dingtalk.HoldersPage{}, &deniedError{err.Error()}
+		}
+	}
+}
+
+// outcomeOf is what the fleet learns from a question. Only what concerns every call is told: an answer says nothing
+// about removals, so that it must neither end a hold nor count as an accepted removal, and a missing permission to
+// read must not stop them.
+func outcomeOf(failed *dingtalk.Error) pace.Outcome {
+	if failed != nil {
+		if o := outcome.Of(failed); o.Kind == pace.Busy || o.Kind == pace.Throttled {
+			return o
+		}
+	}
+	return pace.Outcome{Kind: pace.Unused}
+}

@@ -1,0 +1,222 @@
+// Package verify asks DingTalk who still holds the roles that a job removed: an independent proof of what the ledger
+// says. It only reads.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/record/ledger"
+)
+
+// Directory lists who holds a role. *dingtalk.Client is one.
+type Directory interface {
+	RoleHolders(ctx context.Context, roleID int64, offset, size int) (dingtalk.HoldersPage, error)
+}
+
+// Pacer hands out the moments to call. *pace.Pacer is one.
+type Pacer interface {
+	Reserve(ctx context.Context) (pace.Grant, error)
+	Report(ctx context.Context, g pace.Grant, o pace.Outcome)
+}
+
+// Config says what a verification works with. Directory, Pacer and Ledger are required.
+type Config struct {
+	Directory Directory
+	Pacer     Pacer
+	Ledger    *ledger.Ledger
+	// By names who verifies, for the audit.
+	By string
+	// Attempts is how often one page is asked for when DingTalk is busy. Default 5.
+	Attempts int
+	// RetryBase is the first wait between two such attempts; it doubles. Default 1 s.
+	RetryBase time.Duration
+	// Progress, when set, is told how many roles are done.
+	Progress func(done, total int)
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Result is what a verification found.
+type Result struct {
+	ledger.Verification
+	// Denied is set when DingTalk would not answer at all (a permission, credentials, a hold of the fleet), so that
+	// pairs are unknown until somebody acts.
+	Denied bool
+	// HeldAlthoughRemoved counts the pairs that are still held although DingTalk said it removed them; Held names the
+	// first of them, at most 20.
+	HeldAlthoughRemoved int64
+	Held                []ledger.Row
+	// HeldDead counts the pairs that are still held because they are dead letters.
+	HeldDead int64
+}
+
+// mostNamed bounds Result.Held.
+const mostNamed = 20
+
+// Job asks DingTalk, role by role and a hundred holders a call, about every pair of the job, and keeps the answers in
+// the job's record, so that reports carry them. The number of calls goes by how many people hold the roles, not by the
+// pairs. Memory goes by the job's distinct users and by who still holds its roles.
+//
+// A role that could not be read makes its pairs unknown; that is no error. Errors are those of Redis and of ctx.
+func Job(ctx context.Context, cfg Config, jobID string) (Result, error) {
+	if cfg.Directory == nil || cfg.Pacer == nil || cfg.Ledger == nil {
+		return Result{}, errors.New("verify: Directory, Pacer and Ledger are required")
+	}
+	if cfg.Attempts <= 0 {
+		cfg.Attempts = 5
+	}
+	if cfg.RetryBase <= 0 {
+		cfg.RetryBase = time.Second
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if _, err := cfg.Ledger.Get(ctx, jobID); err != nil {
+		return Result{}, err
+	}
+	s := &survey{cfg: cfg, users: map[string]uint32{}, held: map[int64]map[uint32]bool{}, unknown: map[int64]error{}}
+	roles, err := s.readJob(ctx, jobID)
+	if err != nil {
+		return Result{}, err
+	}
+	for i, role := range roles {
+		if cfg.Progress != nil {
+			cfg.Progress(i, len(roles))
+		}
+		if s.denied != nil {
+			s.unknown[role] = s.denied
+			continue
+		}
+		if err := s.ask(ctx, role); err != nil {
+			return Result{}, err
+		}
+	}
+	return s.conclude(ctx, jobID, roles)
+}
+
+// survey is a verification under way.
+type survey struct {
+	cfg     Config
+	users   map[string]uint32 // the job's users, numbered
+	held    map[int64]map[uint32]bool
+	unknown map[int64]error // why nothing is known about a role
+	denied  error           // why nothing more is asked
+}
+
+// readJob numbers the users of the job and lists its roles in order.
+func (s *survey) readJob(ctx context.Context, jobID string) ([]int64, error) {
+	seen := map[int64]bool{}
+	err := s.cfg.Ledger.Each(ctx, jobID, func(rec ledger.Record) error {
+		for _, user := range rec.Part.UserIDs {
+			if _, known := s.users[user]; !known {
+				s.users[user] = uint32(len(s.users))
+			}
+		}
+		for _, role := range rec.Part.RoleIDs {
+			seen[role] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	roles := make([]int64, 0, len(seen))
+	for role := range seen {
+		roles = append(roles, role)
+	}
+	slices.Sort(roles)
+	return roles, nil
+}
+
+// ask reads the holders of one role. It returns an error only where the verification cannot go on.
+func (s *survey) ask(ctx context.Context, role int64) error {
+	holders, err := s.holders(ctx, role)
+	var denied *deniedError
+	switch {
+	case err == nil:
+		s.held[role] = holders
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		if errors.As(err, &denied) {
+			s.denied = err
+		}
+		s.unknown[role] = err
+	}
+	return nil
+}
+
+// conclude gives every pair its verdict, keeps them, and sums them up.
+func (s *survey) conclude(ctx context.Context, jobID string, roles []int64) (Result, error) {
+	res := Result{Denied: s.denied != nil,
+		Verification: ledger.Verification{At: s.cfg.Now(), By: s.cfg.By, Why: s.why(roles)}}
+	err := s.cfg.Ledger.Each(ctx, jobID, func(rec ledger.Record) error {
+		said := make([]ledger.Verdict, 0, rec.Part.Pairs())
+		for _, user := range rec.Part.UserIDs {
+			for _, role := range rec.Part.RoleIDs {
+				said = append(said, s.verdict(user, role))
+			}
+		}
+		for i, row := range rec.Rows() {
+			res.count(said[i], row)
+		}
+		return s.cfg.Ledger.PutVerdicts(ctx, rec, res.At, said)
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return res, s.cfg.Ledger.PutVerification(ctx, jobID, res.Verification)
+}
+
+func (s *survey) verdict(user string, role int64) ledger.Verdict {
+	holders, known := s.held[role]
+	n, ours := s.users[user]
+	switch {
+	case !known || !ours: // a part that came into the job after it was read
+		return ledger.VerdictUnknown
+	case holders[n]:
+		return ledger.StillHeld
+	default:
+		return ledger.Gone
+	}
+}
+
+func (r *Result) count(v ledger.Verdict, row ledger.Row) {
+	r.Total++
+	switch v {
+	case ledger.Gone:
+		r.Gone++
+	case ledger.StillHeld:
+		r.StillHeld++
+		switch row.Outcome.Kind {
+		case ledger.Removed:
+			r.HeldAlthoughRemoved++
+			if len(r.Held) < mostNamed {
+				r.Held = append(r.Held, row)
+			}
+		case ledger.Dead:
+			r.HeldDead++
+		}
+	default:
+		r.Unknown++
+	}
+}
+
+// why says in one line why pairs are unknown: the first reason, and how many roles it and others concern.
+func (s *survey) why(roles []int64) string {
+	for _, role := range roles {
+		if err := s.unknown[role]; err != nil {
+			if n := len(s.unknown); n > 1 {
+				return fmt.Sprintf("role %d and %d more: %v", role, n-1, err)
+			}
+			return fmt.Sprintf("role %d: %v", role, err)
+		}
+	}
+	return ""
+}

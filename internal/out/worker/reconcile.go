@@ -1,0 +1,118 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/record/producer"
+	"github.com/unrole/unrole/tasks"
+)
+
+// reconcileKey is held by the process that reconciles for the fleet.
+const reconcileKey = "unrole:reconcile"
+
+// reconcile looks, once per interval over the whole fleet, for what asynq has lost or given up.
+func (w *Worker) reconcile(ctx context.Context) {
+	for wait.For(ctx, w.cfg.ReconcileInterval) == nil {
+		mine, err := w.cfg.Redis.SetNX(ctx, reconcileKey, 1, w.cfg.ReconcileInterval*9/10).Result()
+		if err != nil || !mine {
+			continue
+		}
+		if err := w.Reconcile(ctx); err != nil && ctx.Err() == nil {
+			w.log.Warn().Err(err).Msg("reconciling failed; it is tried again")
+		}
+	}
+}
+
+// Reconcile moves what is in asynq's archive to the dead letters, and enqueues again the parts of unfinished jobs whose
+// tasks asynq does not have any more: deleted in the web UI, or lost by a failover.
+func (w *Worker) Reconcile(ctx context.Context) error {
+	// One job or task that cannot be helped must not keep the others from it.
+	errs := []error{w.sweepArchive(ctx)}
+	stalled, err := w.cfg.Ledger.Stalled(ctx, time.Now().Add(-2*w.cfg.ReconcileInterval), time.Now().Add(-10*w.cfg.ReconcileInterval))
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, job := range stalled {
+		n, err := producer.Repair(ctx, w.cfg.Ledger, w.cfg.Redis, w.client, job)
+		errs = append(errs, err)
+		if n > 0 {
+			w.log.Warn().Str("job", job.JobID).Int("parts", n).Msg("parts without a task were enqueued again")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sweepArchive turns archived tasks (crashed at their last attempt, or archived by hand in the web UI) into dead
+// letters: asynq's archive forgets.
+func (w *Worker) sweepArchive(ctx context.Context) error {
+	const page = 100
+	var errs []error
+	for _, queue := range append(tasks.Lanes(), tasks.QueueDeadLetter) {
+		for {
+			archived, err := w.inspector.ListArchivedTasks(queue, asynq.PageSize(page))
+			if err != nil {
+				if !errors.Is(err, asynq.ErrQueueNotFound) {
+					errs = append(errs, fmt.Errorf("read the archive of queue %s: %w", queue, err))
+				}
+				break
+			}
+			swept := 0
+			for _, info := range archived {
+				if err := w.sweep(ctx, queue, info); err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				swept++
+			}
+			// What could not be swept stays on the page; the next round tries it again.
+			if len(archived) < page || swept < len(archived) {
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Worker) sweep(ctx context.Context, queue string, info *asynq.TaskInfo) error {
+	part, err := tasks.Decode(info.Payload)
+	switch {
+	case err != nil:
+		if err := w.unreadable(ctx, info.ID, queue, info.Payload, err); err != nil {
+			return err
+		}
+	case part.Failure != nil && part.Failure.Reason == tasks.ReasonBadPayload:
+		if err := w.putUnreadable(ctx, tasks.NextGeneration(info.ID), part, errors.New("archived")); err != nil {
+			return err
+		}
+	default:
+		t := &task{id: info.ID, queue: queue, lane: laneOf(queue, part), log: w.log.With().Str("job", part.JobID).Str("part", part.Part).Logger()}
+		if err := w.claim(ctx, t, part); err != nil {
+			return err
+		}
+		if part.Fits() {
+			why := "the task was archived in asynq"
+			if info.LastErr != "" {
+				why += ": " + info.LastErr
+			}
+			failedAt := info.LastFailedAt
+			if failedAt.IsZero() {
+				failedAt = time.Now()
+			}
+			if err := w.setAside(t, tasks.Failure{Reason: tasks.ReasonCrashed, ErrMsg: why, Attempts: info.Retried, FailedAt: failedAt}); err != nil {
+				return err
+			}
+		} else if err := w.split(ctx, t); err != nil {
+			return err
+		}
+	}
+	if err := w.inspector.DeleteTask(queue, info.ID); err != nil && !errors.Is(err, asynq.ErrTaskNotFound) {
+		return fmt.Errorf("clear task %s from the archive: %w", info.ID, err)
+	}
+	return nil
+}

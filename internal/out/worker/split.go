@@ -1,0 +1,80 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/unrole/unrole/internal/record/producer"
+	"github.com/unrole/unrole/tasks"
+)
+
+// maxChildren bounds how many tasks one split makes; the children of a huge part are larger than a batch and split
+// again.
+const maxChildren = 500
+
+// split divides a part that is larger than one call into children, each a task of its own. The ledger takes the
+// children over first; a crash anywhere leaves the parent, whose next run makes the same children.
+func (w *Worker) split(ctx context.Context, t *task) error {
+	if t.claim.Cancelled {
+		return w.settleKnown(t)
+	}
+	children := childrenOf(t.claim.Part)
+	if t.claim.State.Children == 0 {
+		if err := w.cfg.Ledger.Split(ctx, t.claim, children); err != nil {
+			return err
+		}
+	}
+	lane := tasks.Lanes()[t.lane]
+	if err := producer.Enqueue(ctx, w.client, children, lane, t.claim.At); err != nil {
+		return fmt.Errorf("enqueue the children of part %s: %w", t.id, err)
+	}
+	t.log.Info().Int("children", len(children)).Int("roles", len(t.claim.Part.RoleIDs)).Int("users", len(t.claim.Part.UserIDs)).
+		Msg("part was split")
+	return nil
+}
+
+// childrenOf divides a part into at most maxChildren rectangles, each a whole number of batches but at the edges;
+// always the same for the same part. A child that owns no pair is left out, its number is not.
+func childrenOf(p *tasks.Part) []tasks.Part {
+	perRoles, perUsers := tasks.MaxRoles, tasks.MaxUsers
+	count := func() int {
+		return ((len(p.RoleIDs) + perRoles - 1) / perRoles) * ((len(p.UserIDs) + perUsers - 1) / perUsers)
+	}
+	for count() > maxChildren {
+		if len(p.UserIDs) > perUsers {
+			perUsers *= 2
+		} else {
+			perRoles *= 2
+		}
+	}
+	var children []tasks.Part
+	n := 0
+	for r := 0; r < len(p.RoleIDs); r += perRoles {
+		for u := 0; u < len(p.UserIDs); u += perUsers {
+			c := sub(p, u, min(u+perUsers, len(p.UserIDs)), r, min(r+perRoles, len(p.RoleIDs)))
+			c.Part = tasks.ChildName(p.Part, n)
+			n++
+			if c.Owned() > 0 {
+				children = append(children, c)
+			}
+		}
+	}
+	return children
+}
+
+// sub is the part of p's users [u0, u1) and roles [r0, r1).
+func sub(p *tasks.Part, u0, u1, r0, r1 int) tasks.Part {
+	c := tasks.Part{JobID: p.JobID, UserIDs: p.UserIDs[u0:u1], RoleIDs: p.RoleIDs[r0:r1]}
+	if p.Own != nil {
+		c.Own = make([]byte, (c.Pairs()+7)/8)
+		for u := range c.UserIDs {
+			for r := range c.RoleIDs {
+				if p.Owns(u0+u, r0+r) {
+					bit := u*len(c.RoleIDs) + r
+					c.Own[bit/8] |= 1 << (bit % 8)
+				}
+			}
+		}
+	}
+	return c
+}

@@ -1,0 +1,246 @@
+// Package worker takes removal tasks out of Redis and brings each pair to its end: removed, a dead letter, or cancelled.
+//
+// The way of a task: handle looks it up in the ledger and, if it is larger than one call, splits it. A batch is offered
+// to the dispatcher, which holds the process's one reservation of the pacer; when the slot comes, the most urgent offer
+// goes out with everything that fits into the same call. The outcome is settled pair by pair before the task ends.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/internal/base/asynqlog"
+	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
+)
+
+// Caller makes one call to DingTalk. *dingtalk.Client is one.
+type Caller interface {
+	// Prepare does what a call would wait for, before the call takes its slot.
+	Prepare(ctx context.Context)
+	RemoveRoles(ctx context.Context, roleIDs []int64, userIDs []string) (dingtalk.Reply, error)
+}
+
+// Pacer hands out the moments to call. *pace.Pacer is one.
+type Pacer interface {
+	Reserve(ctx context.Context) (pace.Grant, error)
+	Report(ctx context.Context, g pace.Grant, o pace.Outcome)
+}
+
+// Config says what a worker works with. Redis, DingTalk, Pacer and Ledger are required.
+type Config struct {
+	Redis    redis.UniversalClient
+	DingTalk Caller
+	Pacer    Pacer
+	Ledger   *ledger.Ledger
+	// Protected ids are never called, whoever asks; their pairs become dead letters.
+	Protected protect.Set
+	// Concurrency bounds the calls in flight. Default 64.
+	Concurrency int
+	// MaxAttempts is how often a batch that DingTalk is too busy for is tried in all. Default 12.
+	MaxAttempts int
+	// RetryBase and RetryCap bound the exponential backoff between attempts. Default 1 s and 5 min.
+	RetryBase, RetryCap time.Duration
+	// BusyMaxAge is when a batch that is always answered busy is given up although no attempt counted, because nothing
+	// else succeeded meanwhile either. Default 24 h.
+	BusyMaxAge time.Duration
+	// ShutdownTimeout is how long Run waits, after its context ended, for calls in flight. Default 15 s; it should be
+	// longer than the time-out of a call.
+	ShutdownTimeout time.Duration
+	// CheckInterval is how often an idle lane looks for tasks: the delay of a removal on an idle system, against load on
+	// Redis (docs/operate.md has what was measured). Default 50 ms; for bulk and dead letters it is ten times as long.
+	CheckInterval time.Duration
+	// ReconcileInterval is how often the fleet looks for tasks that asynq lost and tasks in its archive. Default 30 s.
+	ReconcileInterval time.Duration
+	// Observer, when set, is told what happens, for metrics.
+	Observer Observer
+	Log      zerolog.Logger
+}
+
+// Observer is told what a worker does. Its methods must not block.
+type Observer interface {
+	// Settled counts pairs by what became of them; reason is empty unless they are dead letters.
+	Settled(kind ledger.Kind, reason tasks.Reason, pairs int)
+	// Waited is how long a batch waited for its slot.
+	Waited(lane string, d time.Duration)
+	// Attempted counts calls, by whether they search for a bad id.
+	Attempted(isolating bool)
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Redis == nil || c.DingTalk == nil || c.Pacer == nil || c.Ledger == nil {
+		return c, errors.New("worker: Redis, DingTalk, Pacer and Ledger are required")
+	}
+	set := func(d *time.Duration, def time.Duration) {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	set(&c.RetryBase, time.Second)
+	set(&c.RetryCap, 5*time.Minute)
+	set(&c.BusyMaxAge, 24*time.Hour)
+	set(&c.ShutdownTimeout, 15*time.Second)
+	set(&c.CheckInterval, 50*time.Millisecond)
+	set(&c.ReconcileInterval, 30*time.Second)
+	if c.Concurrency <= 0 {
+		c.Concurrency = 64
+	}
+	if c.MaxAttempts <= 0 {
+		c.MaxAttempts = 12
+	}
+	if c.Observer == nil {
+		c.Observer = silent{}
+	}
+	return c, nil
+}
+
+type silent struct{}
+
+func (silent) Settled(ledger.Kind, tasks.Reason, int) {}
+func (silent) Waited(string, time.Duration)           {}
+func (silent) Attempted(bool)                         {}
+
+// Worker consumes the lanes and the dead letters that were made due.
+type Worker struct {
+	cfg       Config
+	log       zerolog.Logger
+	redis     redis.UniversalClient // asynq's connection: rides out short outages
+	client    *asynq.Client
+	inspector *asynq.Inspector
+	dispatch  *dispatcher
+	learned   *learnedJobs
+	lead      *lead
+	lag       pace.Lag
+
+	stopping context.Context // ends at the stop signal: nobody waits any more
+	ending   context.Context // ends when calls in flight must be given up
+}
+
+// New checks the configuration. Nothing happens before Run.
+func New(cfg Config) (*Worker, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Worker{cfg: cfg, log: cfg.Log, learned: newLearnedJobs(), lead: newLead(cfg.Redis, cfg.Log)}, nil
+}
+
+// handlers are how many tasks of each queue may wait in a worker. A waiting one costs some 25 KB, and the more wait, the
+// fewer calls a burst needs, in whatever lane it arrives.
+const handlers = 2000
+
+// Run works until ctx ends, then lets the calls in flight end, puts everything else back and returns. It returns an
+// error if it cannot start.
+func (w *Worker) Run(ctx context.Context) error {
+	stopping, stop := context.WithCancel(ctx)
+	defer stop()
+	ending, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	w.stopping, w.ending = stopping, ending
+
+	steadied, closeSteadied := steady(w.cfg.Redis, ending, w.lead)
+	defer closeSteadied()
+	w.redis = steadied
+	w.client = asynq.NewClientFromRedisClient(w.redis)
+	w.inspector = asynq.NewInspectorFromRedisClient(w.cfg.Redis)
+	w.dispatch = newDispatcher(w.cfg.Pacer, w.cfg.DingTalk.Prepare, w.cfg.Concurrency)
+
+	var background sync.WaitGroup
+	background.Go(func() { w.dispatch.run(stopping, w.call) })
+	background.Go(func() { w.reconcile(stopping) })
+	w.lead.take(stopping)
+	background.Go(func() { w.lead.run(stopping) })
+
+	var servers []*asynq.Server
+	for _, queue := range append(tasks.Lanes(), tasks.QueueDeadLetter) {
+		s := w.server(queue)
+		if err := s.Start(asynq.HandlerFunc(w.handle)); err != nil {
+			stop()
+			end()
+			shutDown(servers)
+			background.Wait()
+			return fmt.Errorf("start the worker of queue %s: %w", queue, err)
+		}
+		servers = append(servers, s)
+	}
+	w.log.Info().Msg("worker started")
+	<-ctx.Done()
+	w.log.Info().Msg("worker is stopping: calls in flight end, everything else goes back")
+	// asynq gives handlers up after its own time-out; calls are given up a little earlier, so that what they came to is
+	// still written.
+	defer time.AfterFunc(w.cfg.ShutdownTimeout*4/5, end).Stop()
+	shutDown(servers)
+	w.dispatch.wait()
+	background.Wait()
+	w.log.Info().Msg("worker stopped")
+	return nil
+}
+
+func shutDown(servers []*asynq.Server) {
+	var all sync.WaitGroup
+	for _, s := range servers {
+		all.Go(s.Shutdown)
+	}
+	all.Wait()
+}
+
+func (w *Worker) server(queue string) *asynq.Server {
+	check := w.cfg.CheckInterval
+	if queue == tasks.QueueBulk || queue == tasks.QueueDeadLetter {
+		check *= 10
+	}
+	return asynq.NewServerFromRedisClient(w.redis, asynq.Config{
+		Concurrency:              handlers,
+		Queues:                   map[string]int{queue: 1},
+		TaskCheckInterval:        check,
+		DelayedTaskCheckInterval: max(4*w.cfg.CheckInterval, 100*time.Millisecond),
+		RetryDelayFunc:           retryDelay,
+		IsFailure:                isFailure,
+		ShutdownTimeout:          w.cfg.ShutdownTimeout,
+		Logger:                   asynqlog.Logger{Log: w.log.With().Str("queue", queue).Logger()},
+		LogLevel:                 asynq.InfoLevel,
+		BaseContext:              func() context.Context { return w.ending },
+	})
+}
+
+// later asks asynq to run the task again after a delay. It is no failure: asynq's count of retries is left to crashes.
+type later struct {
+	after time.Duration
+	why   string
+}
+
+func (l *later) Error() string { return l.why }
+
+func isFailure(err error) bool {
+	var l *later
+	return err != nil && !errors.As(err, &l) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+}
+
+// retryDelay rounds to the nearest second because asynq cuts off fractions; delays below two seconds are waited out in
+// the handler.
+func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	var l *later
+	if errors.As(err, &l) {
+		return l.after + 500*time.Millisecond
+	}
+	return time.Second
+}
+
+// recovered turns a panic into an error, so that a fault of ours costs one attempt of one task and is seen.
+func (w *Worker) recovered(id string, err *error) {
+	if p := recover(); p != nil {
+		w.log.Error().Str("task", id).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("a handler panicked")
+		*err = fmt.Errorf("panic: %v", p)
+	}
+}

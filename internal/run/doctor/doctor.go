@@ -1,0 +1,169 @@
+// Package doctor looks at everything unrole needs, Redis and DingTalk and the way to them, and says what is wrong and
+// what to do about it, without removing anything.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+)
+
+// Level is how bad a finding is.
+type Level string
+
+const (
+	OK      Level = "ok"
+	Warning Level = "warning"
+	Failure Level = "failure"
+)
+
+// Finding is one line of the examination.
+type Finding struct {
+	// Check names what was looked at; names stay the same between versions.
+	Check string `json:"check"`
+	Level Level  `json:"level"`
+	// Says is what was found; Remedy what to do, empty for OK.
+	Says   string `json:"says"`
+	Remedy string `json:"remedy,omitempty"`
+	// Credentials is set where the failure is one of credentials or permission.
+	Credentials bool `json:"-"`
+}
+
+// Config says what to examine.
+type Config struct {
+	RedisURL string
+	DingTalk dingtalk.Config
+	// MissingCredentials is why DingTalk cannot be asked at all; nil where credentials are there.
+	MissingCredentials error
+	// Pace reads what the fleet of this app has been through; nil, or an error, where that cannot be known.
+	Pace func(context.Context, redis.UniversalClient) (pace.Status, error)
+	// Proxy is the proxy for a request, as http.ProxyFromEnvironment, which is used where it is nil.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Now is the clock that is compared; nil means time.Now.
+	Now func() time.Time
+}
+
+// mostDrift is how far clocks may differ before it is worth a warning: scheduled times and logs are off by that much.
+// DingTalk's Date header has whole seconds.
+const mostDrift = 5 * time.Second
+
+// patience bounds each of the two examinations.
+const patience = 20 * time.Second
+
+// Examine makes every check and reports each finding as soon as it is there. A check that cannot be made because an
+// earlier one failed is left out.
+func Examine(ctx context.Context, c Config, report func(Finding)) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Proxy == nil {
+		c.Proxy = http.ProxyFromEnvironment
+	}
+	fleet := c.examineRedis(ctx, report)
+	c.examineProxy(report)
+	c.examineDingTalk(ctx, fleet, report)
+}
+
+// examineRedis returns what the fleet has been through, or nil where that is not known.
+func (c Config) examineRedis(ctx context.Context, report func(Finding)) *pace.Status {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	target, err := redisconn.Parse(c.RedisURL)
+	if err != nil {
+		report(Finding{Check: "redis", Level: Failure, Says: err.Error(), Remedy: "correct REDIS_URL"})
+		return nil
+	}
+	client := target.Client()
+	defer client.Close()
+	found, err := redisconn.Check(ctx, target, client)
+	if err != nil {
+		report(Finding{Check: "redis", Level: Failure, Says: err.Error(), Remedy: "until Redis can be reached nothing is accepted and nothing is removed"})
+		return nil
+	}
+	report(Finding{Check: "redis", Level: OK, Says: fmt.Sprintf("%s answers", target)})
+	for _, s := range found.Servers {
+		report(Finding{Check: "redis server", Level: OK, Says: serverWords(s)})
+	}
+	for _, p := range found.Problems {
+		report(Finding{Check: "redis settings", Level: Failure, Says: p, Remedy: "unrole refuses to work with it until that is changed"})
+	}
+	for _, w := range found.Warnings {
+		report(Finding{Check: "redis settings", Level: Warning, Says: w, Remedy: "see docs/operate.md, Redis"})
+	}
+	if len(found.Problems)+len(found.Warnings) == 0 {
+		report(Finding{Check: "redis settings", Level: OK, Says: "version, writes, scripts, eviction policy, persistence and memory are fine"})
+	}
+	c.compareRedisClock(ctx, client, report)
+	if c.Pace == nil {
+		return nil
+	}
+	status, err := c.Pace(ctx, client)
+	if err != nil {
+		return nil
+	}
+	return &status
+}
+
+func serverWords(s redisconn.Server) string {
+	words := "Redis " + s.Version
+	if s.Addr != "" {
+		words += " at " + s.Addr
+	}
+	if s.Role != "" {
+		words += ", " + s.Role
+	}
+	if s.Policy != "" {
+		words += ", maxmemory-policy " + s.Policy
+	}
+	switch {
+	case s.AOF:
+		words += ", append-only file on"
+	case s.PersistenceKnown:
+		words += ", append-only file off"
+	}
+	words += fmt.Sprintf(", %s used", megabytes(s.UsedMemory))
+	if s.MaxMemory > 0 {
+		words += fmt.Sprintf(" of %s", megabytes(s.MaxMemory))
+	} else {
+		words += ", no limit of memory"
+	}
+	return words
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
+
+func (c Config) compareRedisClock(ctx context.Context, client redis.UniversalClient, report func(Finding)) {
+	before := c.Now()
+	at, err := client.Time(ctx).Result()
+	if err != nil {
+		report(Finding{Check: "clock of redis", Level: Warning, Says: "Redis does not tell its time: " + err.Error(), Remedy: "allow the TIME command"})
+		return
+	}
+	report(drift("clock of redis", at.Sub(middle(before, c.Now()))))
+}
+
+func middle(a, b time.Time) time.Time { return a.Add(b.Sub(a) / 2) }
+
+func drift(check string, d time.Duration) Finding {
+	f := Finding{Check: check, Level: OK, Says: fmt.Sprintf("differs from this machine's by %s", d.Abs().Round(time.Millisecond))}
+	if d.Abs() > mostDrift {
+		f.Level, f.Remedy = Warning, "set the clocks by NTP: scheduled removals begin, and pauses end, by them"
+	}
+	return f
+}
+
+// errorOf is an error of the client as DingTalk's answer.
+func errorOf(err error) *dingtalk.Error {
+	var e *dingtalk.Error
+	errors.As(err, &e)
+	return e
+}

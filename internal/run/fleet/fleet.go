@@ -1,0 +1,178 @@
+// Package fleet reads what stands in the queues and which workers are alive, for people and for metrics.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
+)
+
+// Queue is what stands in one queue. A queue that nobody used yet is all zero.
+type Queue struct {
+	Name string
+	// Pending tasks wait for a handler, Active ones have one (and mostly wait for a slot), Retry ones wait out a backoff,
+	// Scheduled ones wait for their time; dead letters are Scheduled in tasks.QueueDeadLetter.
+	Pending, Active, Retry, Scheduled int
+	// Archived tasks were set aside by asynq, which workers sweep; Completed ones are kept for a day.
+	Archived, Completed int
+	// Processed and Failed count runs of handlers since the queue exists.
+	Processed, Failed int
+	// Oldest is how long the task that waits the longest has waited: since it was enqueued, or for an active one since
+	// its job was submitted or due. It is 0 for an empty queue.
+	Oldest time.Duration
+	// Memory is asynq's estimate of the queue's size in Redis, in bytes.
+	Memory int64
+	// Paused queues are not worked on until somebody resumes them in the web UI.
+	Paused bool
+}
+
+// Waiting is how many tasks of the queue are on their way.
+func (q Queue) Waiting() int { return q.Pending + q.Active + q.Retry }
+
+// Worker is one worker process.
+type Worker struct {
+	Host    string
+	PID     int
+	Started time.Time
+	// Active is how many tasks it has in its handlers, most of which wait for a slot.
+	Active int
+	// Stopping is set from its stop signal to its end.
+	Stopping bool
+}
+
+// Reader reads the state of a fleet. It is safe for concurrent use.
+type Reader struct {
+	inspector *asynq.Inspector
+	ledger    *ledger.Ledger
+	now       func() time.Time
+}
+
+// NewReader returns a reader of the fleet behind rdb. It changes nothing there.
+func NewReader(rdb redis.UniversalClient, l *ledger.Ledger) *Reader {
+	return &Reader{inspector: asynq.NewInspectorFromRedisClient(rdb), ledger: l, now: time.Now}
+}
+
+// Queues are the lanes, the most urgent first, and the dead letters.
+func (r *Reader) Queues(ctx context.Context) ([]Queue, error) {
+	// The inspector's error for a queue that nobody used yet is not one that errors.Is finds.
+	used, err := r.inspector.Queues()
+	if err != nil {
+		return nil, fmt.Errorf("look at the queues: %w", err)
+	}
+	var queues []Queue
+	for _, name := range append(tasks.Lanes(), tasks.QueueDeadLetter) {
+		if !slices.Contains(used, name) {
+			queues = append(queues, Queue{Name: name})
+			continue
+		}
+		q, err := r.queue(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("look at queue %s: %w", name, err)
+		}
+		queues = append(queues, q)
+	}
+	return queues, nil
+}
+
+func (r *Reader) queue(ctx context.Context, name string) (Queue, error) {
+	q := Queue{Name: name}
+	if err := ctx.Err(); err != nil { // the inspector takes no context
+		return q, err
+	}
+	info, err := r.inspector.GetQueueInfo(name)
+	if err != nil {
+		return q, err
+	}
+	q.Pending, q.Active, q.Retry, q.Scheduled = info.Pending, info.Active, info.Retry, info.Scheduled
+	q.Archived, q.Completed = info.Archived, info.Completed
+	q.Processed, q.Failed = info.ProcessedTotal, info.FailedTotal
+	q.Oldest, q.Memory, q.Paused = info.Latency, info.MemoryUsage, info.Paused
+	if q.Active > 0 {
+		age, err := r.oldestActive(ctx, name)
+		if err != nil {
+			return q, err
+		}
+		q.Oldest = max(q.Oldest, age)
+	}
+	return q, nil
+}
+
+// oldestActive is the age of the task that a handler has had the longest. Handlers take tasks long before their slot
+// comes, so during a hold a lane shows no pending task at all; asynq keeps no time for an active one, its job does.
+func (r *Reader) oldestActive(ctx context.Context, queue string) (time.Duration, error) {
+	active, err := r.inspector.ListActiveTasks(queue, asynq.PageSize(1))
+	if err != nil || len(active) == 0 {
+		return 0, err
+	}
+	part, err := tasks.Decode(active[0].Payload)
+	if err != nil {
+		return 0, nil // a worker is about to make a dead letter of it
+	}
+	job, err := r.ledger.Get(ctx, part.JobID)
+	var unknown *ledger.NotFoundError
+	if errors.As(err, &unknown) {
+		return 0, nil // about to be adopted
+	}
+	if err != nil {
+		return 0, err
+	}
+	since := job.CreatedAt
+	if job.At != nil && job.At.After(since) {
+		since = *job.At
+	}
+	if f := part.Failure; f != nil && f.FailedAt.After(since) {
+		since = f.FailedAt
+	}
+	return max(r.now().Sub(since), 0), nil
+}
+
+// Workers are the worker processes that gave a sign of life within asynq's last seconds, by host and process id.
+func (r *Reader) Workers(ctx context.Context) ([]Worker, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	servers, err := r.inspector.Servers()
+	if err != nil {
+		return nil, fmt.Errorf("look for workers: %w", err)
+	}
+	type process struct {
+		host string
+		pid  int
+	}
+	found := map[process]*Worker{}
+	var all []*Worker
+	// One worker is several asynq servers, one for each queue.
+	for _, s := range servers {
+		at := process{s.Host, s.PID}
+		w := found[at]
+		if w == nil {
+			w = &Worker{Host: s.Host, PID: s.PID, Started: s.Started}
+			found[at], all = w, append(all, w)
+		}
+		if s.Started.Before(w.Started) {
+			w.Started = s.Started
+		}
+		w.Active += len(s.ActiveWorkers)
+		w.Stopping = w.Stopping || s.Status != "active"
+	}
+	workers := make([]Worker, len(all))
+	for i, w := range all {
+		workers[i] = *w
+	}
+	slices.SortFunc(workers, func(a, b Worker) int {
+		if c := strings.Compare(a.Host, b.Host); c != 0 {
+			return c
+		}
+		return a.PID - b.PID
+	})
+	return workers, nil
+}

@@ -1,0 +1,95 @@
+package fleet
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/producer"
+	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/tasks"
+)
+
+func part(job, name string) tasks.Part {
+	return tasks.Part{JobID: job, Part: name, UserIDs: []string{"u"}, RoleIDs: []int64{1}}
+}
+
+func byName(t *testing.T, r *Reader) map[string]Queue {
+	t.Helper()
+	queues, err := r.Queues(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]Queue{}
+	for _, q := range queues {
+		m[q.Name] = q
+	}
+	return m
+}
+
+func TestQueuesThatNobodyUsedAreEmpty(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		queues, err := NewReader(rdb, ledger.New(rdb, 0)).Queues(t.Context())
+		if err != nil || len(queues) != 4 || queues[0] != (Queue{Name: tasks.QueueUrgent}) || queues[3].Name != tasks.QueueDeadLetter {
+			t.Errorf("%v %+v", err, queues)
+		}
+	})
+}
+
+// During a hold handlers have taken every task of a lane, so that nothing is pending; the wait must show nevertheless.
+func TestATaskInAHandlerStillWaits(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		l := ledger.New(rdb, 0)
+		submitted := time.Now().Add(-time.Hour)
+		p := part("old", "0")
+		if _, err := l.Create(t.Context(), ledger.NewJob{JobID: "old", Priority: tasks.QueueDefault, CreatedAt: submitted, Pairs: 1, Users: 1, Roles: 1, Content: "c", Plan: "p", Parts: 1}); err != nil {
+			t.Fatal(err)
+		}
+		client := asynq.NewClientFromRedisClient(rdb)
+		if err := producer.Enqueue(t.Context(), client, []tasks.Part{p}, tasks.QueueDefault, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		taken, release := make(chan struct{}), make(chan struct{})
+		server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Queues: map[string]int{tasks.QueueDefault: 1}, LogLevel: asynq.FatalLevel,
+			TaskCheckInterval: 5 * time.Millisecond})
+		if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
+			close(taken)
+			<-release
+			return nil
+		})); err != nil {
+			t.Fatal(err)
+		}
+		<-taken
+		r := NewReader(rdb, l)
+		q := byName(t, r)[tasks.QueueDefault]
+		if q.Pending != 0 || q.Active != 1 || q.Waiting() != 1 || q.Oldest < time.Hour || q.Oldest > 2*time.Hour {
+			t.Errorf("%+v", q)
+		}
+		workers, err := r.Workers(t.Context())
+		if err != nil || len(workers) != 1 || workers[0].PID != os.Getpid() || workers[0].Stopping {
+			t.Errorf("%v %+v", err, workers)
+		}
+		close(release)
+		server.Shutdown()
+		if q := byName(t, r)[tasks.QueueDefault]; q.Oldest != 0 || q.Completed != 1 || q.Processed != 1 {
+			t.Errorf("afterwards %+v", q)
+		}
+	})
+}
+
+func TestDeadLettersAreScheduled(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	p := part("j", "0-u0")
+	p.Failure = &tasks.Failure{Reason: tasks.ReasonUserGone, Attempts: 1, FailedAt: time.Now(), Queue: tasks.QueueBulk}
+	if _, err := producer.EnqueueLetter(t.Context(), asynq.NewClientFromRedisClient(rdb), &p, "j:0-u0"); err != nil {
+		t.Fatal(err)
+	}
+	if q := byName(t, NewReader(rdb, ledger.New(rdb, 0)))[tasks.QueueDeadLetter]; q.Scheduled != 1 || q.Waiting() != 0 || q.Memory == 0 {
+		t.Errorf("%+v", q)
+	}
+}

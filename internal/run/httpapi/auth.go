@@ -1,0 +1,163 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/record/webhook"
+	"github.com/unrole/unrole/internal/run/httpserve"
+)
+
+// anybody is the name of a caller where nobody is asked who he is.
+const anybody = "anonymous"
+
+// caller is who makes a request.
+type caller struct {
+	name string
+	// message is the id of the Standard Webhooks message, where the caller has signed one.
+	message string
+}
+
+// authenticate finds out who asks by the bearer token, and takes the request from what the caller may make.
+func (a *API) authenticate(w http.ResponseWriter, r *http.Request) (caller, error) {
+	c, err := a.whoAsks(r)
+	if err != nil {
+		return c, err
+	}
+	return c, a.admit(w, c)
+}
+
+func (a *API) admit(w http.ResponseWriter, c caller) error {
+	if seen, ok := w.(*watched); ok {
+		seen.caller = c.name
+	}
+	if p := a.limit(c.name); p != nil {
+		return p
+	}
+	return nil
+}
+
+func (a *API) whoAsks(r *http.Request) (caller, error) {
+	if a.cfg.Keys == nil {
+		// A web page must not reach an intake without keys through the name of its own site (DNS rebinding).
+		if !localName(r.Host) {
+			return caller{}, newProblem(http.StatusForbidden, "forbidden", "this intake has no keys and answers to localhost and loopback addresses only")
+		}
+		return caller{name: anybody}, nil
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		if name, ok := a.cfg.Keys.current().bearer(strings.TrimSpace(token)); ok {
+			return caller{name: name}, nil
+		}
+		return caller{}, unauthorized("the bearer token is not known here")
+	}
+	if isSigned(r) {
+		return caller{}, unauthorized("a signed message can only submit; send a bearer token to ask what became of a job")
+	}
+	return caller{}, unauthorized("send Authorization: Bearer TOKEN, or sign the request as a Standard Webhooks message")
+}
+
+func unauthorized(detail string) *problem {
+	return newProblem(http.StatusUnauthorized, "unauthorized", "%s", detail).with("WWW-Authenticate", `Bearer realm="unrole"`)
+}
+
+func isSigned(r *http.Request) bool { return r.Header.Get(webhook.HeaderSignature) != "" }
+
+// readBody finds out who submits, and reads the body. A token is checked before the body is read; a signature can only
+// be checked after it, so its age is checked before.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request) (caller, []byte, error) {
+	signed := a.cfg.Keys != nil && isSigned(r) && r.Header.Get("Authorization") == ""
+	var c caller
+	var message webhook.Message
+	var err error
+	if signed {
+		if message, err = webhook.ReadHeader(r.Header, time.Now()); err != nil {
+			return c, nil, unauthorized(err.Error())
+		}
+	} else if c, err = a.authenticate(w, r); err != nil {
+		return c, nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.cfg.MaxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return c, nil, newProblem(http.StatusRequestEntityTooLarge, "too-large", "the body is larger than %d bytes; split the removal into several", a.cfg.MaxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return c, nil, newProblem(http.StatusRequestTimeout, "timeout", "the body did not arrive within %s", httpserve.ReadTimeout)
+	case err != nil:
+		return c, nil, newProblem(http.StatusBadRequest, "not-json", "the body ended too early")
+	}
+	if signed {
+		name, ok := a.cfg.Keys.current().signer(message, body)
+		if !ok {
+			return c, nil, unauthorized("no secret known here made the signature of webhook-id, webhook-timestamp and body")
+		}
+		c = caller{name: name, message: message.ID}
+		if err := a.admit(w, c); err != nil {
+			return c, nil, err
+		}
+		if err := a.once(r.Context(), c, body); err != nil {
+			return c, nil, err
+		}
+	}
+	return c, body, nil
+}
+
+// once binds a webhook-id to the body it came with. The same message again is the sender's second try, or somebody's
+// replay: it names the same job and so changes nothing. The same id with another body is refused. Later than the
+// tolerance, a message is too old anyway.
+func (a *API) once(ctx context.Context, c caller, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.StoreTimeout)
+	defer cancel()
+	key := "unrole:message:" + digest(c.name, c.message)
+	sum := sha256.Sum256(body)
+	mine := hex.EncodeToString(sum[:])
+	first, err := a.cfg.Redis.SetNX(ctx, key, mine, 24*time.Hour).Result()
+	if err != nil || first {
+		return err
+	}
+	switch have, err := a.cfg.Redis.Get(ctx, key).Result(); {
+	case err != nil && !errors.Is(err, redis.Nil):
+		return err
+	case have != mine:
+		return newProblem(http.StatusConflict, "conflict", "the webhook-id was used with another body; each message needs an id of its own")
+	}
+	return nil
+}
+
+// digest is a short name for something that a caller calls by a name of its own.
+func digest(callerName, id string) string {
+	sum := sha256.Sum256([]byte(callerName + "\x00" + id))
+	return hex.EncodeToString(sum[:])[:40]
+}
+
+// Loopback reports whether an address can be reached from this machine only. Without Keys, an intake listens on no
+// other.
+func Loopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// localName reports whether a Host header names this machine itself.
+func localName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.IsLoopback()
+}

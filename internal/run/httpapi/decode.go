@@ -1,0 +1,360 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/words"
+	"github.com/unrole/unrole/tasks"
+)
+
+// removalRequest is the body of POST /v1/removals, read and checked.
+type removalRequest struct {
+	JobID, Source, Reason, Priority string
+	At                              time.Time
+	rectangles                      []rectangle
+}
+
+// rectangle is one element of removals: each of its users loses each of its roles.
+type rectangle struct {
+	users []string
+	roles []int64
+}
+
+const (
+	// maxFaults is how many bad fields a problem names.
+	maxFaults = 100
+	// maxText bounds source and reason, in characters.
+	maxText = 500
+)
+
+// reader walks through a body once, from left to right, and collects what is wrong with it.
+type reader struct {
+	dec    *json.Decoder
+	faults []Fault
+	more   int
+}
+
+// decode reads a body. Text that is not JSON gives a problem with its place, bad fields one that names all of them.
+func decode(body []byte) (*removalRequest, *problem) {
+	if !utf8.Valid(body) {
+		return nil, newProblem(http.StatusBadRequest, "not-json", "the body is not valid UTF-8")
+	}
+	r := &reader{dec: json.NewDecoder(bytes.NewReader(body))}
+	r.dec.UseNumber()
+	req := &removalRequest{}
+	err := r.request(req)
+	if err == nil {
+		if _, end := r.dec.Token(); end != io.EOF {
+			err = errors.New("something follows the object")
+		}
+	}
+	if err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("it ends too early")
+		}
+		return nil, newProblem(http.StatusBadRequest, "not-json", "at byte %d: %v", r.dec.InputOffset()+1, err)
+	}
+	if len(r.faults) > 0 {
+		n := len(r.faults) + r.more
+		p := newProblem(http.StatusUnprocessableEntity, "invalid-request", "%d %s wrong; nothing was submitted", n, map[bool]string{true: "field is", false: "fields are"}[n == 1])
+		p.Errors, p.MoreErrors = r.faults, r.more
+		return nil, p
+	}
+	return req, nil
+}
+
+func (r *reader) fault(at, format string, args ...any) {
+	if len(r.faults) >= maxFaults {
+		r.more++
+		return
+	}
+	r.faults = append(r.faults, Fault{Pointer: at, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (r *reader) request(req *removalRequest) error {
+	return r.object("", []string{"source", "reason", "removals"}, map[string]func(string) error{
+		"job_id": func(at string) error {
+			return r.text(at, func(s string) error {
+				req.JobID = s
+				return tasks.ValidateJobID(s)
+			})
+		},
+		"source": func(at string) error { return r.text(at, prose(&req.Source)) },
+		"reason": func(at string) error { return r.text(at, prose(&req.Reason)) },
+		"priority": func(at string) error {
+			return r.text(at, func(s string) error {
+				req.Priority = s
+				if !tasks.IsLane(s) {
+					return fmt.Errorf("priority %.80q is not one of %s", s, strings.Join(tasks.Lanes(), ", "))
+				}
+				return nil
+			})
+		},
+		"at": func(at string) error {
+			return r.text(at, func(s string) (err error) {
+				if req.At, err = time.Parse(time.RFC3339, s); err != nil {
+					return fmt.Errorf("%.80q is not a time with offset such as 2026-12-31T18:00:00+08:00", s)
+				}
+				if req.At.Year() > 2100 {
+					return errors.New("the time is after the year 2100")
+				}
+				return nil
+			})
+		},
+		"removals": func(at string) error {
+			return r.list(at, func(at string) error {
+				var rect rectangle
+				err := r.object(at, []string{"user_ids", "role_ids"}, map[string]func(string) error{
+					"user_ids": func(at string) error {
+						return r.list(at, func(at string) error { return r.text(at, rect.addUser) })
+					},
+					"role_ids": func(at string) error { return r.list(at, func(at string) error { return r.roleID(at, &rect) }) },
+				})
+				req.rectangles = append(req.rectangles, rect)
+				return err
+			})
+		},
+	})
+}
+
+func (rect *rectangle) addUser(id string) error {
+	rect.users = append(rect.users, id)
+	if strings.ContainsRune(id, utf8.RuneError) {
+		return errors.New("the id has the character U+FFFD, which stands for text that was broken on its way")
+	}
+	return tasks.ValidateUserID(id)
+}
+
+// prose takes a text for people: not empty, of printable characters.
+func prose(into *string) func(string) error {
+	return func(s string) error {
+		*into = s
+		if strings.TrimSpace(s) == "" {
+			return errors.New("it is empty")
+		}
+		if n := utf8.RuneCountInString(s); n > maxText {
+			return fmt.Errorf("it has %d characters, at most %d are possible", n, maxText)
+		}
+		if strings.ContainsFunc(s, unicode.IsControl) {
+			return errors.New("it has a control character or a line break")
+		}
+		return nil
+	}
+}
+
+// object reads an object with these fields, of which the required ones must be there. Only a syntax error is returned.
+func (r *reader) object(at string, required []string, fields map[string]func(at string) error) error {
+	ok, err := r.open(at, '{', "an object")
+	if err != nil || !ok {
+		return err
+	}
+	seen := map[string]bool{}
+	for r.dec.More() {
+		tok, err := r.dec.Token()
+		if err != nil {
+			return err
+		}
+		key := tok.(string)
+		place := at + "/" + escape(key)
+		read := fields[key]
+		switch {
+		case read == nil:
+			r.fault(place, "there is no field of that name")
+		case seen[key]:
+			r.fault(place, "the field stands there twice")
+			read = nil
+		}
+		seen[key] = true
+		if read == nil {
+			read = func(string) error { return r.skip() }
+		}
+		if err := read(place); err != nil {
+			return err
+		}
+	}
+	for _, key := range required {
+		if !seen[key] {
+			r.fault(at+"/"+key, "it is missing")
+		}
+	}
+	_, err = r.dec.Token()
+	return err
+}
+
+// list reads a list of at least one element.
+func (r *reader) list(at string, element func(at string) error) error {
+	ok, err := r.open(at, '[', "a list")
+	if err != nil || !ok {
+		return err
+	}
+	n := 0
+	for ; r.dec.More(); n++ {
+		if err := element(at + "/" + strconv.Itoa(n)); err != nil {
+			return err
+		}
+	}
+	if n == 0 {
+		r.fault(at, "the list is empty")
+	}
+	_, err = r.dec.Token()
+	return err
+}
+
+// text reads a string.
+func (r *reader) text(at string, take func(string) error) error {
+	tok, err := r.dec.Token()
+	if err != nil {
+		return err
+	}
+	s, ok := tok.(string)
+	if !ok {
+		return r.wrong(at, tok, "a string")
+	}
+	if err := take(s); err != nil {
+		r.fault(at, "%v", err)
+	}
+	return nil
+}
+
+// roleID reads a role id: a number, or a string for programs whose numbers end at 2^53.
+func (r *reader) roleID(at string, rect *rectangle) error {
+	tok, err := r.dec.Token()
+	if err != nil {
+		return err
+	}
+	var s string
+	switch v := tok.(type) {
+	case json.Number:
+		s = v.String()
+	case string:
+		s = v
+	default:
+		return r.wrong(at, tok, "a number")
+	}
+	id, err := enqueue.ParseRoleID(s)
+	if err != nil {
+		r.fault(at, "%v", err)
+	}
+	rect.roles = append(rect.roles, id)
+	return nil
+}
+
+// open reads the beginning of an object or list; something else there is a fault and passed over.
+func (r *reader) open(at string, want json.Delim, what string) (bool, error) {
+	tok, err := r.dec.Token()
+	if err != nil {
+		return false, err
+	}
+	if tok == want {
+		return true, nil
+	}
+	return false, r.wrong(at, tok, what)
+}
+
+// wrong notes a value of the wrong kind whose first token was read, and passes over the rest of it.
+func (r *reader) wrong(at string, tok json.Token, want string) error {
+	have := "null"
+	depth := 0
+	switch v := tok.(type) {
+	case json.Delim:
+		have, depth = map[json.Delim]string{'{': "an object", '[': "a list"}[v], 1
+	case string:
+		have = "a string"
+	case json.Number:
+		have = "a number"
+	case bool:
+		have = "true or false"
+	}
+	r.fault(at, "it is %s, not %s", have, want)
+	return r.leave(depth)
+}
+
+// skip passes over the next value.
+func (r *reader) skip() error {
+	tok, err := r.dec.Token()
+	if err != nil {
+		return err
+	}
+	if _, nested := tok.(json.Delim); nested {
+		return r.leave(1)
+	}
+	return nil
+}
+
+// leave passes over everything up to the end of the depth-th value around.
+func (r *reader) leave(depth int) error {
+	for depth > 0 {
+		tok, err := r.dec.Token()
+		if err != nil {
+			return err
+		}
+		switch tok {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+	}
+	return nil
+}
+
+// escape writes a key as part of a JSON pointer; foreign keys may be long.
+func escape(key string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(words.Clip(key, 80))
+}
+
+// removals puts the rectangles into one set. It fails when they are more pairs than one submission may have.
+func (req *removalRequest) removals() (*enqueue.Removals, *problem) {
+	pairs := 0
+	for _, rect := range req.rectangles {
+		if len(rect.roles) > (MaxPairs-pairs)/len(rect.users) {
+			return nil, newProblem(http.StatusUnprocessableEntity, "guard", "more than %d pairs are asked for in one request: split it into several", MaxPairs)
+		}
+		pairs += len(rect.users) * len(rect.roles)
+	}
+	set := &enqueue.Removals{}
+	for _, rect := range req.rectangles {
+		for _, user := range rect.users {
+			for _, role := range rect.roles {
+				set.Add(user, role)
+			}
+		}
+	}
+	return set, nil
+}
+
+// faultsOf finds the places of protected ids.
+func (req *removalRequest) faultsOf(e *enqueue.ProtectedError) []Fault {
+	users, roles := map[string]bool{}, map[int64]bool{}
+	for _, u := range e.Users {
+		users[u] = true
+	}
+	for _, r := range e.Roles {
+		roles[r] = true
+	}
+	found := &reader{}
+	for i, rect := range req.rectangles {
+		for j, u := range rect.users {
+			if users[u] {
+				found.fault(fmt.Sprintf("/removals/%d/user_ids/%d", i, j), "user %s is protected", u)
+			}
+		}
+		for j, r := range rect.roles {
+			if roles[r] {
+				found.fault(fmt.Sprintf("/removals/%d/role_ids/%d", i, j), "role %d is protected", r)
+			}
+		}
+	}
+	return found.faults
+}

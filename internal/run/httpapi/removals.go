@@ -1,0 +1,251 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/report"
+	"github.com/unrole/unrole/internal/run/httpserve"
+	"github.com/unrole/unrole/tasks"
+)
+
+// submit is POST /v1/removals. It answers when Redis has the whole job: 202 for a new one, 200 for one that was there.
+func (a *API) submit(w http.ResponseWriter, r *http.Request) error {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		// Also what keeps a form on somebody's web page from submitting.
+		return newProblem(http.StatusUnsupportedMediaType, "unsupported-type", "send the body as Content-Type: application/json").with("Accept", "application/json")
+	}
+	who, body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	release, err := a.work(r.Context())
+	if err != nil {
+		return err
+	}
+	defer release()
+	req, p := decode(body)
+	if p != nil {
+		return p
+	}
+	if req.JobID == "" {
+		if req.JobID, p = jobIDFor(r, who); p != nil {
+			return p
+		}
+	}
+	removals, p := req.removals()
+	if p != nil {
+		return p
+	}
+	// Before anything is counted, whatever the submitter checks again.
+	if err := enqueue.Guard(removals, a.cfg.MaxUsers); err != nil {
+		return a.refusal(req, err)
+	}
+	if a.cfg.Protected != nil {
+		if err := removals.CheckProtected(a.cfg.Protected); err != nil {
+			return a.refusal(req, err)
+		}
+	}
+	// A client that hangs up in the middle leaves no half of a submission.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), a.cfg.StoreTimeout)
+	defer cancel()
+	s := enqueue.Submission{Removals: removals, JobID: req.JobID, Source: req.Source, Reason: req.Reason, Priority: req.Priority,
+		At: req.At, SubmittedBy: "api:" + who.name, MaxUsers: a.cfg.MaxUsers}
+	if s.AwaitApproval, err = a.mustWait(ctx, s); err != nil {
+		return err
+	}
+	done, err := a.store(ctx, s)
+	if err != nil {
+		return a.refusal(req, err)
+	}
+	status := http.StatusAccepted
+	if done.Existed {
+		status = http.StatusOK
+	}
+	w.Header().Set("Location", "/v1/removals/"+done.Job.JobID)
+	writeJSON(w, status, "application/json", done.Job)
+	return nil
+}
+
+// work waits for one of the places to work in.
+func (a *API) work(ctx context.Context) (release func(), err error) {
+	wait := time.NewTimer(a.cfg.StoreTimeout)
+	defer wait.Stop()
+	select {
+	case a.working <- struct{}{}:
+		return func() { <-a.working }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-wait.C:
+		return nil, newProblem(http.StatusServiceUnavailable, "unavailable", "too many requests are under way").after(time.Second)
+	}
+}
+
+// store submits; a job that another request submits at the same moment is waited for.
+func (a *API) store(ctx context.Context, s enqueue.Submission) (enqueue.Submitted, error) {
+	for try := 1; ; try++ {
+		done, err := a.cfg.Submitter.Submit(ctx, s)
+		var superseded *ledger.SupersededError
+		if !errors.As(err, &superseded) || try == 3 {
+			return done, err
+		}
+	}
+}
+
+// mustWait says whether the removal is above what its source may submit in a day. A job that is known already was
+// counted when it came.
+func (a *API) mustWait(ctx context.Context, s enqueue.Submission) (bool, error) {
+	if a.cfg.MaxUsersPerDay <= 0 {
+		return false, nil
+	}
+	if s.JobID != "" {
+		var unknown *ledger.NotFoundError
+		if _, err := a.cfg.Ledger.Get(ctx, s.JobID); err == nil {
+			return false, nil
+		} else if !errors.As(err, &unknown) {
+			return false, err
+		}
+	}
+	admitted, counted, err := a.cfg.Ledger.Admit(ctx, s.Source, s.Removals.Users(), a.cfg.MaxUsersPerDay)
+	if err == nil && !admitted {
+		a.cfg.Log.Warn().Str("source", s.Source).Int64("users_today", counted).Int("users", len(s.Removals.Users())).
+			Int("limit", a.cfg.MaxUsersPerDay).Msg("the source submits more users than a day may have: its job waits for approval")
+	}
+	return !admitted, err
+}
+
+// refusal is the problem that an error of a submission is.
+func (a *API) refusal(req *removalRequest, err error) error {
+	var guard *enqueue.GuardError
+	var protected *enqueue.ProtectedError
+	var conflict *enqueue.ConflictError
+	switch {
+	case errors.As(err, &guard):
+		return newProblem(http.StatusUnprocessableEntity, "guard",
+			"%v; nothing was submitted. If they are meant, split the removal into several, or have unrole api started with a higher --max-users", err)
+	case errors.As(err, &protected):
+		p := newProblem(http.StatusUnprocessableEntity, "protected", "%v; nothing was submitted", err)
+		p.Errors = req.faultsOf(protected)
+		return p
+	case errors.As(err, &conflict):
+		return newProblem(http.StatusConflict, "conflict", "%v", err)
+	}
+	return err
+}
+
+// jobIDFor names the job of a request that names none: after its Idempotency-Key, or the signed message it came in.
+// A key that is no job id is hashed together with the caller's name. Without either the job gets a new name.
+func jobIDFor(r *http.Request, who caller) (string, *problem) {
+	key := r.Header.Get("Idempotency-Key")
+	if len(key) >= 2 && key[0] == '"' && key[len(key)-1] == '"' {
+		key = key[1 : len(key)-1] // the draft standard has it in quotes
+	}
+	switch {
+	case len(key) > 255:
+		return "", newProblem(http.StatusBadRequest, "invalid-request", "Idempotency-Key has %d bytes, at most 255 are possible", len(key))
+	case key != "" && tasks.ValidateJobID(key) == nil:
+		return key, nil
+	case key != "":
+		return "key-" + digest(who.name, key), nil
+	case who.message != "":
+		return "message-" + digest(who.name, who.message), nil
+	}
+	return "", nil
+}
+
+// job is GET /v1/removals/{job_id}.
+func (a *API) job(w http.ResponseWriter, r *http.Request) error {
+	job, err := a.find(w, r)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, "application/json", job)
+	return nil
+}
+
+func (a *API) find(w http.ResponseWriter, r *http.Request) (ledger.Job, error) {
+	if _, err := a.authenticate(w, r); err != nil {
+		return ledger.Job{}, err
+	}
+	id := r.PathValue("job_id")
+	if err := tasks.ValidateJobID(id); err != nil {
+		return ledger.Job{}, newProblem(http.StatusNotFound, "not-found", "%v", err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.StoreTimeout)
+	defer cancel()
+	job, err := a.cfg.Ledger.Get(ctx, id)
+	var unknown *ledger.NotFoundError
+	if errors.As(err, &unknown) {
+		return job, newProblem(http.StatusNotFound, "not-found", "%v", err)
+	}
+	return job, err
+}
+
+// report is GET /v1/removals/{job_id}/report: CSV where the caller asks for it, else one JSON object per line.
+func (a *API) report(w http.ResponseWriter, r *http.Request) error {
+	job, err := a.find(w, r)
+	if err != nil {
+		return err
+	}
+	asCSV, p := wantsCSV(r)
+	if p != nil {
+		return p
+	}
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	write, kind := report.JSON, "jsonl"
+	if asCSV {
+		write, kind = report.CSV, "csv"
+		h.Set("Content-Type", "text/csv; charset=utf-8; header=present")
+	} else {
+		h.Set("Content-Type", "application/jsonl")
+	}
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s.%s"`, job.JobID, kind))
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	return write(r.Context(), a.cfg.Ledger, job.JobID, &patient{w, http.NewResponseController(w)})
+}
+
+func wantsCSV(r *http.Request) (bool, *problem) {
+	switch format := r.URL.Query().Get("format"); format {
+	case "csv":
+		return true, nil
+	case "jsonl":
+		return false, nil
+	case "":
+		return strings.Contains(r.Header.Get("Accept"), "text/csv"), nil
+	default:
+		p := newProblem(http.StatusBadRequest, "invalid-request", "format %.40q is not one of jsonl, csv", format)
+		return false, p
+	}
+}
+
+// patient gives each piece of a long answer its own time, so that only a client that takes nothing is cut off.
+type patient struct {
+	io.Writer
+	control *http.ResponseController
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	if err := p.control.SetWriteDeadline(time.Now().Add(httpserve.WriteTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	return p.Writer.Write(b)
+}
+
+func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, err := w.Write(OpenAPI)
+	return err
+}

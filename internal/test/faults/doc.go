@@ -1,0 +1,11 @@
+// Package faults plays random histories of faults against the built command, a real Redis and the DingTalk simulator,
+// and checks from outside that every promise held.
+//
+// By itself, go test plays one short history for each kind of fault, all at once. By hand, any number of random ones:
+//
+//	go test ./internal/test/faults -run Histories -histories 500 -timeout 0
+//	go test ./internal/test/faults -run Histories -histories 1 -seed 17 -v
+//
+// A history is made from its seed alone, so a seed repeats the same jobs, faults and moments; what the processes do in
+// between is up to them. docs/reliability.md says what is promised and what was measured.
+package faults
