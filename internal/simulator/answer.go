@@ -283,7 +283,7 @@ func (s *Simulator) encode(a answer) []byte {
 	}
 	body, err := json.Marshal(fields)
 	if err != nil {
-		panic("dingtalktest: " + err.Error()) // only our own types are in it
+		panic("simulator: " + err.Error()) // only our own types are in it
 	}
 	return body
 }

@@ -131,7 +131,7 @@ func (s *Simulator) Fail(kind FaultKind, d time.Duration) {
 	defer s.mu.Unlock()
 	f := Fault{Kind: kind, After: s.now().Sub(s.began), For: d}
 	if err := f.validate(); err != nil {
-		panic("dingtalktest: " + err.Error())
+		panic("simulator: " + err.Error())
 	}
 	s.faults = append(s.faults, f)
 }

@@ -68,7 +68,7 @@ type Simulator struct {
 // New returns a simulator whose time begins now. It panics for options that Validate refuses.
 func New(opt Options) *Simulator {
 	if err := opt.Validate(); err != nil {
-		panic("dingtalktest: " + err.Error())
+		panic("simulator: " + err.Error())
 	}
 	if opt.AppKey == "" {
 		opt.AppKey = AppKey
