@@ -26,12 +26,6 @@ import (
 	"github.com/unrole/unrole/tasks"
 )
 
-// Job is the record of a submitted removal.
-type Job = ledger.Job
-
-// ConflictError says that a job id is taken by other content.
-type ConflictError = ledger.ConflictError
-
 // DefaultMaxUsers is how many distinct users one submission may concern without somebody's word that this is meant.
 const DefaultMaxUsers = 500
 
@@ -78,7 +72,8 @@ type Submission struct {
 	// AwaitApproval keeps the job from beginning until somebody approves it (`unrole jobs approve`); meanwhile it is
 	// scheduled, and may be cancelled.
 	AwaitApproval bool
-	// Plan is what PlanOf made of Removals for this JobID, where the caller has it already; nil makes a new one.
+	// Plan is what PlanOf made of Removals for this JobID, where the caller has it already; nil makes a new one. Submit
+	// refuses a plan of another job or of other pairs.
 	Plan []tasks.Part
 	// Progress, when set, is told how many of the parts are written and enqueued.
 	Progress func(done, total int)
@@ -95,8 +90,8 @@ type Submitted struct {
 // removed, as a dead letter, or cancelled. After any other error the same call again, with the same JobID, completes
 // the submission without doubling anything.
 //
-// Errors: *GuardError, *ProtectedError, *ConflictError, and those of Redis. Nothing was sent after one of the first
-// three.
+// Errors: *GuardError, *ProtectedError, *ConflictError, ErrInProgress, and those of Redis. Nothing was sent after one of
+// the first three.
 func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
 	if err := c.check(&s); err != nil {
 		return Submitted{}, err
@@ -109,6 +104,22 @@ func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
 	if err != nil {
 		return Submitted{}, err
 	}
+	for try := 1; ; try++ {
+		done, err := c.submit(ctx, s, plan, parts)
+		var superseded *ledger.SupersededError
+		if !errors.As(err, &superseded) {
+			return done, err
+		}
+		if try == submitTries {
+			return Submitted{}, fmt.Errorf("job %s: %w", s.JobID, ErrInProgress)
+		}
+	}
+}
+
+// submitTries is how often Submit begins anew because another process, which planned the same pairs otherwise, took over.
+const submitTries = 3
+
+func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []tasks.Part) (Submitted, error) {
 	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
 		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts), Awaiting: awaiting(s)})
@@ -176,6 +187,9 @@ func (c *Client) check(s *Submission) error {
 	if !tasks.IsLane(s.Priority) {
 		return fmt.Errorf("priority %q is not one of urgent, default, bulk", s.Priority)
 	}
+	if err := checkPlan(s); err != nil {
+		return err
+	}
 	if s.MaxUsers == 0 {
 		s.MaxUsers = DefaultMaxUsers
 	}
@@ -186,6 +200,48 @@ func (c *Client) check(s *Submission) error {
 	}
 	if c.cfg.Protected != nil {
 		return s.Removals.CheckProtected(c.cfg.Protected)
+	}
+	return nil
+}
+
+// checkPlan refuses a plan that is not one of the submission's pairs, each in the hands of one call.
+func checkPlan(s *Submission) error {
+	if s.Plan == nil {
+		return nil
+	}
+	planned := &Removals{}
+	names := make(map[string]bool, len(s.Plan))
+	for i := range s.Plan {
+		p := &s.Plan[i]
+		switch err := p.Validate(); {
+		case err != nil:
+			return fmt.Errorf("call %d of the plan: %w", i, err)
+		case p.JobID != s.JobID:
+			return fmt.Errorf("call %d of the plan is of job %s, the submission is job %s: plan with the submission's job id", i, p.JobID, s.JobID)
+		case !p.Fits():
+			return fmt.Errorf("call %d of the plan is larger than a call may be", i)
+		case names[p.Part]:
+			return fmt.Errorf("two calls of the plan are named %s", p.Part)
+		}
+		names[p.Part] = true
+		if err := planned.addOwned(p); err != nil {
+			return fmt.Errorf("call %d of the plan %w", i, err)
+		}
+	}
+	if planned.Digest() != s.Removals.Digest() {
+		return fmt.Errorf("the plan has %d pairs of other content than the %d of the removals: plan these removals", planned.Pairs(), s.Removals.Pairs())
+	}
+	return nil
+}
+
+// addOwned adds the pairs that a call of a plan owns; one that is there already has two owners.
+func (r *Removals) addOwned(p *tasks.Part) error {
+	for u, user := range p.UserIDs {
+		for i, role := range p.RoleIDs {
+			if p.Owns(u, i) && !r.Add(user, role) {
+				return fmt.Errorf("owns %s/%d a second time", user, role)
+			}
+		}
 	}
 	return nil
 }

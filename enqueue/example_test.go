@@ -82,3 +82,43 @@ func ExampleClient_Submit_scheduled() {
 	// scheduled 3 pairs until 2099-12-31T10:00:00Z
 	// another day under the same id is refused: true
 }
+
+// The person stays: what has not begun is taken back, and the job's end says how many pairs that was.
+func ExampleClient_Cancel() {
+	memory, err := miniredis.Run()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer memory.Close()
+	rdb := redis.NewClient(&redis.Options{Addr: memory.Addr()})
+	defer rdb.Close()
+	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
+	if err != nil {
+		log.Fatal(err)
+	}
+	removals, err := enqueue.FromLists([]string{"manager4220"}, []int64{1507113578, 1507113579})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	lastDay := time.Date(2099, 12, 31, 18, 0, 0, 0, time.UTC)
+	if _, err := client.Submit(ctx, enqueue.Submission{JobID: "leaver-4220", At: lastDay, Removals: removals}); err != nil {
+		log.Fatal(err)
+	}
+
+	if _, err := client.Cancel(ctx, "leaver-4220", "hr", "she stays"); err != nil {
+		log.Fatal(err)
+	}
+	job, err := client.Wait(ctx, "leaver-4220")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(job.State == enqueue.StateCancelled, job.Pairs.Cancelled, "of", job.Pairs.Total)
+
+	_, err = client.Get(ctx, "leaver-4221")
+	var unknown *enqueue.NotFoundError
+	fmt.Println("another job is unknown:", errors.As(err, &unknown))
+	// Output:
+	// true 2 of 2
+	// another job is unknown: true
+}

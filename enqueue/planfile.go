@@ -123,12 +123,8 @@ func ReadPlan(r io.Reader, jobID string) (*Removals, []tasks.Part, error) {
 		if !p.Fits() {
 			return nil, nil, fmt.Errorf("call %d of the plan is larger than a call may be", i)
 		}
-		for u, user := range p.UserIDs {
-			for r, role := range p.RoleIDs {
-				if p.Owns(u, r) && !removals.Add(user, role) {
-					return nil, nil, fmt.Errorf("call %d of the plan owns %s/%d a second time", i, user, role)
-				}
-			}
+		if err := removals.addOwned(&p); err != nil {
+			return nil, nil, fmt.Errorf("call %d of the plan %w", i, err)
 		}
 		parts = append(parts, p)
 	}

@@ -253,3 +253,73 @@ func TestASupersededPlanDoesNotMix(t *testing.T) {
 	}
 	complete(t, rdb, "j", 500)
 }
+
+// rival is another process that takes a job over, with a plan of its own, just before each of the first n writes of a plan.
+type rival struct {
+	rdb  *redis.Client
+	left int
+}
+
+func (r *rival) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r *rival) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if r.left > 0 && r.rdb.HGet(ctx, "unrole:job:{j}", "phase").Val() == "planning" {
+			r.left--
+			if err := r.rdb.HSet(ctx, "unrole:job:{j}", "plan", fmt.Sprint("rival ", r.left)).Err(); err != nil {
+				return err
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (r *rival) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func TestASubmissionThatIsTakenOverBeginsAnewAndInTheEndSaysSo(t *testing.T) {
+	for _, c := range []struct {
+		takenOver int
+		want      error
+	}{{1, nil}, {2, nil}, {100, ErrInProgress}} {
+		memory, rdb := redistest.Memory(t)
+		other := redis.NewClient(&redis.Options{Addr: memory.Addr(), DisableIdentity: true})
+		t.Cleanup(func() { other.Close() })
+		rdb.AddHook(&rival{rdb: other, left: c.takenOver})
+		_, err := newClient(t, rdb).Submit(t.Context(), Submission{JobID: "j", Removals: some(t, 120, 1, 2)})
+		var internal *ledger.SupersededError
+		if !errors.Is(err, c.want) || errors.As(err, &internal) {
+			t.Errorf("taken over %d times: %v, want %v", c.takenOver, err, c.want)
+		}
+		if c.want == nil {
+			complete(t, rdb, "j", 240)
+		}
+	}
+}
+
+func TestAPlanOfAnotherSubmissionIsRefused(t *testing.T) {
+	removals := some(t, 120, 1, 2)
+	for name, c := range map[string]struct {
+		plan func() []tasks.Part
+		want string
+	}{
+		"another job":   {func() []tasks.Part { return PlanOf(removals, "other") }, "is of job other"},
+		"fewer pairs":   {func() []tasks.Part { return PlanOf(removals, "j")[:1] }, "of other content"},
+		"other pairs":   {func() []tasks.Part { return PlanOf(some(t, 120, 1, 3), "j") }, "of other content"},
+		"more pairs":    {func() []tasks.Part { return PlanOf(some(t, 121, 1, 2), "j") }, "of other content"},
+		"a pair twice":  {func() []tasks.Part { p := PlanOf(removals, "j"); p = append(p, p[0]); p[len(p)-1].Part = "9"; return p }, "a second time"},
+		"a name twice":  {func() []tasks.Part { p := PlanOf(removals, "j"); p[1].Part = p[0].Part; return p }, "two calls"},
+		"a huge call":   {func() []tasks.Part { p := PlanOf(removals, "j"); p[0].UserIDs = removals.Users(); return p }, "larger than a call"},
+		"an empty plan": {func() []tasks.Part { return []tasks.Part{} }, "of other content"},
+	} {
+		_, rdb := redistest.Memory(t)
+		_, err := newClient(t, rdb).Submit(t.Context(), Submission{JobID: "j", Removals: removals, Plan: c.plan()})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want one with %q", name, err, c.want)
+		}
+		if keys := redistest.Keys(t, rdb); len(keys) > 0 {
+			t.Errorf("%s: it left %v", name, keys)
+		}
+	}
+}

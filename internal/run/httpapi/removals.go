@@ -62,7 +62,7 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request) error {
 	if s.AwaitApproval, err = a.mustWait(ctx, s); err != nil {
 		return err
 	}
-	done, err := a.store(ctx, s)
+	done, err := a.cfg.Submitter.Submit(ctx, s)
 	if err != nil {
 		return a.refusal(req, err)
 	}
@@ -86,17 +86,6 @@ func (a *API) work(ctx context.Context) (release func(), err error) {
 		return nil, ctx.Err()
 	case <-wait.C:
 		return nil, newProblem(http.StatusServiceUnavailable, "unavailable", "too many requests are under way").after(time.Second)
-	}
-}
-
-// store submits; a job that another request submits at the same moment is waited for.
-func (a *API) store(ctx context.Context, s enqueue.Submission) (enqueue.Submitted, error) {
-	for try := 1; ; try++ {
-		done, err := a.cfg.Submitter.Submit(ctx, s)
-		var superseded *ledger.SupersededError
-		if !errors.As(err, &superseded) || try == 3 {
-			return done, err
-		}
 	}
 }
 
@@ -137,6 +126,8 @@ func (a *API) refusal(req *removalRequest, err error) error {
 		return p
 	case errors.As(err, &conflict):
 		return newProblem(http.StatusConflict, "conflict", "%v", err)
+	case errors.Is(err, enqueue.ErrInProgress):
+		return newProblem(http.StatusServiceUnavailable, "unavailable", "%v", err).after(time.Second)
 	}
 	return err
 }
