@@ -25,13 +25,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/redisconn"
-	"github.com/unrole/unrole/internal/out/dingtalk"
-	"github.com/unrole/unrole/internal/out/pace"
-	"github.com/unrole/unrole/internal/out/worker"
 	"github.com/unrole/unrole/internal/record/ledger"
-	"github.com/unrole/unrole/internal/run/httpapi"
+	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/httpserve"
 )
 
@@ -115,11 +112,7 @@ func measure(ctx context.Context, url string, rate, seconds, idle int) error {
 
 // serve starts an intake without keys on loopback.
 func serve(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClient, rate float64) (address string, err error) {
-	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
-	if err != nil {
-		return "", err
-	}
-	api, err := httpapi.New(httpapi.Config{Submitter: submitter, Ledger: ledger.New(rdb, 0), Redis: rdb, Rate: rate, Log: zerolog.Nop()})
+	intake, err := app.NewIntake(&config.Config{}, app.Parts{Redis: rdb}, app.Admission{Rate: rate})
 	if err != nil {
 		return "", err
 	}
@@ -127,22 +120,17 @@ func serve(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClie
 	if err != nil {
 		return "", err
 	}
-	running.Go(func() { httpserve.Serve(ctx, l, api, time.Second, zerolog.Nop()) })
+	running.Go(func() { httpserve.Serve(ctx, l, intake.Handler, time.Second, zerolog.Nop()) })
 	return "http://" + l.Addr().String(), nil
 }
 
 // work starts a worker as `unrole worker` has it.
 func work(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClient, calls *seen) error {
-	pacer, err := pace.New(rdb, pace.Config{App: "bench", QPS: 20})
+	e, err := app.New(&config.Config{QPS: 20, DingTalk: config.DingTalk{AppKey: "bench", AppSecret: "bench"}}, app.Parts{Redis: rdb, Transport: calls})
 	if err != nil {
 		return err
 	}
-	w, err := worker.New(worker.Config{Redis: rdb, DingTalk: calls, Pacer: pacer, Ledger: ledger.New(rdb, 0), Log: zerolog.Nop()})
-	if err != nil {
-		return err
-	}
-	running.Go(func() { pacer.Run(ctx) })
-	running.Go(func() { w.Run(ctx) })
+	running.Go(func() { e.Run(ctx) })
 	return nil
 }
 
@@ -159,17 +147,16 @@ func (s *seen) watch() {
 	s.mu.Unlock()
 }
 
-func (s *seen) Prepare(context.Context) {}
-
-func (s *seen) RemoveRoles(context.Context, []int64, []string) (dingtalk.Reply, error) {
+func (s *seen) RoundTrip(r *http.Request) (*http.Response, error) {
 	now := time.Now()
 	s.mu.Lock()
-	watched := s.watched
+	watched := s.watched && !strings.HasSuffix(r.URL.Path, "/gettoken")
 	s.mu.Unlock()
 	if watched {
 		s.at <- now
 	}
-	return dingtalk.Reply{RequestID: "bench"}, nil
+	answer := `{"errcode":0,"errmsg":"ok","access_token":"bench","expires_in":7200,"request_id":"bench"}`
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 
 // steady makes requests at a rate whether earlier ones have ended or not, so that a slow answer delays no later request

@@ -18,16 +18,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/in/cover"
 	"github.com/unrole/unrole/internal/in/cover/covertest"
-	"github.com/unrole/unrole/internal/out/dingtalk"
-	"github.com/unrole/unrole/internal/out/pace"
-	"github.com/unrole/unrole/internal/out/worker"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
 )
@@ -66,20 +63,12 @@ func run(url, lane string, people int, within time.Duration, workers int, seed u
 	defer running.Wait()
 	defer stop()
 	for range workers {
-		client, err := dingtalk.New(dingtalk.Config{BaseURL: server.URL, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret})
+		e, err := app.New(&config.Config{QPS: 20, DingTalk: config.DingTalk{BaseURL: server.URL, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret}},
+			app.Parts{Redis: rdb})
 		if err != nil {
 			return err
 		}
-		pacer, err := pace.New(rdb, pace.Config{App: "burst", QPS: 20, Log: zerolog.Nop()})
-		if err != nil {
-			return err
-		}
-		w, err := worker.New(worker.Config{Redis: rdb, DingTalk: client, Pacer: pacer, Ledger: l, Log: zerolog.Nop()})
-		if err != nil {
-			return err
-		}
-		running.Go(func() { pacer.Run(working) })
-		running.Go(func() { w.Run(working) })
+		running.Go(func() { e.Run(working) })
 	}
 
 	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})

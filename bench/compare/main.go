@@ -269,14 +269,14 @@ func measure(ctx context.Context, load workload, way way, seed uint64, rdb *redi
 	}
 	server := httptest.NewServer(sim)
 	defer server.Close()
-	client, err := newClient(server.URL)
+	calls, err := newCalls(server.URL)
 	if err != nil {
 		res.err = err
 		return res
 	}
-	defer client.Close()
+	defer calls.client.Close()
 	began := time.Now()
-	failed, err := way.remove(ctx, load, &calls{client: client, pace: newLimiter()}, rdb)
+	failed, err := way.remove(ctx, load, calls, rdb)
 	mu.Lock()
 	defer mu.Unlock()
 	res.seconds, res.err = time.Since(began).Seconds(), err

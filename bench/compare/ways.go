@@ -12,14 +12,13 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/dingtalk"
-	"github.com/unrole/unrole/internal/out/pace"
-	"github.com/unrole/unrole/internal/out/worker"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
 )
@@ -41,16 +40,16 @@ var ways = []way{
 
 // calls is the client that every way has: unrole's own, which reads DingTalk's answers rightly, behind a limiter.
 type calls struct {
+	url    string
 	client *dingtalk.Client
 	pace   *rate.Limiter
 }
 
-func newClient(url string) (*dingtalk.Client, error) {
-	return dingtalk.New(dingtalk.Config{BaseURL: url, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret})
+// newCalls lets a little less than the limit through, as somebody does who has seen throttling once.
+func newCalls(url string) (*calls, error) {
+	client, err := dingtalk.New(dingtalk.Config{BaseURL: url, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret})
+	return &calls{url, client, rate.NewLimiter(rate.Limit(0.97*qps), 1)}, err
 }
-
-// newLimiter lets a little less than the limit through, as somebody does who has seen throttling once.
-func newLimiter() *rate.Limiter { return rate.NewLimiter(rate.Limit(0.97*qps), 1) }
 
 func (c *calls) remove(ctx context.Context, roles []int64, users []string) error {
 	if err := c.pace.Wait(ctx); err != nil {
@@ -235,11 +234,8 @@ func plainAsynq(ctx context.Context, load workload, c *calls, rdb *redis.Client)
 // throughUnrole submits as the commands do, to one worker.
 func throughUnrole(ctx context.Context, load workload, c *calls, rdb *redis.Client) (map[pair]bool, error) {
 	l := ledger.New(rdb, 0)
-	pacer, err := pace.New(rdb, pace.Config{App: "compare", QPS: qps, Log: zerolog.Nop()})
-	if err != nil {
-		return nil, err
-	}
-	w, err := worker.New(worker.Config{Redis: rdb, DingTalk: c.client, Pacer: pacer, Ledger: l, Log: zerolog.Nop()})
+	e, err := app.New(&config.Config{QPS: qps, DingTalk: config.DingTalk{BaseURL: c.url, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret}},
+		app.Parts{Redis: rdb})
 	if err != nil {
 		return nil, err
 	}
@@ -251,8 +247,7 @@ func throughUnrole(ctx context.Context, load workload, c *calls, rdb *redis.Clie
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { pacer.Run(working) })
-	running.Go(func() { w.Run(working) })
+	running.Go(func() { e.Run(working) })
 
 	jobs := map[string]*enqueue.Removals{}
 	for i, p := range load.people {

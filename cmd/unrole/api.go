@@ -8,14 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/base/protect"
-	"github.com/unrole/unrole/internal/record/ledger"
-	"github.com/unrole/unrole/internal/record/webhook"
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/httpapi"
 	"github.com/unrole/unrole/internal/run/httpserve"
@@ -66,12 +61,9 @@ type apiReady struct {
 
 func (a *app) serveAPI(ctx context.Context, c *config.Config, opt apiFlags) error {
 	log := a.logger(c)
-	protected, err := protect.Parse(c.ProtectedUsers, c.ProtectedRoles)
-	if err != nil {
-		return exitWith(exitUsage, err)
-	}
 	var keys *httpapi.Keys
 	if c.APITokensFile != "" {
+		var err error
 		if keys, err = httpapi.OpenKeys(c.APITokensFile, log); err != nil {
 			return exitf(exitUsage, "UNROLE_API_TOKENS_FILE: %w", err)
 		}
@@ -86,21 +78,11 @@ func (a *app) serveAPI(ctx context.Context, c *config.Config, opt apiFlags) erro
 		return err
 	}
 	defer rdb.Close()
-	records := ledger.New(rdb, c.Retention)
-	notifier, err := newNotifier(c, rdb, records, log)
+	intake, err := engine.NewIntake(c, parts(rdb, log), engine.Admission{Keys: keys, MaxUsers: opt.maxUsers, Rate: opt.rate})
 	if err != nil {
 		return err
 	}
-	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb, Protected: protected, Retention: c.Retention})
-	if err != nil {
-		return err
-	}
-	handler, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: records, Redis: rdb, Keys: keys, Protected: protected,
-		MaxUsers: opt.maxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Rate: opt.rate, Log: log})
-	if err != nil {
-		return err
-	}
-	stopAdmin, err := newObservation().serveAdmin(ctx, c, admitted{redis: rdb, ledger: records, holdIsReady: true}, log)
+	stopAdmin, err := serveAdmin(ctx, c, intake.Observed, log)
 	if err != nil {
 		return err
 	}
@@ -108,9 +90,12 @@ func (a *app) serveAPI(ctx context.Context, c *config.Config, opt apiFlags) erro
 	if err := a.printAPIReady(l); err != nil {
 		return err
 	}
-	stopNotifier := startNotifier(ctx, notifier, log)
-	defer stopNotifier()
-	return httpserve.Serve(ctx, l, handler, apiDrain, log)
+	notifying, stopNotifying := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { intake.Notify(notifying) })
+	defer background.Wait()
+	defer stopNotifying()
+	return httpserve.Serve(ctx, l, intake.Handler, apiDrain, log)
 }
 
 // apiDrain is how long submissions under way may take to end once the intake is told to stop.
@@ -137,37 +122,6 @@ func (a *app) printAPIReady(l net.Listener) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, "HTTP intake on %s (its description: %[1]s/openapi.yaml)\n", url)
 	return err
-}
-
-// newNotifier is what tells UNROLE_WEBHOOK_URL when jobs end; nil where that is not set.
-func newNotifier(c *config.Config, rdb redis.UniversalClient, l *ledger.Ledger, log zerolog.Logger) (*webhook.Notifier, error) {
-	if c.WebhookURL == "" {
-		return nil, nil
-	}
-	if c.WebhookSecret == "" {
-		return nil, exitf(exitUsage, "UNROLE_WEBHOOK_SECRET: missing: set it, or UNROLE_WEBHOOK_SECRET_FILE, to the secret that signs what UNROLE_WEBHOOK_URL is sent (unrole api token --signing NAME makes one)")
-	}
-	secrets, err := webhook.ParseSecrets(c.WebhookSecret)
-	if err != nil {
-		return nil, exitf(exitUsage, "UNROLE_WEBHOOK_SECRET: %w", err)
-	}
-	return webhook.New(webhook.Config{Redis: rdb, Ledger: l, URL: c.WebhookURL, Secrets: secrets,
-		UserAgent: "unrole/" + readBuildInfo().Version, Log: log})
-}
-
-// startNotifier runs the notifier, which may be nil, until ctx ends or stop is called; stop waits for its end.
-func startNotifier(ctx context.Context, n *webhook.Notifier, log zerolog.Logger) (stop func()) {
-	if n == nil {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := n.Run(ctx); err != nil {
-			log.Error().Err(err).Msg("nobody is told when jobs end")
-		}
-	})
-	return func() { cancel(); running.Wait() }
 }
 
 func (a *app) apiTokenCommand() *cobra.Command {

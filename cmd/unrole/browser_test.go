@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/enqueue"
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/webui"
@@ -179,14 +180,14 @@ func TestInTheBrowserRunOnADeadLetterRemovesTheRole(t *testing.T) {
 	sim.Grant("leaver", 1507113578)
 	sim.SetUser(simulator.Gone, "leaver")
 	_, rdb := redistest.Memory(t)
-	e, err := newEngine(&config.Config{DingTalk: config.DingTalk{BaseURL: sim.URL, AppKey: sim.AppKey, AppSecret: sim.AppSecret}, QPS: 20,
-		RetryBase: time.Second, RetryCap: time.Minute, HoldProbe: time.Second}, rdb, nil, zerolog.Nop())
+	e, err := engine.New(&config.Config{DingTalk: config.DingTalk{BaseURL: sim.URL, AppKey: sim.AppKey, AppSecret: sim.AppSecret}, QPS: 20,
+		RetryBase: time.Second, RetryCap: time.Minute, HoldProbe: time.Second}, engine.Parts{Redis: rdb})
 	if err != nil {
 		t.Fatal(err)
 	}
 	worked := make(chan error, 1)
 	ctx := t.Context() // ends before the cleanups
-	go func() { worked <- e.run(ctx) }()
+	go func() { worked <- e.Run(ctx) }()
 	t.Cleanup(func() {
 		if err := <-worked; err != nil {
 			t.Error(err)
@@ -203,7 +204,7 @@ func TestInTheBrowserRunOnADeadLetterRemovesTheRole(t *testing.T) {
 	if _, err := client.Submit(ctx, enqueue.Submission{JobID: "browsed", Removals: removals}); err != nil {
 		t.Fatal(err)
 	}
-	job, err := e.ledger.Watch(ctx, "browsed", 10*time.Millisecond, func(ledger.Job, error) error { return nil })
+	job, err := e.Ledger.Watch(ctx, "browsed", 10*time.Millisecond, func(ledger.Job, error) error { return nil })
 	if err != nil || job.Pairs.Dead != 1 {
 		t.Fatalf("%v %+v", err, job)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
@@ -15,7 +16,7 @@ import (
 // waitForLetters stays until the letters were tried again, then prints their jobs; the exit code says whether any of
 // these has dead letters.
 func (a *app) waitForLetters(ctx context.Context, r *records, q *deadletter.Queue, s *deadletter.Selection) error {
-	pacer, err := newPacer(r.config, r.rdb, zerolog.Nop())
+	pacer, err := engine.NewPacer(r.config, parts(r.rdb, zerolog.Nop()))
 	if err != nil {
 		return err
 	}

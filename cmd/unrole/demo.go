@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/unrole/unrole/enqueue"
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/run/config"
-	"github.com/unrole/unrole/internal/run/httpapi"
 	"github.com/unrole/unrole/internal/run/httpserve"
 	"github.com/unrole/unrole/internal/run/webui"
 	"github.com/unrole/unrole/internal/simulator"
@@ -100,7 +100,8 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	c.DingTalk = config.DingTalk{BaseURL: "http://" + listeners.dingtalk.Addr().String(), AppKey: simulator.AppKey, AppSecret: simulator.AppSecret}
 	c.QPS, c.HoldProbe, c.RetryBase, c.RetryCap = 20, opt.hour/5, min(opt.hour/10, time.Second), opt.hour
 	c.ProtectedUsers, c.ProtectedRoles, c.AuditFile, c.WebhookURL = "", "", "", ""
-	e, err := newEngine(c, rdb, nil, log)
+	with := parts(rdb, log)
+	e, err := engine.New(c, with)
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	if err != nil {
 		return err
 	}
-	intake, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: e.ledger, Redis: rdb, MaxUsers: defaultMaxUsers, Rate: 300, Log: log})
+	intake, err := engine.NewIntake(c, with, engine.Admission{MaxUsers: defaultMaxUsers, Rate: 300})
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	if err != nil {
 		return err
 	}
-	metrics, err := e.observed.adminHandler(c, admitted{redis: rdb, pacer: e.pacer, ledger: e.ledger})
+	metrics, err := e.Observed.Handler()
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	for _, s := range []struct {
 		on net.Listener
 		h  http.Handler
-	}{{listeners.ui, ui}, {listeners.admin, metrics}, {listeners.api, intake}} {
+	}{{listeners.ui, ui}, {listeners.admin, metrics}, {listeners.api, intake.Handler}} {
 		all.Go(func() error { return httpserve.Serve(running, s.on, s.h, drain, log) })
 	}
 	// The simulator outlives the worker, so that calls in flight are answered.
@@ -139,10 +140,10 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	all.Go(func() error { return httpserve.Serve(simulating, listeners.dingtalk, sim, drain, log) })
 	all.Go(func() error {
 		defer stopSimulator()
-		return e.run(running)
+		return e.Run(running)
 	})
 	story := &story{app: a, engine: e, sim: sim, client: client, hour: opt.hour,
-		status: newStatusReader(rdb, e.pacer, e.ledger)}
+		status: newStatusReader(rdb, e.Pacer, e.Ledger)}
 	all.Go(func() error { return story.play(running) })
 	if err := all.Wait(); err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
 		return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/enqueue"
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
@@ -14,7 +15,7 @@ import (
 // story is the life of a company, in the simulator's directory and in the queue.
 type story struct {
 	app    *app
-	engine *engine
+	engine *engine.Engine
 	sim    *simulator.Simulator
 	client *enqueue.Client
 	status *statusReader

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/run/doctor"
 )
@@ -36,13 +37,13 @@ with 1 after any other failure.`,
 			var broken error
 			doctor.Examine(cmd.Context(), doctor.Config{RedisURL: c.RedisURL, MissingCredentials: c.NeedCredentials(),
 				Pace: func(ctx context.Context, rdb redis.UniversalClient) (pace.Status, error) {
-					pacer, err := newPacer(c, rdb, zerolog.Nop())
+					pacer, err := engine.NewPacer(c, parts(rdb, zerolog.Nop()))
 					if err != nil {
 						return pace.Status{}, err
 					}
 					return pacer.Status(ctx)
 				},
-				DingTalk: callsOf(c)},
+				DingTalk: engine.Credentials(c, parts(nil, zerolog.Nop()))},
 				func(f doctor.Finding) {
 					broken = errors.Join(broken, a.printFinding(f))
 					if f.Level == doctor.Failure {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
@@ -81,7 +82,7 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	if !wait {
 		return a.printJob(ctx, l, submitted.Job, 0)
 	}
-	pacer, err := newPacer(req.config, rdb, zerolog.Nop())
+	pacer, err := engine.NewPacer(req.config, parts(rdb, zerolog.Nop()))
 	if err != nil {
 		return err
 	}

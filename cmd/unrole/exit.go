@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/unrole/unrole/enqueue"
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/run/config"
 )
 
@@ -74,6 +75,7 @@ func exitf(code exitCode, format string, args ...any) error {
 func codeOf(ctx context.Context, err error) exitCode {
 	var e *exit
 	var conf *config.Error
+	var fault *engine.Fault
 	switch {
 	case err == nil:
 		return exitDone
@@ -81,7 +83,7 @@ func codeOf(ctx context.Context, err error) exitCode {
 		return e.code
 	case errors.Is(context.Cause(ctx), errInterrupted) && errors.Is(err, context.Canceled), errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.As(err, &conf):
+	case errors.As(err, &conf), errors.As(err, &fault):
 		return exitUsage
 	default:
 		return exitError

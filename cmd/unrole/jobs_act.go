@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
 )
@@ -27,7 +28,7 @@ what is named, and goes on by itself.`,
 			if _, err := r.ledger.Get(ctx, args[0]); err != nil {
 				return err
 			}
-			pacer, err := newPacer(r.config, r.rdb, zerolog.Nop())
+			pacer, err := engine.NewPacer(r.config, parts(r.rdb, zerolog.Nop()))
 			if err != nil {
 				return err
 			}

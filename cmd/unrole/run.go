@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/report"
@@ -95,7 +95,7 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	}
 	defer closeMemory()
 
-	var transport http.RoundTripper
+	with := parts(rdb, log)
 	if opt.simulate {
 		simulated := simulator.Options{QPS: int(max(c.QPS, 1)), Latency: 30 * time.Millisecond, KeepCalls: -1}
 		if opt.file != "" {
@@ -105,10 +105,11 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 		}
 		sim := simulator.New(simulated)
 		grantAll(sim, req.removals)
-		transport = sim.Transport()
+		with.Transport = sim.Transport()
 		c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = simulator.AppKey, simulator.AppSecret, ""
 	}
-	e, err := newEngine(c, rdb, transport, log)
+	c.WebhookURL = "" // whoever waits for the end is told here
+	e, err := engine.New(c, with)
 	if err != nil {
 		return err
 	}
@@ -128,9 +129,9 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	worked := make(chan error, 1)
-	go func() { worked <- e.run(working) }()
+	go func() { worked <- e.Run(working) }()
 	patience := patienceWithHold * c.HoldProbe
-	job, followErr := a.follow(ctx, e.ledger, e.pacer, req.JobID, func(s pace.Status) bool {
+	job, followErr := a.follow(ctx, e.Ledger, e.Pacer, req.JobID, func(s pace.Status) bool {
 		return s.Accepted == 0 || s.Hold.Kind.Sticky() || s.Now.Sub(s.Hold.Since) > patience
 	})
 	stop()
@@ -142,14 +143,14 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	// What was in flight when the wait ended counts too, and a report is due also after Ctrl-C.
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	if last, err := e.ledger.Get(after, req.JobID); err == nil {
+	if last, err := e.Ledger.Get(after, req.JobID); err == nil {
 		job = last
 	}
-	if err := a.printJob(after, e.ledger, job, took); err != nil {
+	if err := a.printJob(after, e.Ledger, job, took); err != nil {
 		return err
 	}
 	if out != nil {
-		if err := report.CSV(after, e.ledger, req.JobID, out); err != nil {
+		if err := report.CSV(after, e.Ledger, req.JobID, out); err != nil {
 			return err
 		}
 		if err := out.keep(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/fleet"
@@ -47,7 +48,7 @@ It needs the app key that the workers have (DINGTALK_APP_KEY), but no secret.`,
 			if c.DingTalk.AppKey == "" && c.DingTalk.AccessToken == "" {
 				fmt.Fprintln(a.stderr, "DINGTALK_APP_KEY is not set: pace and hold are those of workers with an access token, not of an app")
 			}
-			pacer, err := newPacer(c, client, zerolog.Nop())
+			pacer, err := engine.NewPacer(c, parts(client, zerolog.Nop()))
 			if err != nil {
 				return err
 			}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/internal/out/dingtalk"
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/verify"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/report"
@@ -47,15 +47,14 @@ func (a *app) verify(ctx context.Context, r *records, jobID, reportFile string) 
 	if !job.State.Finished() {
 		fmt.Fprintf(a.stderr, "job %s is %s: what is pending is still held, most likely\n", jobID, job.State)
 	}
-	pacer, err := newPacer(c, r.rdb, a.logger(c))
+	with := parts(r.rdb, a.logger(c))
+	pacer, err := engine.NewPacer(c, with)
 	if err != nil {
 		return err
 	}
-	calls := callsOf(c)
-	calls.BeforeRepeat = func(ctx context.Context) error { _, err := pacer.Reserve(ctx); return err }
-	client, err := dingtalk.New(calls)
+	client, err := engine.NewClient(c, with, pacer, nil)
 	if err != nil {
-		return exitWith(exitUsage, err)
+		return err
 	}
 	defer client.Close()
 	pacing, stopPacing := context.WithCancel(ctx)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+
+	engine "github.com/unrole/unrole/internal/app"
 )
 
 func (a *app) workerCommand() *cobra.Command {
@@ -25,21 +27,16 @@ first SIGINT or SIGTERM finishes the calls in flight and puts the rest back; a s
 				return err
 			}
 			defer client.Close()
-			e, err := newEngine(c, client, nil, log)
+			e, err := engine.New(c, parts(client, log))
 			if err != nil {
 				return err
 			}
-			stopAdmin, err := e.observed.serveAdmin(cmd.Context(), c, admitted{redis: client, pacer: e.pacer, ledger: e.ledger}, log)
+			stopAdmin, err := serveAdmin(cmd.Context(), c, e.Observed, log)
 			if err != nil {
 				return err
 			}
 			defer stopAdmin()
-			notifier, err := newNotifier(c, client, e.ledger, log)
-			if err != nil {
-				return err
-			}
-			defer startNotifier(cmd.Context(), notifier, log)()
-			return e.run(cmd.Context())
+			return e.Run(cmd.Context())
 		},
 	}
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_CONCURRENCY",

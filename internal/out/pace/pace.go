@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,8 @@ type Config struct {
 	// BadRequestLimit is how many batches may be refused as bad requests, none accepted, before the fleet holds.
 	// Default 20, negative for no limit.
 	BadRequestLimit int
+	// Random spreads the tries of a fleet that lost Redis, by a number in [0, 1). Default rand.Float64.
+	Random func() float64
 	// Log receives changes of state: paused, held, outage, Redis away, and their ends. The zero value is silent.
 	Log zerolog.Logger
 }
@@ -56,6 +59,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxPause, 5*time.Minute)
 	setDefault(&c.RefusedLimit, 500)
 	setDefault(&c.BadRequestLimit, 20)
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
 	return c
 }
 

@@ -3,7 +3,6 @@ package pace
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -53,7 +52,7 @@ func (p *Pacer) Reserve(ctx context.Context) (Grant, error) {
 		if err != nil {
 			if ctx.Err() == nil {
 				p.mood.redisAway(p, err)
-				wait.For(ctx, retry.next())
+				wait.For(ctx, retry.next(p.cfg.Random()))
 			}
 			continue
 		}
@@ -97,11 +96,11 @@ func newBackoff() *backoff {
 	return &b
 }
 
-// next returns a wait that doubles up to 2 s, with jitter so that a fleet does not come back as one.
-func (b *backoff) next() time.Duration {
+// next returns a wait that doubles up to 2 s, with jitter, a number in [0, 1), so that a fleet does not come back as one.
+func (b *backoff) next(jitter float64) time.Duration {
 	d := time.Duration(*b)
 	*b = backoff(min(2*d, 2*time.Second))
-	return d/2 + rand.N(d/2)
+	return d/2 + time.Duration(jitter*float64(d/2))
 }
 
 // mood is what this process last knew of the fleet, to log changes once.

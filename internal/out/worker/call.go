@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -238,7 +237,7 @@ func (w *Worker) execute(grant pace.Grant, g *group, done func()) {
 		w.leaveAll(g, errStopping)
 		w.putBack(g)
 	case retry:
-		jitter := rand.Float64()
+		jitter := w.cfg.Random()
 		for _, m := range g.members {
 			w.leave(m.stay, w.attempt(m, v, grant.Accepted, jitter))
 		}
@@ -350,7 +349,7 @@ func (w *Worker) attempt(t member, v verdict, accepted int64, jitter float64) er
 	}
 	s := t.claim.State
 	if s.Tries > togetherTries {
-		jitter = rand.Float64()
+		jitter = w.cfg.Random()
 	}
 	// Age ends a batch only where DingTalk itself refuses it: behind a wrong base URL nothing is spent, however long.
 	aged := v.answered && time.Since(s.BusySince) > w.cfg.BusyMaxAge

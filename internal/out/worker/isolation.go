@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -134,7 +133,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 				v.failure.Attempts = counted
 				return isolate.Answer{Blame: isolate.BlameAny, Cause: v.failure}, nil
 			}
-			if wait.For(ctx, w.backoff(tries, rand.Float64())) != nil {
+			if wait.For(ctx, w.backoff(tries, w.cfg.Random())) != nil {
 				return isolate.Answer{}, errStopping
 			}
 		}

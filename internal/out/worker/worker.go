@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -65,7 +66,9 @@ type Config struct {
 	ReconcileInterval time.Duration
 	// Observer, when set, is told what happens, for metrics.
 	Observer Observer
-	Log      zerolog.Logger
+	// Random spreads the waits, by a number in [0, 1). Default rand.Float64.
+	Random func() float64
+	Log    zerolog.Logger
 }
 
 // Observer is told what a worker does. Its methods must not block.
@@ -101,6 +104,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Observer == nil {
 		c.Observer = silent{}
+	}
+	if c.Random == nil {
+		c.Random = rand.Float64
 	}
 	return c, nil
 }

@@ -10,16 +10,14 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/out/dingtalk"
-	"github.com/unrole/unrole/internal/out/pace"
-	"github.com/unrole/unrole/internal/out/worker"
+	"github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/enginetest"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -46,33 +44,9 @@ func newWorld(t testing.TB, rdb *redis.Client, opt simulator.Options) *world {
 // work starts a worker; the function ends it and waits, and so does the test's end.
 func (w *world) work() (stop func()) {
 	w.Helper()
-	dt, err := dingtalk.New(dingtalk.Config{BaseURL: w.sim.URL, AppKey: w.sim.AppKey, AppSecret: w.sim.AppSecret})
-	if err != nil {
-		w.Fatal(err)
-	}
-	pacer, err := pace.New(w.rdb, pace.Config{App: "test", QPS: 2000, HoldProbe: 50 * time.Millisecond, ProbeCap: 200 * time.Millisecond, Log: zerolog.Nop()})
-	if err != nil {
-		w.Fatal(err)
-	}
-	wk, err := worker.New(worker.Config{Redis: w.rdb, DingTalk: dt, Pacer: pacer, Ledger: w.ledger, RetryBase: 10 * time.Millisecond,
-		RetryCap: 50 * time.Millisecond, CheckInterval: 5 * time.Millisecond, ShutdownTimeout: 5 * time.Second, Log: zerolog.Nop()})
-	if err != nil {
-		w.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { pacer.Run(ctx) })
-	running.Go(func() {
-		if err := wk.Run(ctx); err != nil {
-			w.Error(err)
-		}
-	})
-	stop = sync.OnceFunc(func() {
-		cancel()
-		running.Wait()
-		dt.Close()
-	})
-	w.Cleanup(stop)
+	c := enginetest.Config(w.sim)
+	c.Retention = retention
+	_, stop = enginetest.Start(w.TB, c, app.Parts{Redis: w.rdb})
 	return stop
 }
 

@@ -105,11 +105,16 @@ func (n *Notifier) retryDelay(retried int, err error, _ *asynq.Task) time.Durati
 	return d
 }
 
-// newHTTPClient returns a client that follows no redirect, and that is not led to this machine by a name: an address
+// newHTTPClient returns a client that follows no redirect.
+func newHTTPClient(transport http.RoundTripper) *http.Client {
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// newTransport is the network, by which nobody is led to this machine by a name: an address
 // that is configured as a name and resolves to loopback or link-local (where clouds keep their credentials) is not
 // called. Whoever means such an address writes it as an IP address or localhost. A proxy of the environment is used,
 // and does its own resolving.
-func newHTTPClient(u *url.URL) *http.Client {
+func newTransport(u *url.URL) *http.Transport {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
 	_, literal := netip.ParseAddr(u.Hostname())
@@ -117,7 +122,7 @@ func newHTTPClient(u *url.URL) *http.Client {
 		dialer := &net.Dialer{Timeout: 5 * time.Second, Control: outside}
 		transport.DialContext = dialer.DialContext
 	}
-	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return transport
 }
 
 // outside refuses a connection to this machine or its link; address is what a name resolved to.

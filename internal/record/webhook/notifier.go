@@ -45,6 +45,8 @@ type Config struct {
 	FullInterval time.Duration
 	// Backoff lists the waits before the second, third, … attempt to deliver. Default DefaultBackoff.
 	Backoff []time.Duration
+	// Transport carries the messages; nil is the network.
+	Transport http.RoundTripper
 	// UserAgent names this build to the other side.
 	UserAgent string
 	Log       zerolog.Logger
@@ -91,7 +93,10 @@ func New(cfg Config) (*Notifier, error) {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "unrole"
 	}
-	return &Notifier{cfg: cfg, client: asynq.NewClientFromRedisClient(cfg.Redis), http: newHTTPClient(u),
+	if cfg.Transport == nil {
+		cfg.Transport = newTransport(u)
+	}
+	return &Notifier{cfg: cfg, client: asynq.NewClientFromRedisClient(cfg.Redis), http: newHTTPClient(cfg.Transport),
 		log: cfg.Log.With().Str("room", "webhook").Logger(), open: map[string]struct{}{}}, nil
 }
 

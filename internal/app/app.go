@@ -1,0 +1,153 @@
+// Package app assembles what the commands start, the engine and the intake, once: commands, measurements and tests run the
+// same.
+package app
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/out/worker"
+	"github.com/unrole/unrole/internal/record/audit"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/webhook"
+	"github.com/unrole/unrole/internal/run/config"
+)
+
+// Parts is what an engine or an intake is given besides its configuration. Only Redis is required.
+type Parts struct {
+	// Redis is shared with whoever else has it; it is not closed.
+	Redis redis.UniversalClient
+	// Transport carries the calls of DingTalk and the messages of the webhook; nil is the network.
+	Transport http.RoundTripper
+	// Random spreads waits, by a number in [0, 1); nil is chance.
+	Random func() float64
+	// Version names this build to DingTalk, to the receiver of the webhook and in the metrics.
+	Version string
+	Log     zerolog.Logger
+}
+
+func (p Parts) userAgent() string { return "unrole/" + p.Version }
+
+// Fault is an error of the configuration: nothing was started.
+type Fault struct{ Err error }
+
+func (f *Fault) Error() string { return f.Err.Error() }
+
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Engine is a worker with what it works with.
+type Engine struct {
+	DingTalk *dingtalk.Client
+	Pacer    *pace.Pacer
+	Ledger   *ledger.Ledger
+	Observed *Observation
+
+	worker   *worker.Worker
+	notifier *webhook.Notifier // nil without a receiver
+	audit    audit.Config      // without a File there is none
+	log      zerolog.Logger
+}
+
+// New assembles an engine; nothing happens before Run. A *Fault says what is wrong with the configuration.
+func New(c *config.Config, with Parts) (*Engine, error) {
+	protected, err := protect.Parse(c.ProtectedUsers, c.ProtectedRoles)
+	if err != nil {
+		return nil, &Fault{err}
+	}
+	pacer, err := NewPacer(c, with)
+	if err != nil {
+		return nil, err
+	}
+	observed := newObservation(c, with)
+	client, err := NewClient(c, with, pacer, observed.call)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{DingTalk: client, Pacer: pacer, Ledger: ledger.New(with.Redis, c.Retention), Observed: observed, log: with.Log}
+	observed.ledger, observed.pacer = e.Ledger, pacer
+	if e.notifier, err = newNotifier(c, with, e.Ledger); err != nil {
+		return nil, err
+	}
+	e.audit = audit.Config{Redis: with.Redis, Ledger: e.Ledger, File: c.AuditFile, Log: with.Log, Hold: e.holdForAudit, Release: e.releaseForAudit}
+	e.worker, err = worker.New(worker.Config{Redis: with.Redis, DingTalk: client, Pacer: pacer, Ledger: e.Ledger, Protected: protected,
+		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
+		BusyMaxAge: c.BusyMaxAge, CheckInterval: c.CheckInterval, Observer: observed.metrics, Random: with.Random, Log: with.Log})
+	return e, err
+}
+
+// holdForAudit stops the fleet while the audit file cannot be written; releaseForAudit lets it go on.
+func (e *Engine) holdForAudit(ctx context.Context, why string) error {
+	return e.Pacer.SetHold(ctx, pace.HoldReason{Kind: pace.HoldAudit, Message: why})
+}
+
+func (e *Engine) releaseForAudit(ctx context.Context) error {
+	_, err := e.Pacer.ClearHold(ctx, pace.HoldAudit)
+	return err
+}
+
+// Run works until ctx ends and everything in flight has ended. It returns an error if it cannot start.
+func (e *Engine) Run(ctx context.Context) error {
+	pacing, stopPacing := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	background.Go(func() { e.Pacer.Run(pacing) })
+	background.Go(func() { notify(ctx, e.notifier, e.log) })
+	if e.audit.File != "" {
+		// No call before it is known whether it can be recorded.
+		started := make(chan struct{})
+		e.audit.Started = func() { close(started) }
+		background.Go(func() { audit.Follow(pacing, e.audit) })
+		<-started
+	}
+	err := e.worker.Run(ctx)
+	stopPacing()
+	background.Wait()
+	e.DingTalk.Close()
+	return err
+}
+
+// NewPacer is a process's end of the pace of the configured app. A fleet that was given a token instead of a key is
+// known by the token's own name, since nothing else tells one app from another.
+func NewPacer(c *config.Config, with Parts) (*pace.Pacer, error) {
+	app := c.DingTalk.AppKey
+	if app == "" {
+		app = "token"
+	}
+	return pace.New(with.Redis, pace.Config{App: app, QPS: c.QPS, HoldProbe: c.HoldProbe, ProbeCap: c.RetryCap, Random: with.Random, Log: with.Log})
+}
+
+// Credentials is how DingTalk is reached with the configuration; whoever calls often wants NewClient.
+func Credentials(c *config.Config, with Parts) dingtalk.Config {
+	calls := dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
+		AccessToken: c.DingTalk.AccessToken, UserAgent: with.userAgent()}
+	if with.Transport != nil {
+		calls.HTTP = &http.Client{Transport: with.Transport}
+	}
+	return calls
+}
+
+// NewClient is a client of DingTalk whose one repeat after a refreshed token waits for a slot, like any other call. observe,
+// if not nil, is told of each call.
+func NewClient(c *config.Config, with Parts, pacer *pace.Pacer, observe func(dingtalk.Call)) (*dingtalk.Client, error) {
+	calls := Credentials(c, with)
+	calls.Observe = observe
+	calls.BeforeRepeat = func(ctx context.Context) error {
+		// Not through a hold: whether the call still stands would have to be looked at again after it.
+		ctx, cancel := context.WithTimeout(ctx, max(5*time.Second, time.Duration(2*float64(time.Second)/c.QPS)))
+		defer cancel()
+		_, err := pacer.Reserve(ctx)
+		return err
+	}
+	client, err := dingtalk.New(calls)
+	if err != nil {
+		return nil, &Fault{err}
+	}
+	return client, nil
+}

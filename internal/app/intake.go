@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/webhook"
+	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/run/httpapi"
+)
+
+// Intake takes removals over HTTP.
+type Intake struct {
+	Handler  http.Handler
+	Observed *Observation
+
+	notifier *webhook.Notifier // nil without a receiver
+	log      zerolog.Logger
+}
+
+// Admission is whom an intake lets in, with how much. See httpapi.Config.
+type Admission struct {
+	Keys     *httpapi.Keys
+	MaxUsers int
+	Rate     float64
+}
+
+// NewIntake assembles an intake. A *Fault says what is wrong with the configuration.
+func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, error) {
+	protected, err := protect.Parse(c.ProtectedUsers, c.ProtectedRoles)
+	if err != nil {
+		return nil, &Fault{err}
+	}
+	records := ledger.New(with.Redis, c.Retention)
+	notifier, err := newNotifier(c, with, records)
+	if err != nil {
+		return nil, err
+	}
+	client, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention})
+	if err != nil {
+		return nil, err
+	}
+	handler, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: records, Redis: with.Redis, Keys: admission.Keys, Protected: protected,
+		MaxUsers: admission.MaxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Rate: admission.Rate, Log: with.Log})
+	if err != nil {
+		return nil, err
+	}
+	observed := newObservation(c, with)
+	observed.ledger = records
+	return &Intake{Handler: handler, Observed: observed, notifier: notifier, log: with.Log}, nil
+}
+
+// Notify tells the receiver of the webhook when jobs end, until ctx ends; without a receiver it returns at once.
+func (i *Intake) Notify(ctx context.Context) { notify(ctx, i.notifier, i.log) }
+
+// newNotifier is what tells UNROLE_WEBHOOK_URL when jobs end; nil where that is not set.
+func newNotifier(c *config.Config, with Parts, l *ledger.Ledger) (*webhook.Notifier, error) {
+	if c.WebhookURL == "" {
+		return nil, nil
+	}
+	if c.WebhookSecret == "" {
+		return nil, &Fault{errors.New("UNROLE_WEBHOOK_SECRET: missing: set it, or UNROLE_WEBHOOK_SECRET_FILE, to the secret that signs what UNROLE_WEBHOOK_URL is sent (unrole api token --signing NAME makes one)")}
+	}
+	secrets, err := webhook.ParseSecrets(c.WebhookSecret)
+	if err != nil {
+		return nil, &Fault{fmt.Errorf("UNROLE_WEBHOOK_SECRET: %w", err)}
+	}
+	return webhook.New(webhook.Config{Redis: with.Redis, Ledger: l, URL: c.WebhookURL, Secrets: secrets, Transport: with.Transport,
+		UserAgent: with.userAgent(), Log: with.Log})
+}
+
+func notify(ctx context.Context, n *webhook.Notifier, log zerolog.Logger) {
+	if n == nil {
+		return
+	}
+	if err := n.Run(ctx); err != nil {
+		log.Error().Err(err).Msg("nobody is told when jobs end")
+	}
+}

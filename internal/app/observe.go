@@ -1,0 +1,63 @@
+package app
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/admin"
+	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/run/fleet"
+	"github.com/unrole/unrole/internal/run/metrics"
+)
+
+// Observation is what a process tells about itself and its fleet.
+type Observation struct {
+	metrics *metrics.Metrics
+	token   *admin.Token
+
+	redisURL string
+	redis    redis.UniversalClient
+	ledger   *ledger.Ledger
+	pacer    *pace.Pacer // nil in a process that takes removals during a hold too
+}
+
+func newObservation(c *config.Config, with Parts) *Observation {
+	return &Observation{metrics: metrics.New(with.Version), token: &admin.Token{}, redisURL: c.RedisURL, redis: with.Redis}
+}
+
+// call is for dingtalk.Config.Observe.
+func (o *Observation) call(c dingtalk.Call) {
+	o.metrics.Call(c)
+	o.token.Observe(c)
+}
+
+// Handler serves health and metrics, as UNROLE_ADMIN_LISTEN has them.
+func (o *Observation) Handler() (http.Handler, error) {
+	target, err := redisconn.Parse(o.redisURL)
+	if err != nil {
+		return nil, err
+	}
+	sources := metrics.Fleet{
+		Queues: fleet.NewReader(o.redis, o.ledger).Queues,
+		Jobs: func(ctx context.Context) ([]ledger.Job, error) {
+			return o.ledger.List(ctx, 0, metrics.RecentJobs)
+		},
+		Redis: func(ctx context.Context) ([]redisconn.Server, error) {
+			report, err := redisconn.Check(ctx, target, o.redis)
+			return report.Servers, err
+		},
+	}
+	conf := admin.Config{HoldIsReady: o.pacer == nil, Redis: func(ctx context.Context) error { return o.redis.Ping(ctx).Err() }}
+	if o.pacer != nil {
+		sources.Pace, conf.Pace, conf.Token = o.pacer.Status, o.pacer.Status, o.token
+	}
+	o.metrics.WatchFleet(sources)
+	conf.Metrics = o.metrics.Handler()
+	return admin.Handler(conf), nil
+}
