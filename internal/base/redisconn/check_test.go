@@ -111,7 +111,7 @@ func TestEveryRefusalSaysWhatToDo(t *testing.T) {
 		}
 		client.Close()
 		refused(t, "redis://unrole:Tr0ub4dor@"+s.Addr, "refuses the user name or password")
-		refused(t, "redis://reader:right@"+s.Addr, "does not let this user run what unrole needs")
+		refused(t, "redis://reader:right@"+s.Addr, "does not let this user do what unrole needs")
 
 		client, warnings, err = Open(t.Context(), "redis://blind:right@"+s.Addr)
 		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "make sure yourself that maxmemory-policy is noeviction") {

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/combine"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -292,12 +293,12 @@ func (w *Worker) settle(t *task, which pairs.Set, o ledger.Outcome) error {
 	})
 }
 
-// persist repeats a write while Redis is away: what DingTalk has done must not be forgotten for a short outage. It
+// persist repeats a write while Redis refuses it: what DingTalk has done must not be forgotten for a short outage. It
 // gives up when the worker ends.
 func (w *Worker) persist(write func(context.Context) error) error {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := write(w.ending)
-		if err == nil || !away(err) {
+		if _, refused := redisconn.Explain(err); !refused {
 			return err
 		}
 		if wait.For(w.ending, pause) != nil {

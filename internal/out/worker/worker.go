@@ -20,6 +20,7 @@ import (
 
 	"github.com/unrole/unrole/internal/base/asynqlog"
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -64,6 +65,8 @@ type Config struct {
 	CheckInterval time.Duration
 	// ReconcileInterval is how often the fleet looks for tasks that asynq lost and tasks in its archive. Default 30 s.
 	ReconcileInterval time.Duration
+	// Gate is what the process's commands go through, those of Redis and Ledger too; nil means one for asynq's alone.
+	Gate *redisconn.Gate
 	// Observer, when set, is told what happens, for metrics.
 	Observer Observer
 	// Random spreads the waits, by a number in [0, 1). Default rand.Float64.
@@ -101,6 +104,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxAttempts <= 0 {
 		c.MaxAttempts = 12
+	}
+	if c.Gate == nil {
+		c.Gate = redisconn.NewGate(c.Log)
 	}
 	if c.Observer == nil {
 		c.Observer = silent{}
@@ -155,7 +161,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer end()
 	w.stopping, w.ending = stopping, ending
 
-	steadied, closeSteadied := steady(w.cfg.Redis, ending, w.lead)
+	steadied, closeSteadied := steady(w.cfg.Redis, w.cfg.Gate, ending, w.lead)
 	defer closeSteadied()
 	w.redis = steadied
 	w.client = asynq.NewClientFromRedisClient(w.redis)

@@ -1,0 +1,320 @@
+package redisconn
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/rs/zerolog"
+)
+
+const (
+	// firstPause is how long a Gate waits before it tries again what was refused for the first time; it doubles up to
+	// longestPause, which is also how late it may notice that Redis works again.
+	firstPause   = 50 * time.Millisecond
+	longestPause = time.Second
+	// strange is how long a script is repeated whose refusal is in no table, before its caller hears of it.
+	strange = 25 * time.Second
+	// forgotten is when a refusal that nobody tried again says nothing any more.
+	forgotten = 30 * time.Second
+)
+
+// Gate keeps a process from asking in vain: what Redis has refused is not sent again by anybody who shares the Gate, but
+// for one try per pause, until that try succeeds. Meanwhile scripts wait in it, and other commands get the last refusal
+// at once. It is for processes that have loops, workers above all: many handlers, and asynq's, which know no pause.
+//
+// A Gate is a redis.Hook (see Steady), safe for concurrent use. What was not refused passes: Redis may take reads while it
+// takes no writes.
+type Gate struct {
+	log zerolog.Logger
+
+	mu      sync.Mutex
+	closed  map[string]struct{} // the kinds of commands that were refused; empty while all pass
+	refusal Refusal
+	last    error
+	lastAt  time.Time
+	since   time.Time
+	pause   time.Duration
+	next    *time.Timer
+	turn    chan struct{} // holds one token while somebody may try
+	opened  chan struct{} // closed when all may pass again
+
+	nextDial time.Time // while the login is refused
+}
+
+// NewGate returns an open Gate. It logs one line when Redis begins to refuse, and one when it works again.
+func NewGate(log zerolog.Logger) *Gate {
+	return &Gate{log: log, closed: map[string]struct{}{}, turn: make(chan struct{}, 1)}
+}
+
+// Refusal is what Redis refuses just now, and since when; refused is false while everything passes.
+func (g *Gate) Refusal() (r Refusal, since time.Time, refused bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.closed) > 0 && time.Since(g.lastAt) > forgotten {
+		g.open() // whoever was refused does not ask any more
+	}
+	return g.refusal, g.since, len(g.closed) > 0
+}
+
+// Steady returns another client of the same Redis, with a connection pool of its own, whose commands go through hooks, in
+// that order, and then through the gate. Hooks of rdb are not taken over. The caller closes it. A client of a kind that it
+// does not know is returned as it is, with a close that does nothing.
+func Steady(rdb redis.UniversalClient, gate *Gate, hooks ...redis.Hook) (client redis.UniversalClient, closeClient func()) {
+	// The one option that go-redis still writes to while clients connect is not shared.
+	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	switch c := rdb.(type) {
+	case *redis.Client:
+		own := *c.Options()
+		own.MaintNotificationsConfig = quiet
+		client = redis.NewClient(&own)
+	case *redis.ClusterClient:
+		own := *c.Options()
+		own.MaintNotificationsConfig = quiet
+		client = redis.NewClusterClient(&own)
+	default:
+		return rdb, func() {}
+	}
+	for _, h := range append(hooks, gate) {
+		client.AddHook(h)
+	}
+	return client, func() { client.Close() }
+}
+
+// DialHook holds back connections while the login is refused: subscriptions connect anew as fast as they are refused.
+func (g *Gate) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		g.mu.Lock()
+		opened, last, pause := g.opened, g.last, time.Duration(0)
+		if g.loginRefused() {
+			pause = max(0, time.Until(g.nextDial))
+		}
+		if pause <= longestPause {
+			g.nextDial = time.Now().Add(pause + longestPause/2)
+		}
+		g.mu.Unlock()
+		if pause > longestPause {
+			return nil, last
+		}
+		if pause > 0 {
+			select {
+			case <-opened:
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		return next(ctx, network, addr)
+	}
+}
+
+// loginRefused is asked with g.mu held.
+func (g *Gate) loginRefused() bool {
+	return len(g.closed) > 0 && (g.refusal.Code == "WRONGPASS" || g.refusal.Code == "NOAUTH")
+}
+
+// ProcessHook lets a command through, or not.
+func (g *Gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		kind, script := kindOf(cmd)
+		sent, err := g.pass(ctx, kind, script, func() error { return next(ctx, cmd) })
+		if !sent {
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+// ProcessPipelineHook lets a pipeline through, or not. It is repeated only where it is all scripts.
+func (g *Gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		pipeline, scripts := "", true
+		for _, cmd := range cmds {
+			kind, script := kindOf(cmd)
+			if pipeline == "" && kind != "multi" {
+				pipeline = pipelineOf + kind
+			}
+			scripts = scripts && script
+		}
+		sent, err := g.pass(ctx, pipeline, scripts, func() error { return next(ctx, cmds) })
+		if !sent {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
+			}
+		}
+		return err
+	}
+}
+
+const pipelineOf = "pipeline of "
+
+// connecting are the commands that a new connection begins with, on behalf of one that was let through already.
+var connecting = map[string]bool{"hello": true, "auth": true, "select": true, "client": true, "readonly": true}
+
+// kindOf names what is refused and allowed together: a script, in a queue of asynq's apart, or a command by its name.
+func kindOf(cmd redis.Cmder) (kind string, script bool) {
+	args := cmd.Args()
+	if name := cmd.Name(); len(args) < 2 || name != "evalsha" && name != "eval" {
+		return name, false
+	}
+	kind, _ = args[1].(string)
+	if cmd.Name() == "eval" {
+		sum := sha1.Sum([]byte(kind))
+		kind = hex.EncodeToString(sum[:])
+	}
+	if len(args) > 3 {
+		if key, ok := args[3].(string); ok && strings.HasPrefix(key, "asynq:{") {
+			queue, _, _ := strings.Cut(key, "}")
+			kind += " " + queue
+		}
+	}
+	return kind, true
+}
+
+// pass sends a command of the kind when that may be done; sent is false where it never was.
+func (g *Gate) pass(ctx context.Context, kind string, script bool, send func() error) (sent bool, err error) {
+	if name := strings.TrimPrefix(kind, pipelineOf); connecting[name] {
+		err := send()
+		if err == nil && (name == "hello" || name == "auth") {
+			g.loggedIn()
+		}
+		return true, err
+	}
+	began := time.Now()
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		if ended := g.wait(ctx, kind, script); ended != nil {
+			if !sent {
+				err = ended
+			}
+			return sent, err
+		}
+		sent, err = true, send()
+		r, refused := Explain(err)
+		switch {
+		case !refused && (err == nil || ctx.Err() == nil):
+			g.allow(kind)
+			return sent, err
+		case !refused, ctx.Err() != nil:
+			return sent, err // nothing is known of Redis
+		case !script && (r.Code == "NOPERM" || r.Code == "OTHER"):
+			return sent, err // that may be this key's own
+		}
+		g.refuse(kind, r, err)
+		if !script || r.Code == "OTHER" && time.Since(began) > strange {
+			return sent, err
+		}
+		if r.Code == "OTHER" {
+			// Others of its kind may get through meanwhile, which would let it through at once.
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return sent, err
+			}
+		}
+	}
+}
+
+// wait returns nil when a command of the kind may be sent: at once, when Redis works again, or for a try.
+func (g *Gate) wait(ctx context.Context, kind string, script bool) error {
+	for {
+		g.mu.Lock()
+		_, closed := g.closed[kind]
+		opened, last := g.opened, g.last
+		g.mu.Unlock()
+		if !closed {
+			return nil
+		}
+		if !script {
+			select {
+			case <-g.turn:
+				g.trying()
+				return nil
+			default:
+				return last
+			}
+		}
+		select {
+		case <-opened:
+		case <-g.turn:
+			g.trying()
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// trying gives the next turn after a longer pause.
+func (g *Gate) trying() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pause = min(2*g.pause, longestPause)
+	g.later()
+}
+
+func (g *Gate) later() {
+	if g.next != nil {
+		g.next.Stop()
+	}
+	opened := g.opened
+	g.next = time.AfterFunc(g.pause, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.closed) > 0 && g.opened == opened {
+			select {
+			case g.turn <- struct{}{}:
+			default:
+			}
+		}
+	})
+}
+
+func (g *Gate) refuse(kind string, r Refusal, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.closed) == 0 {
+		g.since, g.pause, g.opened = time.Now(), firstPause, make(chan struct{})
+		g.later()
+	}
+	g.closed[kind] = struct{}{}
+	if g.refusal.Code != r.Code {
+		g.log.Error().Str("code", r.Code).AnErr("reply", err).Msg("Redis " + r.Says + "; until then everything waits, and goes on by itself")
+	}
+	g.refusal, g.last, g.lastAt = r, err, time.Now()
+}
+
+func (g *Gate) allow(kind string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, closed := g.closed[kind]; closed {
+		g.open()
+	}
+}
+
+// loggedIn ends a refusal of the login; whoever connects first finds out.
+func (g *Gate) loggedIn() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.loginRefused() {
+		g.open()
+	}
+}
+
+// open lets everything pass. Whatever is refused still closes the gate again.
+func (g *Gate) open() {
+	g.log.Info().Dur("after", time.Since(g.since)).Msg("Redis works again")
+	clear(g.closed)
+	g.refusal, g.last = Refusal{}, nil
+	g.next.Stop()
+	select {
+	case <-g.turn:
+	default:
+	}
+	close(g.opened)
+}
