@@ -20,6 +20,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/in/cover"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
@@ -34,7 +35,7 @@ type Config struct {
 	Redis redis.UniversalClient
 	// Protected users and roles refuse a submission whole; nil protects nobody. Workers check theirs again.
 	Protected ProtectedIDs
-	// Retention is how long the record of a finished job is kept. Default 30 days.
+	// Retention is how long the record of a finished job is kept. Zero means 30 days; negative is refused.
 	Retention time.Duration
 }
 
@@ -49,6 +50,11 @@ type Client struct {
 func NewClient(cfg Config) (*Client, error) {
 	if cfg.Redis == nil {
 		return nil, errors.New("enqueue: Config.Redis is required")
+	}
+	d := defaults.Of("enqueue")
+	defaults.Fill(d, "Retention", &cfg.Retention, ledger.DefaultRetention)
+	if err := d.Err(); err != nil {
+		return nil, err
 	}
 	return &Client{cfg: cfg, ledger: ledger.New(cfg.Redis, cfg.Retention), asynq: asynq.NewClientFromRedisClient(cfg.Redis)}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/tasks"
 )
@@ -103,8 +104,11 @@ func New(cfg Config) (*Client, error) {
 	if err := checkCredentials(cfg); err != nil {
 		return nil, err
 	}
-	if cfg.Timeout < 0 || cfg.FailureMemory < 0 {
-		return nil, errors.New("dingtalk: timeout and failure memory must not be negative")
+	d := defaults.Of("dingtalk")
+	defaults.Fill(d, "Timeout", &cfg.Timeout, 10*time.Second)
+	defaults.Fill(d, "FailureMemory", &cfg.FailureMemory, 5*time.Second)
+	if err := d.Err(); err != nil {
+		return nil, err
 	}
 	if strings.ContainsFunc(cfg.UserAgent, unicode.IsControl) {
 		return nil, errors.New("dingtalk: the user agent has a control character")
@@ -113,7 +117,7 @@ func New(cfg Config) (*Client, error) {
 		base:         base,
 		appKey:       cfg.AppKey,
 		appSecret:    cfg.AppSecret,
-		timeout:      orDefault(cfg.Timeout, 10*time.Second),
+		timeout:      cfg.Timeout,
 		userAgent:    cfg.UserAgent,
 		beforeRepeat: cfg.BeforeRepeat,
 		observe:      cfg.Observe,
@@ -137,7 +141,7 @@ func New(cfg Config) (*Client, error) {
 		fetch:   c.fetchToken,
 		now:     c.now,
 		timeout: c.timeout,
-		memory:  orDefault(cfg.FailureMemory, 5*time.Second),
+		memory:  cfg.FailureMemory,
 		static:  cfg.AccessToken,
 	}
 	return c, nil
@@ -206,13 +210,6 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		ForceAttemptHTTP2:     true,
 	}
-}
-
-func orDefault(d, byDefault time.Duration) time.Duration {
-	if d == 0 {
-		return byDefault
-	}
-	return d
 }
 
 // Reply is what DingTalk says about a call that it took.

@@ -170,7 +170,7 @@ func TestAWrongConfigurationIsNamedWithoutItsSecrets(t *testing.T) {
 		"key is missing":          {AppSecret: secret},
 		"only one of the two":     with(func(c *dingtalk.Config) { c.AccessToken = secret }),
 		"line end":                with(func(c *dingtalk.Config) { c.AppSecret = secret + "\n" }),
-		"must not be negative":    with(func(c *dingtalk.Config) { c.Timeout = -1 }),
+		"Timeout is negative":     with(func(c *dingtalk.Config) { c.Timeout = -1 }),
 		"user agent":              with(func(c *dingtalk.Config) { c.UserAgent = "a\r\nb" }),
 	} {
 		_, err := dingtalk.New(cfg)

@@ -3,6 +3,7 @@
 package pace
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/base/wait"
 )
 
@@ -53,39 +55,24 @@ const MaxQPS = 1e6
 // them arriving within one second. It costs margin/(1 s + margin) of the pace: 2.4 %.
 const margin = 25 * time.Millisecond
 
-func (c Config) withDefaults() Config {
-	setDefault(&c.HoldProbe, 30*time.Second)
-	setDefault(&c.ProbeCap, 5*time.Minute)
-	setDefault(&c.MaxPause, 5*time.Minute)
-	setDefault(&c.RefusedLimit, 500)
-	setDefault(&c.BadRequestLimit, 20)
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.App == "":
+		return c, errors.New("pace: App is required")
+	case math.IsNaN(c.QPS) || c.QPS <= 0 || c.QPS > MaxQPS:
+		return c, fmt.Errorf("pace: %v calls per second: must be over 0 and at most %.0f", c.QPS, float64(MaxQPS))
+	}
+	// A negative limit is none.
+	c.RefusedLimit = cmp.Or(c.RefusedLimit, 500)
+	c.BadRequestLimit = cmp.Or(c.BadRequestLimit, 20)
 	if c.Random == nil {
 		c.Random = rand.Float64
 	}
-	return c
-}
-
-func setDefault[T comparable](v *T, to T) {
-	var zero T
-	if *v == zero {
-		*v = to
-	}
-}
-
-func (c Config) validate() error {
-	switch {
-	case c.App == "":
-		return errors.New("pace: app is empty")
-	case math.IsNaN(c.QPS) || c.QPS <= 0 || c.QPS > MaxQPS:
-		return fmt.Errorf("pace: %v calls per second: must be over 0 and at most %.0f", c.QPS, float64(MaxQPS))
-	case c.HoldProbe < 0:
-		return fmt.Errorf("pace: hold probe interval %v is negative", c.HoldProbe)
-	case c.ProbeCap < 0:
-		return fmt.Errorf("pace: probe cap %v is negative", c.ProbeCap)
-	case c.MaxPause < 0:
-		return fmt.Errorf("pace: longest pause %v is negative", c.MaxPause)
-	}
-	return nil
+	d := defaults.Of("pace")
+	defaults.Fill(d, "HoldProbe", &c.HoldProbe, 30*time.Second)
+	defaults.Fill(d, "ProbeCap", &c.ProbeCap, 5*time.Minute)
+	defaults.Fill(d, "MaxPause", &c.MaxPause, 5*time.Minute)
+	return c, d.Err()
 }
 
 // spacing is the time between two grants at the ceiling.
@@ -116,8 +103,8 @@ type Pacer struct {
 
 // New returns a Pacer. It does not talk to Redis yet.
 func New(rdb redis.UniversalClient, cfg Config) (*Pacer, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256([]byte("unrole pace\x00" + cfg.App))

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -68,11 +69,11 @@ func Job(ctx context.Context, cfg Config, jobID string) (Result, error) {
 	if cfg.Directory == nil || cfg.Pacer == nil || cfg.Ledger == nil {
 		return Result{}, errors.New("verify: Directory, Pacer and Ledger are required")
 	}
-	if cfg.Attempts <= 0 {
-		cfg.Attempts = 5
-	}
-	if cfg.RetryBase <= 0 {
-		cfg.RetryBase = time.Second
+	d := defaults.Of("verify")
+	defaults.Fill(d, "Attempts", &cfg.Attempts, 5)
+	defaults.Fill(d, "RetryBase", &cfg.RetryBase, time.Second)
+	if err := d.Err(); err != nil {
+		return Result{}, err
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

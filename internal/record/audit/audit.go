@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
@@ -57,11 +58,11 @@ func Follow(ctx context.Context, cfg Config) error {
 	if cfg.Redis == nil || cfg.Ledger == nil || cfg.File == "" || cfg.Hold == nil || cfg.Release == nil {
 		return errors.New("audit: Redis, Ledger, File, Hold and Release are required")
 	}
-	if cfg.Interval <= 0 {
-		cfg.Interval = 500 * time.Millisecond
-	}
-	if cfg.Sweep <= 0 {
-		cfg.Sweep = 30 * time.Second
+	d := defaults.Of("audit")
+	defaults.Fill(d, "Interval", &cfg.Interval, 500*time.Millisecond)
+	defaults.Fill(d, "Sweep", &cfg.Sweep, 30*time.Second)
+	if err := d.Err(); err != nil {
+		return err
 	}
 	f := &follower{cfg: cfg, lock: lease.New(cfg.Redis, lockKey, lockTTL)}
 	defer f.end()

@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/asynqlog"
+	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -81,11 +82,11 @@ func New(cfg Config) (*Notifier, error) {
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, errors.New("webhook: the address is not an http or https URL")
 	}
-	if cfg.Interval <= 0 {
-		cfg.Interval = time.Second
-	}
-	if cfg.FullInterval <= 0 {
-		cfg.FullInterval = 5 * time.Minute
+	d := defaults.Of("webhook")
+	defaults.Fill(d, "Interval", &cfg.Interval, time.Second)
+	defaults.Fill(d, "FullInterval", &cfg.FullInterval, 5*time.Minute)
+	if err := d.Err(); err != nil {
+		return nil, err
 	}
 	if cfg.Backoff == nil {
 		cfg.Backoff = DefaultBackoff

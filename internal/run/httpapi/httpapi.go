@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -61,19 +62,13 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Submitter == nil || c.Ledger == nil || c.Redis == nil {
 		return c, errors.New("httpapi: Submitter, Ledger and Redis are required")
 	}
-	if c.MaxUsers <= 0 {
-		c.MaxUsers = enqueue.DefaultMaxUsers
-	}
-	if c.MaxBody <= 0 {
-		c.MaxBody = 8 << 20
-	}
-	if c.Rate <= 0 {
-		c.Rate = 300
-	}
-	if c.StoreTimeout <= 0 {
-		c.StoreTimeout = 10 * time.Second
-	}
-	return c, nil
+	d := defaults.Of("httpapi")
+	defaults.Fill(d, "MaxUsers", &c.MaxUsers, enqueue.DefaultMaxUsers)
+	defaults.Fill(d, "MaxUsersPerDay", &c.MaxUsersPerDay, 0)
+	defaults.Fill(d, "MaxBody", &c.MaxBody, 8<<20)
+	defaults.Fill(d, "Rate", &c.Rate, 300)
+	defaults.Fill(d, "StoreTimeout", &c.StoreTimeout, 10*time.Second)
+	return c, d.Err()
 }
 
 // maxWorking bounds the requests that are read and stored at the same moment, and with them the memory for their
