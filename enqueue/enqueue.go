@@ -21,6 +21,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/base/defaults"
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/in/cover"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
@@ -242,11 +243,9 @@ func checkPlan(s *Submission) error {
 
 // addOwned adds the pairs that a call of a plan owns; one that is there already has two owners.
 func (r *Removals) addOwned(p *tasks.Part) error {
-	for u, user := range p.UserIDs {
-		for i, role := range p.RoleIDs {
-			if p.Owns(u, i) && !r.Add(user, role) {
-				return fmt.Errorf("owns %s/%d a second time", user, role)
-			}
+	for user, role := range p.EachOwned() {
+		if !r.Add(user, role) {
+			return fmt.Errorf("owns %s/%d a second time", user, role)
 		}
 	}
 	return nil
@@ -282,16 +281,16 @@ func (c *Client) enqueue(ctx context.Context, s Submission, parts []tasks.Part) 
 // PlanOf covers the removals with parts of at most one call each, in close to the fewest calls possible. The same
 // removals in the same order always give the same parts.
 func PlanOf(r *Removals, jobID string) []tasks.Part {
-	rects := cover.Plan(matrixOf(r), limits)
-	parts := make([]tasks.Part, len(rects))
+	calls := cover.Plan(r.matrix(), limits)
+	parts := make([]tasks.Part, len(calls))
 	users, roles := r.Users(), r.Roles()
-	for i, rect := range rects {
-		p := tasks.Part{V: tasks.Version, JobID: jobID, Part: fmt.Sprint(i), Own: rect.Own,
-			UserIDs: make([]string, len(rect.Users)), RoleIDs: make([]int64, len(rect.Roles))}
-		for j, u := range rect.Users {
+	for i, call := range calls {
+		p := tasks.Part{V: tasks.Version, JobID: jobID, Part: fmt.Sprint(i), Own: call.Own,
+			UserIDs: make([]string, len(call.Users)), RoleIDs: make([]int64, len(call.Roles))}
+		for j, u := range call.Users {
 			p.UserIDs[j] = users[u]
 		}
-		for j, role := range rect.Roles {
+		for j, role := range call.Roles {
 			p.RoleIDs[j] = roles[role]
 		}
 		parts[i] = p
@@ -299,19 +298,14 @@ func PlanOf(r *Removals, jobID string) []tasks.Part {
 	return parts
 }
 
-var limits = cover.Limits{Roles: tasks.MaxRoles, Users: tasks.MaxUsers}
-
-func matrixOf(r *Removals) cover.Matrix {
-	n, roles := r.Matrix()
-	return cover.Matrix{NumRoles: n, Roles: roles}
-}
+var limits = pairs.Size{Users: tasks.MaxUsers, Roles: tasks.MaxRoles}
 
 // Savings says what the simple ways of removing the same pairs would take, in calls.
 type Savings struct{ OnePerUser, OnePerRoleSet, OnePerRole int }
 
 // SavingsOf counts the calls of the simple ways.
 func SavingsOf(r *Removals) Savings {
-	m := matrixOf(r)
+	m := r.matrix()
 	return Savings{OnePerUser: cover.OnePerUser(m, limits), OnePerRoleSet: cover.OnePerRoleSet(m, limits), OnePerRole: cover.OnePerRole(m, limits)}
 }
 

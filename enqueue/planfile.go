@@ -32,9 +32,9 @@ type planFile struct {
 }
 
 type planCall struct {
-	Users []int  `json:"u"`
-	Roles []int  `json:"r"`
-	Own   []byte `json:"own,omitempty"`
+	Users []int     `json:"u"`
+	Roles []int     `json:"r"`
+	Own   tasks.Own `json:"own,omitempty"`
 }
 
 func (f planFile) digest() (string, error) {

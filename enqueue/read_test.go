@@ -19,8 +19,8 @@ import (
 func pairsOf(r *Removals) []string {
 	var pairs []string
 	for u, user := range r.Users() {
-		for _, p := range r.RolesOf(u) {
-			pairs = append(pairs, fmt.Sprintf("%s %d", user, r.Roles()[p]))
+		for p := range r.RolesOf(u) {
+			pairs = append(pairs, fmt.Sprintf("%s %d", user, p))
 		}
 	}
 	return pairs

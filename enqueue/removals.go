@@ -6,10 +6,14 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
 	"github.com/unrole/unrole/tasks"
+
+	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/in/cover"
 )
 
 // Removals is the set of requested pairs: distinct users and roles in order of first appearance, and for each user its
@@ -19,11 +23,11 @@ type Removals struct {
 	users   []string
 	roles   []int64
 	userPos map[string]int32
-	rolePos map[int64]int32
+	rolePos map[int64]pairs.Role
 	// rolesOf holds role positions, ascending. Of a user in crowded it is sorted only up to what tidy has seen.
-	rolesOf [][]int32
+	rolesOf [][]pairs.Role
 	// crowded finds the roles of users that have too many for insertion in order to stay cheap.
-	crowded    map[int32]map[int32]struct{}
+	crowded    map[int32]map[pairs.Role]struct{}
 	untidy     map[int32]struct{}
 	pairs      int
 	duplicates int
@@ -94,20 +98,20 @@ func (r *Removals) user(id string) int32 {
 }
 
 // role is the position of the role, which is new if need be.
-func (r *Removals) role(id int64) int32 {
+func (r *Removals) role(id int64) pairs.Role {
 	if p, ok := r.rolePos[id]; ok {
 		return p
 	}
 	if r.rolePos == nil {
-		r.rolePos = make(map[int64]int32)
+		r.rolePos = make(map[int64]pairs.Role)
 	}
-	p := int32(len(r.roles))
+	p := pairs.Role(len(r.roles))
 	r.rolePos[id] = p
 	r.roles = append(r.roles, id)
 	return p
 }
 
-func (r *Removals) addPair(u, p int32) bool {
+func (r *Removals) addPair(u int32, p pairs.Role) bool {
 	have := r.rolesOf[u]
 	if len(have) >= crowdedAt {
 		return r.addCrowded(u, p)
@@ -118,22 +122,22 @@ func (r *Removals) addPair(u, p int32) bool {
 		return false
 	}
 	if have == nil {
-		have = make([]int32, 0, 2)
+		have = make([]pairs.Role, 0, 2)
 	}
 	r.rolesOf[u] = slices.Insert(have, at, p)
 	r.pairs++
 	return true
 }
 
-func (r *Removals) addCrowded(u, p int32) bool {
+func (r *Removals) addCrowded(u int32, p pairs.Role) bool {
 	set := r.crowded[u]
 	if set == nil {
-		set = make(map[int32]struct{}, 2*crowdedAt)
+		set = make(map[pairs.Role]struct{}, 2*crowdedAt)
 		for _, q := range r.rolesOf[u] {
 			set[q] = struct{}{}
 		}
 		if r.crowded == nil {
-			r.crowded = make(map[int32]map[int32]struct{})
+			r.crowded = make(map[int32]map[pairs.Role]struct{})
 			r.untidy = make(map[int32]struct{})
 		}
 		r.crowded[u] = set
@@ -169,10 +173,16 @@ func (r *Removals) Users() []string { return r.users }
 // Roles lists the distinct role ids in order of first appearance. The slice belongs to r.
 func (r *Removals) Roles() []int64 { return r.roles }
 
-// RolesOf lists the roles of user u (a position in Users) as positions in Roles, ascending. The slice belongs to r.
-func (r *Removals) RolesOf(u int) []int32 {
+// RolesOf goes through the ids of the roles that user u (a position in Users) is to lose, in the order of Roles.
+func (r *Removals) RolesOf(u int) iter.Seq[int64] {
 	r.tidy()
-	return r.rolesOf[u]
+	return func(yield func(int64) bool) {
+		for _, p := range r.rolesOf[u] {
+			if !yield(r.roles[p]) {
+				return
+			}
+		}
+	}
 }
 
 // Pairs is the number of distinct pairs.
@@ -181,11 +191,10 @@ func (r *Removals) Pairs() int { return r.pairs }
 // Duplicates is the number of pairs that were added again.
 func (r *Removals) Duplicates() int { return r.duplicates }
 
-// Matrix is the set by position, as the planner takes it: the number of roles, and for each user the positions of its
-// roles, ascending. The slices belong to r.
-func (r *Removals) Matrix() (numRoles int, roles [][]int32) {
+// matrix is the set by position, as the planner takes it. The slices belong to r.
+func (r *Removals) matrix() cover.Matrix {
 	r.tidy()
-	return len(r.roles), r.rolesOf
+	return cover.Matrix{NumRoles: len(r.roles), Roles: r.rolesOf}
 }
 
 // Digest names the content: the SHA-256 in hexadecimal of all pairs in a canonical order. Two sets have the same

@@ -13,8 +13,14 @@ func ExamplePart() {
 	fmt.Println(part.TaskID(), string(data), err)
 
 	read, err := tasks.Decode(data)
-	fmt.Println(read.Pairs(), "pairs,", read.Owned(), "its own;", "bert loses 12 here:", read.Owns(1, 1), err)
+	fmt.Println(read.Owned(), "of", read.Pairs(), "pairs are its own:", err)
+	for user, role := range read.EachOwned() {
+		fmt.Println(user, role)
+	}
 	// Output:
 	// 2026-layoff:3 {"v":1,"job_id":"2026-layoff","part":"3","role_ids":[11,12],"user_ids":["anna","bert"],"own":"Bw=="} <nil>
-	// 4 pairs, 3 its own; bert loses 12 here: false <nil>
+	// 3 of 4 pairs are its own: <nil>
+	// anna 11
+	// anna 12
+	// bert 11
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 	"unicode/utf8"
 )
@@ -55,11 +56,10 @@ type Part struct {
 	// RoleIDs and UserIDs span the rectangle. Neither has duplicates.
 	RoleIDs []int64  `json:"role_ids"`
 	UserIDs []string `json:"user_ids"`
-	// Own says which pairs this part owns, because planned rectangles may overlap; nil means all of them. The pair of
-	// UserIDs[u] and RoleIDs[r] is bit u*len(RoleIDs)+r, least significant bit of each byte first. Pairs that are not
-	// owned were requested too, and are owned by another part of the same job: calling them is allowed, counting them
-	// is not.
-	Own []byte `json:"own,omitempty"`
+	// Own says which pairs this part owns, because planned rectangles may overlap. The pair of UserIDs[u] and RoleIDs[r]
+	// has the number u*len(RoleIDs)+r. Pairs that are not owned were requested too, and are owned by another part of the
+	// same job: calling them is allowed, counting them is not.
+	Own Own `json:"own,omitempty"`
 	// Failure is set on a dead letter only.
 	Failure *Failure `json:"failure,omitempty"`
 }
@@ -108,29 +108,22 @@ func (p *Part) TaskID() string { return p.JobID + ":" + p.Part }
 // Pairs is the number of pairs in the rectangle, owned or not.
 func (p *Part) Pairs() int { return len(p.RoleIDs) * len(p.UserIDs) }
 
-// Owns reports whether the part owns the pair of UserIDs[u] and RoleIDs[r].
-func (p *Part) Owns(u, r int) bool {
-	if p.Own == nil {
-		return true
-	}
-	i := u*len(p.RoleIDs) + r
-	return p.Own[i/8]&(1<<(i%8)) != 0
-}
-
 // Owned is the number of pairs that the part owns.
-func (p *Part) Owned() int {
-	if p.Own == nil {
-		return p.Pairs()
-	}
-	n := 0
-	for u := range p.UserIDs {
-		for r := range p.RoleIDs {
-			if p.Owns(u, r) {
+func (p *Part) Owned() int { return p.Own.count(p.Pairs()) }
+
+// EachOwned goes through the pairs that the part owns, user by user.
+func (p *Part) EachOwned() iter.Seq2[string, int64] {
+	return func(yield func(userID string, roleID int64) bool) {
+		n := 0
+		for _, user := range p.UserIDs {
+			for _, role := range p.RoleIDs {
+				if p.Own.Has(n) && !yield(user, role) {
+					return
+				}
 				n++
 			}
 		}
 	}
-	return n
 }
 
 // Fits reports whether the part is a batch: small enough for one call.
@@ -226,7 +219,7 @@ func (p *Part) Validate() error {
 		users[id] = struct{}{}
 	}
 	if p.Own != nil {
-		if want := (p.Pairs() + 7) / 8; len(p.Own) != want {
+		if want := ownBytes(p.Pairs()); len(p.Own) != want {
 			return fmt.Errorf("own: %d bytes, want %d for %d roles × %d users", len(p.Own), want, len(p.RoleIDs), len(p.UserIDs))
 		}
 	}

@@ -89,9 +89,7 @@ func leavers() ([]person, error) {
 	people := make([]person, len(in.Users()))
 	for u, id := range in.Users() {
 		people[u].id = id
-		for _, r := range in.RolesOf(u) {
-			people[u].roles = append(people[u].roles, in.Roles()[r])
-		}
+		people[u].roles = slices.Collect(in.RolesOf(u))
 	}
 	return people, nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/in/cover"
 )
 
@@ -34,7 +35,7 @@ var errTooMany = errors.New("too many closed role sets")
 // A role set that at most 100 users have needs one call at most and no x. The program is a relaxation (it does not
 // say which users of a class a call serves), hence a lower bound; it is exact where our plan reaches it, and where
 // every role set has at most 100 users. exact tells the latter, if cbc finished.
-func lowerBound(m cover.Matrix, lim cover.Limits, most int, limit time.Duration) (bound int, exact bool, err error) {
+func lowerBound(m cover.Matrix, lim pairs.Size, most int, limit time.Duration) (bound int, exact bool, err error) {
 	weight := map[uint64]int{}
 	for u, roles := range m.Roles {
 		var c uint64

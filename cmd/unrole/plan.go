@@ -81,13 +81,12 @@ type roleUsers struct {
 const biggestRoles = 5
 
 func summarize(removals *enqueue.Removals, calls int, qps float64) planSummary {
-	_, roles := removals.Matrix()
 	saved := enqueue.SavingsOf(removals)
 	s := planSummary{
 		Pairs: removals.Pairs(), Users: len(removals.Users()), Roles: len(removals.Roles()),
 		APICalls:        calls,
 		CallsOnePerUser: saved.OnePerUser, CallsOnePerRoleSet: saved.OnePerRoleSet, CallsOnePerRole: saved.OnePerRole,
-		QPS: qps, BiggestRoles: biggest(removals, roles),
+		QPS: qps, BiggestRoles: biggest(removals),
 		NeedsConfirmation: len(removals.Users()) > defaultMaxUsers,
 	}
 	s.SecondsAtQPS = seconds(s.APICalls, qps)
@@ -116,15 +115,16 @@ func seconds(calls int, qps float64) float64 {
 }
 
 // biggest returns the roles that most users lose, the biggest first.
-func biggest(removals *enqueue.Removals, roles [][]int32) []roleUsers {
-	all := make([]roleUsers, len(removals.Roles()))
-	for i, id := range removals.Roles() {
-		all[i].RoleID = id
-	}
-	for _, held := range roles {
-		for _, r := range held {
-			all[r].Users++
+func biggest(removals *enqueue.Removals) []roleUsers {
+	users := make(map[int64]int, len(removals.Roles()))
+	for u := range removals.Users() {
+		for id := range removals.RolesOf(u) {
+			users[id]++
 		}
+	}
+	all := make([]roleUsers, 0, len(users))
+	for id, n := range users {
+		all = append(all, roleUsers{RoleID: id, Users: n})
 	}
 	slices.SortFunc(all, func(a, b roleUsers) int {
 		return cmp.Or(cmp.Compare(b.Users, a.Users), cmp.Compare(a.RoleID, b.RoleID))

@@ -118,14 +118,8 @@ func addRefusals(directory string, opt *simulator.Options) error {
 
 // grantAll puts the users into the directory, with exactly the roles that they are to lose.
 func grantAll(sim *simulator.Simulator, pairs *enqueue.Removals) {
-	roles := pairs.Roles()
 	for u, user := range pairs.Users() {
-		held := pairs.RolesOf(u)
-		ids := make([]int64, len(held))
-		for i, r := range held {
-			ids[i] = roles[r]
-		}
-		sim.Grant(user, ids...)
+		sim.Grant(user, slices.Collect(pairs.RolesOf(u))...)
 	}
 }
 

@@ -3,13 +3,15 @@ package cover
 import (
 	"math/rand/v2"
 	"slices"
+
+	"github.com/unrole/unrole/internal/base/pairs"
 )
 
 // search improves a cover by ruin and rebuild: take a few boxes away, serve their users from the spare room of the
 // others, put what is left into at most as many new boxes, and keep the result unless it is worse. Boxes that end up
 // covering nothing alone disappear; that is how the number shrinks. Positions of users and roles are its own.
 type search struct {
-	lim   Limits
+	lim   pairs.Size
 	roles int
 	words int      // per set of roles
 	have  []uint64 // by user, a set: roles that may be called
@@ -19,7 +21,7 @@ type search struct {
 
 	rng     *rand.Rand
 	work    int
-	open    []int32 // users that miss something
+	open    []pairs.User // users that miss something
 	journal []change
 	scratch []uint64
 	best    []span
@@ -29,14 +31,14 @@ type search struct {
 type box struct {
 	set    []uint64 // roles
 	common []uint64 // roles that all users may be called with
-	roles  []int32
-	users  []int32
+	users  []pairs.User
+	roles  []pairs.Role
 }
 
 // change is what undoes one step: the box as it was (nil: it was not there), and as it is (nil: it is gone).
 type change struct{ was, is *box }
 
-func newSearch(lim Limits, have, need [][]int32, roles int, spans []span, seed uint64) *search {
+func newSearch(lim pairs.Size, have, need [][]pairs.Role, roles int, spans []span, seed uint64) *search {
 	s := &search{lim: lim, roles: roles, words: ceilDiv(roles, 64), rng: rand.New(rand.NewPCG(seed, 0))}
 	s.have = make([]uint64, len(have)*s.words)
 	s.miss = make([]uint64, len(have)*s.words)
@@ -47,15 +49,15 @@ func newSearch(lim Limits, have, need [][]int32, roles int, spans []span, seed u
 	}
 	for u := range have {
 		for _, r := range have[u] {
-			set(s.of(s.have, int32(u)), r)
+			set(s.of(s.have, pairs.User(u)), r)
 		}
 		for _, r := range need[u] {
-			set(s.of(s.miss, int32(u)), r)
+			set(s.of(s.miss, pairs.User(u)), r)
 			s.depth[u*roles+int(r)] = 0
 		}
 	}
 	for _, sp := range spans {
-		s.put(s.newBox(sp.roles, sp.users))
+		s.put(s.newBox(sp))
 	}
 	s.open = s.open[:0]
 	s.tighten()
@@ -64,13 +66,13 @@ func newSearch(lim Limits, have, need [][]int32, roles int, spans []span, seed u
 	return s
 }
 
-func (s *search) of(sets []uint64, u int32) []uint64 {
+func (s *search) of(sets []uint64, u pairs.User) []uint64 {
 	return sets[int(u)*s.words : (int(u)+1)*s.words]
 }
 
-func (s *search) newBox(roles, users []int32) *box {
-	b := &box{set: make([]uint64, s.words), common: make([]uint64, s.words), roles: slices.Clone(roles), users: slices.Clone(users)}
-	for _, r := range roles {
+func (s *search) newBox(sp span) *box {
+	b := &box{set: make([]uint64, s.words), common: make([]uint64, s.words), users: slices.Clone(sp.Users), roles: slices.Clone(sp.Roles)}
+	for _, r := range sp.Roles {
 		set(b.set, r)
 	}
 	s.meet(b)
@@ -90,10 +92,10 @@ func (s *search) meet(b *box) {
 }
 
 func (b *box) clone() *box {
-	return &box{slices.Clone(b.set), slices.Clone(b.common), slices.Clone(b.roles), slices.Clone(b.users)}
+	return &box{slices.Clone(b.set), slices.Clone(b.common), slices.Clone(b.users), slices.Clone(b.roles)}
 }
 
-func (s *search) cover(u int32, roles []int32) {
+func (s *search) cover(u pairs.User, roles []pairs.Role) {
 	depth := s.depth[int(u)*s.roles:]
 	miss := s.of(s.miss, u)
 	for _, r := range roles {
@@ -103,7 +105,7 @@ func (s *search) cover(u int32, roles []int32) {
 	}
 }
 
-func (s *search) uncover(u int32, roles []int32) {
+func (s *search) uncover(u pairs.User, roles []pairs.Role) {
 	depth := s.depth[int(u)*s.roles:]
 	miss := s.of(s.miss, u)
 	was := empty(miss)
@@ -185,7 +187,7 @@ func (s *search) undo() {
 }
 
 // addUser and the others below change a box that edit gave.
-func (s *search) addUser(b *box, u int32) {
+func (s *search) addUser(b *box, u pairs.User) {
 	b.users = append(b.users, u)
 	for w, x := range s.of(s.have, u) {
 		b.common[w] &= x
@@ -193,10 +195,10 @@ func (s *search) addUser(b *box, u int32) {
 	s.cover(u, b.roles)
 }
 
-func (s *search) addRole(b *box, r int32) {
+func (s *search) addRole(b *box, r pairs.Role) {
 	b.roles = append(b.roles, r)
 	set(b.set, r)
-	one := [1]int32{r}
+	one := [1]pairs.Role{r}
 	for _, u := range b.users {
 		s.cover(u, one[:])
 	}
@@ -205,7 +207,7 @@ func (s *search) addRole(b *box, r int32) {
 
 // extend adds roles of the set to b, as many as a call may have.
 func (s *search) extend(b *box, roles []uint64) {
-	for _, r := range members(nil, roles) {
+	for _, r := range members[pairs.Role](nil, roles) {
 		if len(b.roles) == s.lim.Roles {
 			return
 		}
@@ -222,7 +224,7 @@ func (s *search) dropUser(b *box, i int) {
 
 func (s *search) dropRole(b *box, i int) {
 	r := b.roles[i]
-	one := [1]int32{r}
+	one := [1]pairs.Role{r}
 	for _, u := range b.users {
 		s.uncover(u, one[:])
 	}
@@ -231,7 +233,7 @@ func (s *search) dropRole(b *box, i int) {
 }
 
 // idleUser tells whether other boxes cover all that b covers for the user.
-func (s *search) idleUser(b *box, u int32) bool {
+func (s *search) idleUser(b *box, u pairs.User) bool {
 	depth := s.depth[int(u)*s.roles:]
 	for _, r := range b.roles {
 		if depth[r] < 2 {
@@ -241,7 +243,7 @@ func (s *search) idleUser(b *box, u int32) bool {
 	return true
 }
 
-func (s *search) idleRole(b *box, r int32) bool {
+func (s *search) idleRole(b *box, r pairs.Role) bool {
 	for _, u := range b.users {
 		if s.depth[int(u)*s.roles+int(r)] < 2 {
 			return false

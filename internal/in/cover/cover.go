@@ -4,34 +4,32 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/tasks"
 )
 
 // Matrix is the set of requested pairs, by position. Roles[u] lists the positions of the roles that user u is to lose,
 // ascending and without duplicates, each below NumRoles. Several users may have the same roles; a user may have none.
 type Matrix struct {
 	NumRoles int
-	Roles    [][]int32
+	Roles    [][]pairs.Role
 }
 
-// Limits of one call: at most so many roles and so many users (20 and 100 at DingTalk). Both are positive.
-type Limits struct{ Roles, Users int }
-
-// Rect is one call: every role of Roles for every user of Users, all of them requested. Both list positions in the
-// Matrix, ascending.
-type Rect struct {
-	Roles, Users []int32
-	// Own says which pairs this rectangle owns where rectangles overlap; nil means all of them. The pair of Users[u]
-	// and Roles[r] is bit u*len(Roles)+r, least significant bit of each byte first.
-	Own []byte
+// Call is a rectangle of requested pairs.
+type Call struct {
+	pairs.Rectangle
+	// Own says which of its pairs this call owns where calls overlap.
+	Own tasks.Own
 }
 
-// Plan covers every pair of m with rectangles, close to the fewest possible. No rectangle covers a pair that m does not
-// have, none exceeds lim, and each pair is owned by exactly one of them; a rectangle owns at least one. There are never
+// Plan covers every pair of m with calls, close to the fewest possible. No call covers a pair that m does not have, none
+// exceeds lim, which is positive, and each pair is owned by exactly one of them; a call owns at least one. There are never
 // more of them than any of OnePerUser, OnePerRoleSet and OnePerRole would take. The same m and lim always give the same
-// plan, whatever the machine; rectangles that own many pairs come first.
+// plan, whatever the machine; calls that own many pairs come first.
 //
-// Plan panics when m or lim break what their comments ask for. It does not keep or change m.
-func Plan(m Matrix, lim Limits) []Rect {
+// Plan panics when m breaks what its comment asks for, or if lim is not positive. It does not keep or change m.
+func Plan(m Matrix, lim pairs.Size) []Call {
 	m.check(lim)
 	spans := construct(m, lim)
 	spans = improve(m, lim, spans)
@@ -40,7 +38,7 @@ func Plan(m Matrix, lim Limits) []Rect {
 
 // OnePerUser is the number of calls it takes to remove each user's roles apart from everybody else's: several for a
 // user of more roles than one call may have.
-func OnePerUser(m Matrix, lim Limits) int {
+func OnePerUser(m Matrix, lim pairs.Size) int {
 	calls := 0
 	for _, roles := range m.Roles {
 		calls += ceilDiv(len(roles), lim.Roles)
@@ -49,16 +47,16 @@ func OnePerUser(m Matrix, lim Limits) int {
 }
 
 // OnePerRoleSet is the number of calls it takes when users who lose exactly the same roles share calls.
-func OnePerRoleSet(m Matrix, lim Limits) int {
+func OnePerRoleSet(m Matrix, lim pairs.Size) int {
 	calls := 0
 	for _, c := range group(m) {
-		calls += ceilDiv(len(c.roles), lim.Roles) * ceilDiv(len(c.users), lim.Users)
+		calls += ceilDiv(len(c.Users), lim.Users) * ceilDiv(len(c.Roles), lim.Roles)
 	}
 	return calls
 }
 
 // OnePerRole is the number of calls it takes to empty each role apart from all others.
-func OnePerRole(m Matrix, lim Limits) int {
+func OnePerRole(m Matrix, lim pairs.Size) int {
 	calls := 0
 	for _, users := range m.byRole() {
 		calls += ceilDiv(len(users), lim.Users)
@@ -66,12 +64,12 @@ func OnePerRole(m Matrix, lim Limits) int {
 	return calls
 }
 
-func (m Matrix) check(lim Limits) {
-	if lim.Roles <= 0 || lim.Users <= 0 {
-		panic(fmt.Sprintf("cover: limits of %d roles × %d users: both must be positive", lim.Roles, lim.Users))
+func (m Matrix) check(lim pairs.Size) {
+	if lim.Users <= 0 || lim.Roles <= 0 {
+		panic(fmt.Sprintf("cover: limits of %d users × %d roles: both must be positive", lim.Users, lim.Roles))
 	}
 	for u, roles := range m.Roles {
-		last := int32(-1)
+		last := pairs.Role(-1)
 		for _, r := range roles {
 			if r <= last || int(r) >= m.NumRoles {
 				panic(fmt.Sprintf("cover: user %d: role %d after %d, want ascending positions from 0 to %d", u, r, last, m.NumRoles-1))
@@ -82,41 +80,41 @@ func (m Matrix) check(lim Limits) {
 }
 
 // byRole lists the users of each role, ascending.
-func (m Matrix) byRole() [][]int32 {
+func (m Matrix) byRole() [][]pairs.User {
 	count := make([]int32, m.NumRoles)
-	pairs := 0
+	total := 0
 	for _, roles := range m.Roles {
-		pairs += len(roles)
+		total += len(roles)
 		for _, r := range roles {
 			count[r]++
 		}
 	}
-	all := make([]int32, 0, pairs)
-	lists := make([][]int32, m.NumRoles)
+	all := make([]pairs.User, 0, total)
+	lists := make([][]pairs.User, m.NumRoles)
 	for r, n := range count {
 		lists[r] = all[len(all) : len(all) : len(all)+int(n)]
 		all = all[:len(all)+int(n)]
 	}
 	for u, roles := range m.Roles {
 		for _, r := range roles {
-			lists[r] = append(lists[r], int32(u))
+			lists[r] = append(lists[r], pairs.User(u))
 		}
 	}
 	return lists
 }
 
 // class is the users who lose exactly the same roles; users ascend.
-type class struct{ roles, users []int32 }
+type class = pairs.Rectangle
 
 // group finds the classes of m, ordered by roles. Users without roles belong to none.
 func group(m Matrix) []class {
-	order := make([]int32, 0, len(m.Roles))
+	order := make([]pairs.User, 0, len(m.Roles))
 	for u, roles := range m.Roles {
 		if len(roles) > 0 {
-			order = append(order, int32(u))
+			order = append(order, pairs.User(u))
 		}
 	}
-	slices.SortFunc(order, func(a, b int32) int {
+	slices.SortFunc(order, func(a, b pairs.User) int {
 		if c := slices.Compare(m.Roles[a], m.Roles[b]); c != 0 {
 			return c
 		}
@@ -129,7 +127,7 @@ func group(m Matrix) []class {
 		for j < len(order) && slices.Equal(m.Roles[order[j]], roles) {
 			j++
 		}
-		classes = append(classes, class{roles: roles, users: order[i:j:j]})
+		classes = append(classes, class{Users: order[i:j:j], Roles: roles})
 		i = j
 	}
 	return classes

@@ -6,21 +6,22 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"pgregory.net/rapid"
 )
 
-var dingtalk = Limits{Roles: 20, Users: 100}
+var dingtalk = pairs.Size{Roles: 20, Users: 100}
 
 // checkPlan fails the test unless plan keeps every promise of Plan but the number of calls.
-func checkPlan(t rapid.TB, m Matrix, lim Limits, plan []Rect) {
-	has := make([]map[int32]int, len(m.Roles))
-	pairs := 0
+func checkPlan(t rapid.TB, m Matrix, lim pairs.Size, plan []Call) {
+	has := make([]map[pairs.Role]int, len(m.Roles))
+	requested := 0
 	for u, roles := range m.Roles {
-		has[u] = map[int32]int{}
+		has[u] = map[pairs.Role]int{}
 		for _, r := range roles {
 			has[u][r] = 0
 		}
-		pairs += len(roles)
+		requested += len(roles)
 	}
 	ownedPairs := 0
 	for i, rect := range plan {
@@ -30,28 +31,23 @@ func checkPlan(t rapid.TB, m Matrix, lim Limits, plan []Rect) {
 		if n := len(rect.Users); n == 0 || n > lim.Users {
 			t.Fatalf("rect %d has %d users, limit %d", i, n, lim.Users)
 		}
-		for _, list := range [][]int32{rect.Roles, rect.Users} {
-			for j := 1; j < len(list); j++ {
-				if list[j] <= list[j-1] {
-					t.Fatalf("rect %d: %v does not ascend", i, list)
-				}
-			}
+		if !slices.IsSorted(rect.Users) || len(slices.Compact(slices.Clone(rect.Users))) < len(rect.Users) ||
+			!slices.IsSorted(rect.Roles) || len(slices.Compact(slices.Clone(rect.Roles))) < len(rect.Roles) {
+			t.Fatalf("rect %d: %v does not ascend", i, rect.Rectangle)
 		}
 		if rect.Own != nil && len(rect.Own) != (len(rect.Roles)*len(rect.Users)+7)/8 {
 			t.Fatalf("rect %d: %d bytes of ownership for %d × %d", i, len(rect.Own), len(rect.Roles), len(rect.Users))
 		}
-		owned := 0
-		for x, u := range rect.Users {
-			for y, r := range rect.Roles {
-				if _, ok := has[u][r]; !ok {
-					t.Fatalf("rect %d covers user %d, role %d, which nobody requested", i, u, r)
-				}
-				bit := x*len(rect.Roles) + y
-				if rect.Own == nil || rect.Own[bit/8]>>(bit%8)&1 == 1 {
-					has[u][r]++
-					owned++
-				}
+		owned, n := 0, 0
+		for u, r := range rect.All() {
+			if _, ok := has[u][r]; !ok {
+				t.Fatalf("rect %d covers user %d, role %d, which nobody requested", i, u, r)
 			}
+			if rect.Own.Has(n) {
+				has[u][r]++
+				owned++
+			}
+			n++
 		}
 		if owned == 0 {
 			t.Fatalf("rect %d owns nothing", i)
@@ -68,15 +64,15 @@ func checkPlan(t rapid.TB, m Matrix, lim Limits, plan []Rect) {
 			}
 		}
 	}
-	if ownedPairs != pairs {
-		t.Fatalf("%d pairs owned, want %d", ownedPairs, pairs)
+	if ownedPairs != requested {
+		t.Fatalf("%d pairs owned, want %d", ownedPairs, requested)
 	}
 	if best := bestSimple(m, lim); len(plan) > best {
 		t.Fatalf("%d calls, a simple way takes %d", len(plan), best)
 	}
 }
 
-func bestSimple(m Matrix, lim Limits) int {
+func bestSimple(m Matrix, lim pairs.Size) int {
 	return min(OnePerUser(m, lim), OnePerRoleSet(m, lim), OnePerRole(m, lim))
 }
 
@@ -84,11 +80,12 @@ func TestPlanKeepsItsPromises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := Matrix{NumRoles: rapid.IntRange(1, 20).Draw(t, "roles")}
-		lim := Limits{rapid.IntRange(1, 6).Draw(t, "role limit"), rapid.IntRange(1, 12).Draw(t, "user limit")}
-		templates := rapid.SliceOfN(rapid.SliceOfNDistinct(rapid.Int32Range(0, int32(m.NumRoles)-1), 0, min(8, m.NumRoles), rapid.ID), 1, 6).Draw(t, "templates")
+		lim := pairs.Size{Roles: rapid.IntRange(1, 6).Draw(t, "role limit"), Users: rapid.IntRange(1, 12).Draw(t, "user limit")}
+		role := rapid.Map(rapid.Int32Range(0, int32(m.NumRoles)-1), func(r int32) pairs.Role { return pairs.Role(r) })
+		templates := rapid.SliceOfN(rapid.SliceOfNDistinct(role, 0, min(8, m.NumRoles), rapid.ID), 1, 6).Draw(t, "templates")
 		for range rapid.IntRange(0, 18).Draw(t, "users") {
 			roles := slices.Concat(rapid.SampledFrom(templates).Draw(t, "a"), rapid.SampledFrom(templates).Draw(t, "b"),
-				rapid.SliceOfN(rapid.Int32Range(0, int32(m.NumRoles)-1), 0, 2).Draw(t, "extras"))
+				rapid.SliceOfN(role, 0, 2).Draw(t, "extras"))
 			slices.Sort(roles)
 			m.Roles = append(m.Roles, slices.Compact(roles))
 		}
@@ -102,7 +99,7 @@ func TestPlanKeepsItsPromises(t *testing.T) {
 
 func TestPlanOfNothing(t *testing.T) {
 	t.Parallel()
-	for _, m := range []Matrix{{}, {NumRoles: 3}, {NumRoles: 3, Roles: [][]int32{nil, {}}}} {
+	for _, m := range []Matrix{{}, {NumRoles: 3}, {NumRoles: 3, Roles: [][]pairs.Role{nil, {}}}} {
 		if plan := Plan(m, dingtalk); len(plan) != 0 {
 			t.Errorf("%d calls for no pairs", len(plan))
 		}
@@ -111,11 +108,11 @@ func TestPlanOfNothing(t *testing.T) {
 
 func TestUserOfMoreRolesThanACall(t *testing.T) {
 	t.Parallel()
-	var roles []int32
-	for r := range int32(41) {
+	var roles []pairs.Role
+	for r := range pairs.Role(41) {
 		roles = append(roles, r)
 	}
-	m := Matrix{NumRoles: 41, Roles: [][]int32{roles, roles, {3}}}
+	m := Matrix{NumRoles: 41, Roles: [][]pairs.Role{roles, roles, {3}}}
 	plan := Plan(m, dingtalk)
 	checkPlan(t, m, dingtalk, plan)
 	if len(plan) != 3 {
@@ -139,11 +136,11 @@ func TestPlanOfManyWindowsKeepsItsPromises(t *testing.T) {
 	m := Matrix{NumRoles: 300}
 	for range 1500 {
 		base := rng.IntN(30) * 10
-		roles := []int32{int32(base), int32(base + 1 + rng.IntN(4)), int32(base + 5 + rng.IntN(5)), int32(rng.IntN(300))}
+		roles := []pairs.Role{pairs.Role(base), pairs.Role(base + 1 + rng.IntN(4)), pairs.Role(base + 5 + rng.IntN(5)), pairs.Role(rng.IntN(300))}
 		slices.Sort(roles)
 		m.Roles = append(m.Roles, slices.Compact(roles))
 	}
-	lim := Limits{Roles: 3, Users: 7}
+	lim := pairs.Size{Users: 7, Roles: 3}
 	plan := Plan(m, lim)
 	checkPlan(t, m, lim, plan)
 	if again := Plan(m, lim); fmt.Sprint(again) != fmt.Sprint(plan) {
@@ -154,10 +151,10 @@ func TestPlanOfManyWindowsKeepsItsPromises(t *testing.T) {
 func TestPlanRefusesWhatIsNoMatrix(t *testing.T) {
 	t.Parallel()
 	for name, m := range map[string]Matrix{
-		"role beyond NumRoles": {NumRoles: 2, Roles: [][]int32{{2}}},
-		"negative role":        {NumRoles: 2, Roles: [][]int32{{-1}}},
-		"duplicate":            {NumRoles: 2, Roles: [][]int32{{1, 1}}},
-		"descending":           {NumRoles: 2, Roles: [][]int32{{1, 0}}},
+		"role beyond NumRoles": {NumRoles: 2, Roles: [][]pairs.Role{{2}}},
+		"negative role":        {NumRoles: 2, Roles: [][]pairs.Role{{-1}}},
+		"duplicate":            {NumRoles: 2, Roles: [][]pairs.Role{{1, 1}}},
+		"descending":           {NumRoles: 2, Roles: [][]pairs.Role{{1, 0}}},
 	} {
 		func() {
 			defer func() {

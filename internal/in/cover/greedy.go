@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"container/heap"
 	"slices"
+
+	"github.com/unrole/unrole/internal/base/pairs"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 )
 
 // construct makes a first plan: greedy, or the best of the three simple ways should that be better.
-func construct(m Matrix, lim Limits) []span {
+func construct(m Matrix, lim pairs.Size) []span {
 	classes := group(m)
 	best := greedy(m, lim, classes)
 	if OnePerRole(m, lim) < len(best) {
@@ -35,32 +37,32 @@ func construct(m Matrix, lim Limits) []span {
 	return best
 }
 
-func perUser(m Matrix, lim Limits) []span {
+func perUser(m Matrix, lim pairs.Size) []span {
 	var spans []span
 	for u, roles := range m.Roles {
 		for chunk := range slices.Chunk(roles, lim.Roles) {
-			spans = append(spans, span{chunk, []int32{int32(u)}})
+			spans = append(spans, span{Users: []pairs.User{pairs.User(u)}, Roles: chunk})
 		}
 	}
 	return spans
 }
 
-func perRole(m Matrix, lim Limits) []span {
+func perRole(m Matrix, lim pairs.Size) []span {
 	var spans []span
 	for r, users := range m.byRole() {
 		for chunk := range slices.Chunk(users, lim.Users) {
-			spans = append(spans, span{[]int32{int32(r)}, chunk})
+			spans = append(spans, span{Users: chunk, Roles: []pairs.Role{pairs.Role(r)}})
 		}
 	}
 	return spans
 }
 
-func perRoleSet(classes []class, lim Limits) []span {
+func perRoleSet(classes []class, lim pairs.Size) []span {
 	var spans []span
 	for _, c := range classes {
-		for roles := range slices.Chunk(c.roles, lim.Roles) {
-			for users := range slices.Chunk(c.users, lim.Users) {
-				spans = append(spans, span{roles, users})
+		for roles := range slices.Chunk(c.Roles, lim.Roles) {
+			for users := range slices.Chunk(c.Users, lim.Users) {
+				spans = append(spans, span{Users: users, Roles: roles})
 			}
 		}
 	}
@@ -69,13 +71,14 @@ func perRoleSet(classes []class, lim Limits) []span {
 
 // block is some users of one class who still need the same roles.
 type block struct {
-	class       int32
-	need, users []int32
+	class int32
+	users []pairs.User
+	need  []pairs.Role
 }
 
 // candidate is a role set that calls may be made of.
 type candidate struct {
-	roles   []int32
+	roles   []pairs.Role
 	support []int32 // the classes that have all of roles, by position
 	users   int     // in those classes
 	gain    int     // pairs that the best call would cover; an upper bound, since gains only shrink
@@ -85,17 +88,17 @@ type candidate struct {
 // greedy repeatedly makes the call that covers the most pairs not covered yet, over role sets that many users share.
 // Gains only shrink while calls are made, hence an old gain is an upper bound and only the top of the queue is
 // evaluated again.
-func greedy(m Matrix, lim Limits, classes []class) []span {
+func greedy(m Matrix, lim pairs.Size, classes []class) []span {
 	g := &filler{lim: lim, blocks: make([][]*block, len(classes)), byGain: make([][]*block, lim.Roles+1)}
-	pairs := 0
+	total := 0
 	for i, c := range classes {
-		g.blocks[i] = []*block{{class: int32(i), need: c.roles, users: c.users}}
-		pairs += len(c.roles) * len(c.users)
+		g.blocks[i] = []*block{{class: int32(i), users: c.Users, need: c.Roles}}
+		total += c.Size().Pairs()
 	}
-	queue := candidates(m, lim, classes, pairs)
+	queue := candidates(m, lim, classes, total)
 	heap.Init(&queue)
 	var spans []span
-	for budget := greedyWork * pairs; len(queue) > 0 && g.work < budget; {
+	for budget := greedyWork * total; len(queue) > 0 && g.work < budget; {
 		c := queue[0]
 		g.rate(c)
 		second := 1
@@ -103,7 +106,7 @@ func greedy(m Matrix, lim Limits, classes []class) []span {
 			second = max(second, queue[i].gain)
 		}
 		for c.gain = g.gain(); c.gain >= second; c.gain = g.gain() {
-			spans = append(spans, span{c.roles, g.take(c.roles)})
+			spans = append(spans, span{Users: g.take(c.roles), Roles: c.roles})
 		}
 		if c.gain == 0 {
 			heap.Pop(&queue)
@@ -116,7 +119,7 @@ func greedy(m Matrix, lim Limits, classes []class) []span {
 
 // filler knows what greedy has yet to cover.
 type filler struct {
-	lim    Limits
+	lim    pairs.Size
 	blocks [][]*block // by class
 	byGain [][]*block // of the candidate rated last: the blocks by how many pairs each of their users would gain
 	work   int
@@ -154,8 +157,8 @@ func (g *filler) gain() int {
 }
 
 // take makes the best call of the rated candidate, whose roles are given, and returns its users.
-func (g *filler) take(roles []int32) []int32 {
-	users := make([]int32, 0, g.lim.Users)
+func (g *filler) take(roles []pairs.Role) []pairs.User {
+	users := make([]pairs.User, 0, g.lim.Users)
 	for n := len(g.byGain) - 1; n > 0; n-- {
 		for len(g.byGain[n]) > 0 {
 			b := g.byGain[n][0]
@@ -174,7 +177,7 @@ func (g *filler) take(roles []int32) []int32 {
 }
 
 // settle notes that the first k users of the block have been served with the roles.
-func (g *filler) settle(b *block, k int, roles []int32) {
+func (g *filler) settle(b *block, k int, roles []pairs.Role) {
 	served := b.users[:k:k]
 	b.users = b.users[k:]
 	class := &g.blocks[b.class]
@@ -197,7 +200,7 @@ func (g *filler) settle(b *block, k int, roles []int32) {
 
 // rest covers whatever is still needed, role by role.
 func (g *filler) rest(numRoles int) []span {
-	users := make([][]int32, numRoles)
+	users := make([][]pairs.User, numRoles)
 	for _, class := range g.blocks {
 		for _, b := range class {
 			for _, r := range b.need {
@@ -208,7 +211,7 @@ func (g *filler) rest(numRoles int) []span {
 	var spans []span
 	for r, list := range users {
 		for chunk := range slices.Chunk(list, g.lim.Users) {
-			spans = append(spans, span{[]int32{int32(r)}, chunk})
+			spans = append(spans, span{Users: chunk, Roles: []pairs.Role{pairs.Role(r)}})
 		}
 	}
 	return spans
@@ -216,17 +219,17 @@ func (g *filler) rest(numRoles int) []span {
 
 // candidates gives the role sets worth considering: each role, the roles of the largest classes, and what any two of
 // those have in common.
-func candidates(m Matrix, lim Limits, classes []class, pairs int) queue {
+func candidates(m Matrix, lim pairs.Size, classes []class, total int) queue {
 	holders := make([][]int32, m.NumRoles) // the classes of each role
 	for k, c := range classes {
-		for _, r := range c.roles {
+		for _, r := range c.Roles {
 			holders[r] = append(holders[r], int32(k))
 		}
 	}
-	var sets [][]int32
+	var sets [][]pairs.Role
 	seen := map[string]bool{}
 	var key []byte
-	add := func(roles []int32) {
+	add := func(roles []pairs.Role) {
 		for chunk := range slices.Chunk(roles, lim.Roles) {
 			if len(chunk) < 2 {
 				continue
@@ -246,33 +249,33 @@ func candidates(m Matrix, lim Limits, classes []class, pairs int) queue {
 		large[k] = k
 	}
 	work := 0
-	slices.SortStableFunc(large, func(a, b int) int { return cmp.Compare(len(classes[b].users), len(classes[a].users)) })
+	slices.SortStableFunc(large, func(a, b int) int { return cmp.Compare(len(classes[b].Users), len(classes[a].Users)) })
 	large = large[:min(len(large), templateClasses)]
-	var shared []int32
+	var shared []pairs.Role
 	for i, a := range large {
-		add(classes[a].roles)
+		add(classes[a].Roles)
 		for _, b := range large[:i] {
-			if work > candidateWork*pairs || len(sets) > maxSets {
+			if work > candidateWork*total || len(sets) > maxSets {
 				break
 			}
-			work += len(classes[a].roles) + len(classes[b].roles)
-			shared = appendShared(shared[:0], classes[a].roles, classes[b].roles)
+			work += len(classes[a].Roles) + len(classes[b].Roles)
+			shared = appendShared(shared[:0], classes[a].Roles, classes[b].Roles)
 			add(shared)
 		}
 	}
 
 	cands := make(queue, 0, len(sets)+m.NumRoles)
 	for _, roles := range sets {
-		if work > 2*candidateWork*pairs {
+		if work > 2*candidateWork*total {
 			break
 		}
 		c := &candidate{roles: roles}
-		scarce := slices.MinFunc(roles, func(a, b int32) int { return cmp.Compare(len(holders[a]), len(holders[b])) })
+		scarce := slices.MinFunc(roles, func(a, b pairs.Role) int { return cmp.Compare(len(holders[a]), len(holders[b])) })
 		for _, k := range holders[scarce] {
-			work += len(classes[k].roles)
-			if overlap(roles, classes[k].roles) == len(roles) {
+			work += len(classes[k].Roles)
+			if overlap(roles, classes[k].Roles) == len(roles) {
 				c.support = append(c.support, k)
-				c.users += len(classes[k].users)
+				c.users += len(classes[k].Users)
 			}
 		}
 		cands = append(cands, c)
@@ -283,9 +286,9 @@ func candidates(m Matrix, lim Limits, classes []class, pairs int) queue {
 	cands = slices.Clone(cands[:min(len(cands), maxCandidates)])
 	for r, support := range holders {
 		if len(support) > 0 {
-			c := &candidate{roles: []int32{int32(r)}, support: support}
+			c := &candidate{roles: []pairs.Role{pairs.Role(r)}, support: support}
 			for _, k := range support {
-				c.users += len(classes[k].users)
+				c.users += len(classes[k].Users)
 			}
 			cands = append(cands, c)
 		}
@@ -313,7 +316,7 @@ func (q *queue) Pop() any {
 }
 
 // overlap counts what two ascending lists have in common.
-func overlap(a, b []int32) int {
+func overlap(a, b []pairs.Role) int {
 	n := 0
 	for len(a) > 0 && len(b) > 0 {
 		switch {
@@ -330,7 +333,7 @@ func overlap(a, b []int32) int {
 }
 
 // appendShared appends what two ascending lists have in common.
-func appendShared(to, a, b []int32) []int32 {
+func appendShared(to, a, b []pairs.Role) []pairs.Role {
 	for len(a) > 0 && len(b) > 0 {
 		switch {
 		case a[0] < b[0]:
@@ -346,8 +349,8 @@ func appendShared(to, a, b []int32) []int32 {
 }
 
 // without is the ascending list a less what is in the ascending list b.
-func without(a, b []int32) []int32 {
-	left := make([]int32, 0, len(a))
+func without(a, b []pairs.Role) []pairs.Role {
+	left := make([]pairs.Role, 0, len(a))
 	for _, x := range a {
 		for len(b) > 0 && b[0] < x {
 			b = b[1:]

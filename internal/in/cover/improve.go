@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+
+	"github.com/unrole/unrole/internal/base/pairs"
 )
 
 // Budgets are counted in steps, never in time, so that a plan does not depend on the machine it was made on.
@@ -30,20 +32,20 @@ const (
 // what setCover makes of it. In a large one the spans with as many users as a call may have stay: there is nothing to
 // gain from them that would be worth the time. The others, of which a good cover has few, are improved in windows of
 // spans with similar roles, several windows at once.
-func improve(m Matrix, lim Limits, spans []span) []span {
+func improve(m Matrix, lim pairs.Size, spans []span) []span {
 	if len(spans) < 2 {
 		return spans
 	}
-	pairs := 0
+	total := 0
 	for _, roles := range m.Roles {
-		pairs += len(roles)
+		total += len(roles)
 	}
-	if pairs <= smallPairs && len(spans) <= windowSpans && len(m.Roles)*m.NumRoles <= windowCells {
+	if total <= smallPairs && len(spans) <= windowSpans && len(m.Roles)*m.NumRoles <= windowCells {
 		w := newWindow(m, nil, 0, spans)
 		if len(spans) <= w.bound(lim) {
 			return spans
 		}
-		budget := min(smallWork, smallWorkPerPairAndSpan*pairs*len(spans))
+		budget := min(smallWork, smallWorkPerPairAndSpan*total*len(spans))
 		results := make([][]span, 2)
 		var wg sync.WaitGroup
 		wg.Go(func() { results[0] = w.improve(lim, 0, budget) })
@@ -60,19 +62,19 @@ func improve(m Matrix, lim Limits, spans []span) []span {
 
 	var kept, loose []span
 	for _, s := range spans {
-		if len(s.users) == lim.Users {
+		if len(s.Users) == lim.Users {
 			kept = append(kept, s)
 		} else {
 			loose = append(loose, s)
 		}
 	}
-	slices.SortStableFunc(loose, func(a, b span) int { return slices.Compare(a.roles, b.roles) })
+	slices.SortStableFunc(loose, func(a, b span) int { return slices.Compare(a.Roles, b.Roles) })
 	var groups [][]span
 	for len(loose) > 0 {
 		n, users, roles := 0, 0, 0
 		for n < len(loose) && n < windowSpans {
-			users += len(loose[n].users)
-			roles += len(loose[n].roles)
+			users += len(loose[n].Users)
+			roles += len(loose[n].Roles)
 			if n > 0 && users*min(roles, m.NumRoles) > windowCells {
 				break
 			}
@@ -82,7 +84,7 @@ func improve(m Matrix, lim Limits, spans []span) []span {
 		loose = loose[n:]
 	}
 	duty := newDuties(m, kept, groups)
-	budget := min(windowWork, largeWorkPerPair*pairs/max(1, len(groups)))
+	budget := min(windowWork, largeWorkPerPair*total/max(1, len(groups)))
 	results := make([][]span, len(groups))
 	var wg sync.WaitGroup
 	turns := make(chan struct{}, windowsAtOnce)
@@ -106,12 +108,12 @@ type duties struct {
 
 func newDuties(m Matrix, kept []span, groups [][]span) *duties {
 	d := &duties{first: make([]int, len(m.Roles))}
-	pairs := 0
+	total := 0
 	for u, roles := range m.Roles {
-		d.first[u] = pairs
-		pairs += len(roles)
+		d.first[u] = total
+		total += len(roles)
 	}
-	d.group = make([]int32, pairs)
+	d.group = make([]int32, total)
 	for i := len(groups) - 1; i >= 0; i-- {
 		d.assign(m, groups[i], int32(i))
 	}
@@ -122,9 +124,9 @@ func newDuties(m Matrix, kept []span, groups [][]span) *duties {
 // assign makes the group responsible for all that its spans cover; their roles ascend.
 func (d *duties) assign(m Matrix, spans []span, group int32) {
 	for _, s := range spans {
-		for _, u := range s.users {
+		for _, u := range s.Users {
 			i := 0
-			for _, r := range s.roles {
+			for _, r := range s.Roles {
 				for m.Roles[u][i] != r {
 					i++
 				}
@@ -136,43 +138,44 @@ func (d *duties) assign(m Matrix, spans []span, group int32) {
 
 // window is the part of a matrix that some spans cover, with positions of its own.
 type window struct {
-	users, roles []int32   // by own position, the position in the matrix
-	have         [][]int32 // by user, own positions of roles that may be called
-	need         [][]int32 // by user, own positions of roles that the spans have to cover
-	spans        []span    // with own positions
+	users []pairs.User   // by own position, the position in the matrix
+	roles []pairs.Role   // likewise
+	have  [][]pairs.Role // by user, own positions of roles that may be called
+	need  [][]pairs.Role // by user, own positions of roles that the spans have to cover
+	spans []span         // with own positions
 }
 
 // newWindow takes a group of spans out of the matrix. They need to cover what duty says; all of it if duty is nil.
 func newWindow(m Matrix, duty *duties, group int32, spans []span) *window {
 	w := &window{}
 	for _, s := range spans {
-		w.users = append(w.users, s.users...)
-		w.roles = append(w.roles, s.roles...)
+		w.users = append(w.users, s.Users...)
+		w.roles = append(w.roles, s.Roles...)
 	}
 	slices.Sort(w.users)
 	w.users = slices.Compact(w.users)
 	slices.Sort(w.roles)
 	w.roles = slices.Compact(w.roles)
-	ownUser := make(map[int32]int32, len(w.users))
+	ownUser := make(map[pairs.User]pairs.User, len(w.users))
 	for i, u := range w.users {
-		ownUser[u] = int32(i)
+		ownUser[u] = pairs.User(i)
 	}
-	ownRole := make(map[int32]int32, len(w.roles))
+	ownRole := make(map[pairs.Role]pairs.Role, len(w.roles))
 	for i, r := range w.roles {
-		ownRole[r] = int32(i)
+		ownRole[r] = pairs.Role(i)
 	}
 	for _, s := range spans {
-		t := span{make([]int32, len(s.roles)), make([]int32, len(s.users))}
-		for i, r := range s.roles {
-			t.roles[i] = ownRole[r]
+		t := span{Users: make([]pairs.User, len(s.Users)), Roles: make([]pairs.Role, len(s.Roles))}
+		for i, r := range s.Roles {
+			t.Roles[i] = ownRole[r]
 		}
-		for i, u := range s.users {
-			t.users[i] = ownUser[u]
+		for i, u := range s.Users {
+			t.Users[i] = ownUser[u]
 		}
 		w.spans = append(w.spans, t)
 	}
-	w.have = make([][]int32, len(w.users))
-	w.need = make([][]int32, len(w.users))
+	w.have = make([][]pairs.Role, len(w.users))
+	w.need = make([][]pairs.Role, len(w.users))
 	for i, u := range w.users {
 		for k, r := range m.Roles[u] {
 			own, ok := ownRole[r]
@@ -189,15 +192,15 @@ func newWindow(m Matrix, duty *duties, group int32, spans []span) *window {
 }
 
 // improve gives the best spans that a search finds, with positions in the matrix.
-func (w *window) improve(lim Limits, seed uint64, budget int) []span {
+func (w *window) improve(lim pairs.Size, seed uint64, budget int) []span {
 	s := newSearch(lim, w.have, w.need, len(w.roles), w.spans, seed)
 	s.run(budget)
 	for _, sp := range s.best {
-		for i, r := range sp.roles {
-			sp.roles[i] = w.roles[r]
+		for i, r := range sp.Roles {
+			sp.Roles[i] = w.roles[r]
 		}
-		for i, u := range sp.users {
-			sp.users[i] = w.users[u]
+		for i, u := range sp.Users {
+			sp.Users[i] = w.users[u]
 		}
 	}
 	return s.best

@@ -3,6 +3,8 @@ package cover
 import (
 	"math/bits"
 	"slices"
+
+	"github.com/unrole/unrole/internal/base/pairs"
 )
 
 // tighten takes users and roles out of boxes where other boxes cover all their pairs, and drops empty boxes.
@@ -73,7 +75,7 @@ func (s *search) serve() {
 	s.open = left
 }
 
-func (s *search) serveOne(u int32, miss []uint64) bool {
+func (s *search) serveOne(u pairs.User, miss []uint64) bool {
 	have := s.of(s.have, u)
 	fullness := s.lim.Users + 1
 	best, bestScore := -1, 0
@@ -148,23 +150,23 @@ func (s *search) build() {
 	}
 	s.work += len(tries) * len(s.open) * s.words
 
-	roles := members(nil, best)
-	byGain := make([][]int32, len(roles)+1)
+	roles := members[pairs.Role](nil, best)
+	byGain := make([][]pairs.User, len(roles)+1)
 	for _, u := range s.open {
 		n := s.gain(u, best)
 		byGain[n] = append(byGain[n], u)
 	}
-	var users []int32
+	var users []pairs.User
 	for n := len(roles); n > 0 && len(users) < s.lim.Users; n-- {
 		users = append(users, byGain[n][:min(len(byGain[n]), s.lim.Users-len(users))]...)
 	}
-	b := s.newBox(roles, users)
+	b := s.newBox(span{Users: users, Roles: roles})
 	s.put(b)
 	// What the users have in common besides costs nothing here and may make other boxes smaller.
 	if s.rng.IntN(2) == 0 {
 		s.extend(b, b.common)
 	}
-	s.open = slices.DeleteFunc(s.open, func(u int32) bool { return empty(s.of(s.miss, u)) })
+	s.open = slices.DeleteFunc(s.open, func(u pairs.User) bool { return empty(s.of(s.miss, u)) })
 }
 
 // draw gives role sets for a new box, none empty or larger than a call: what some open users miss, what two of them
@@ -188,7 +190,7 @@ func (s *search) draw() [][]uint64 {
 			add(x)
 		}
 		drawn = append(drawn, a)
-		roles := members(nil, a)
+		roles := members[pairs.Role](nil, a)
 		clear(x)
 		set(x, roles[s.rng.IntN(len(roles))])
 		add(x)
@@ -204,7 +206,7 @@ func (s *search) draw() [][]uint64 {
 }
 
 // gain is how many pairs a call with the roles would cover for the user that no box covers; 0 if it may not.
-func (s *search) gain(u int32, roles []uint64) int {
+func (s *search) gain(u pairs.User, roles []uint64) int {
 	have, miss := s.of(s.have, u), s.of(s.miss, u)
 	n := 0
 	for w, x := range roles {
@@ -276,7 +278,7 @@ func (s *search) step() bool {
 func (s *search) keep() {
 	s.best = s.best[:0]
 	for _, b := range s.boxes {
-		s.best = append(s.best, span{slices.Clone(b.roles), slices.Clone(b.users)})
+		s.best = append(s.best, span{Users: slices.Clone(b.users), Roles: slices.Clone(b.roles)})
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/unrole/unrole/internal/base/pairs"
 )
 
 const (
@@ -13,10 +15,10 @@ const (
 	setCoverShare = 3
 )
 
-// column is a call that setCover may choose: the pairs it covers as a set, positions counting users × roles.
+// column is a call that setCover may choose: the pairs it covers as a set of their numbers.
 type column struct {
 	span
-	pairs []uint64
+	cells []uint64
 	since int // the step in which it was chosen or given up last
 }
 
@@ -27,8 +29,8 @@ type column struct {
 // The search knows uncovered pairs by weight, which grows for as long as a pair stays uncovered: it gives up a call
 // of little weight, covers what is missing by the weightiest call, and so goes round until nothing is missing; then it
 // tries with one call less. nil means that the calls are too many to choose among, or found no cover.
-func (w *window) setCover(lim Limits, seed uint64, budget int) []span {
-	columns, pairs := w.columns(lim)
+func (w *window) setCover(lim pairs.Size, seed uint64, budget int) []span {
+	columns, total := w.columns(lim)
 	if columns == nil {
 		return nil
 	}
@@ -38,14 +40,15 @@ func (w *window) setCover(lim Limits, seed uint64, budget int) []span {
 	weight := make([]int, len(missing)*64)
 	for u, roles := range w.have {
 		for _, r := range roles {
-			set(missing, int32(u*len(w.roles)+int(r)))
-			weight[u*len(w.roles)+int(r)] = 1
+			n := w.size().Number(pairs.User(u), r)
+			set(missing, int32(n))
+			weight[n] = 1
 		}
 	}
-	left, work, step := pairs, 0, 0
+	left, work, step := total, 0, 0
 	var chosen []*column
 	choose := func(c *column) {
-		for _, p := range members(nil, c.pairs) {
+		for _, p := range members[int32](nil, c.cells) {
 			if depth[p]++; depth[p] == 1 {
 				unset(missing, p)
 				left--
@@ -53,7 +56,7 @@ func (w *window) setCover(lim Limits, seed uint64, budget int) []span {
 		}
 		c.since = step
 		chosen = append(chosen, c)
-		work += 2 * len(c.roles) * len(c.users)
+		work += 2 * c.Size().Pairs()
 	}
 	// giveUp drops the chosen call that is missed least; the longest chosen among equals.
 	giveUp := func(newest int) {
@@ -63,14 +66,14 @@ func (w *window) setCover(lim Limits, seed uint64, budget int) []span {
 				continue
 			}
 			loss := 0
-			for j, x := range c.pairs {
+			for j, x := range c.cells {
 				for ; x != 0; x &= x - 1 {
 					if p := j*64 + bits.TrailingZeros64(x); depth[p] == 1 {
 						loss += weight[p]
 					}
 				}
 			}
-			work += len(c.pairs) + len(c.roles)*len(c.users)
+			work += len(c.cells) + c.Size().Pairs()
 			if at < 0 || loss < least || loss == least && c.since < chosen[at].since {
 				at, least = i, loss
 			}
@@ -79,7 +82,7 @@ func (w *window) setCover(lim Limits, seed uint64, budget int) []span {
 			return
 		}
 		c := chosen[at]
-		for _, p := range members(nil, c.pairs) {
+		for _, p := range members[int32](nil, c.cells) {
 			if depth[p]--; depth[p] == 0 {
 				set(missing, p)
 				left++
@@ -91,20 +94,20 @@ func (w *window) setCover(lim Limits, seed uint64, budget int) []span {
 	// add chooses the weightiest call for one of the missing pairs; the longest unchosen among equals.
 	add := func() {
 		k := rng.IntN(left)
-		row := members(nil, missing)[k]
+		row := members[int32](nil, missing)[k]
 		var best *column
 		most := -1
 		for _, c := range columns {
-			if !has(c.pairs, row) || c.since == step && step > 0 {
+			if !has(c.cells, row) || c.since == step && step > 0 {
 				continue
 			}
 			gain := 0
-			for j, x := range c.pairs {
+			for j, x := range c.cells {
 				for x &= missing[j]; x != 0; x &= x - 1 {
 					gain += weight[j*64+bits.TrailingZeros64(x)]
 				}
 			}
-			work += len(c.pairs)
+			work += len(c.cells)
 			if gain > most || gain == most && c.since < best.since {
 				best, most = c, gain
 			}
@@ -135,7 +138,7 @@ func (w *window) setCover(lim Limits, seed uint64, budget int) []span {
 		}
 		giveUp(step)
 		add()
-		for _, p := range members(nil, missing) {
+		for _, p := range members[int32](nil, missing) {
 			weight[p]++
 		}
 	}
@@ -143,25 +146,25 @@ func (w *window) setCover(lim Limits, seed uint64, budget int) []span {
 }
 
 // columns lists the calls that setCover chooses among, and how many pairs there are to cover.
-func (w *window) columns(lim Limits) ([]*column, int) {
+func (w *window) columns(lim pairs.Size) ([]*column, int) {
 	words := ceilDiv(len(w.roles), 64)
 	size := ceilDiv(len(w.have)*len(w.roles), 64)
 	most := min(maxColumns, maxColumnWords/max(1, size))
 	users := make([][]uint64, len(w.have))
-	pairs := 0
+	total := 0
 	for u, roles := range w.have {
 		users[u] = make([]uint64, words)
 		for _, r := range roles {
 			set(users[u], r)
 		}
-		pairs += len(roles)
+		total += len(roles)
 	}
 	// Every intersection of users' role sets is found by intersecting each new role set with all those found before.
 	var sets [][]uint64
 	seen := map[string]bool{}
 	add := func(x []uint64) {
 		var key []byte
-		for _, r := range members(nil, x) {
+		for _, r := range members[pairs.Role](nil, x) {
 			key = append(key, byte(r), byte(r>>8), byte(r>>16))
 		}
 		if len(key) > 0 && !seen[string(key)] {
@@ -187,26 +190,24 @@ func (w *window) columns(lim Limits) ([]*column, int) {
 	}
 	var columns []*column
 	for _, roles := range sets {
-		list := members(nil, roles)
+		list := members[pairs.Role](nil, roles)
 		if len(list) > lim.Roles {
 			list = list[:lim.Roles]
 		}
-		var holders []int32
+		var holders []pairs.User
 		for u, all := range users {
 			fits := true
 			for i, y := range roles {
 				fits = fits && y&^all[i] == 0
 			}
 			if fits {
-				holders = append(holders, int32(u))
+				holders = append(holders, pairs.User(u))
 			}
 		}
 		for chunk := range slices.Chunk(holders, lim.Users) {
-			c := &column{span: span{list, chunk}, pairs: make([]uint64, size)}
-			for _, u := range chunk {
-				for _, r := range list {
-					set(c.pairs, u*int32(len(w.roles))+r)
-				}
+			c := &column{span: span{Users: chunk, Roles: list}, cells: make([]uint64, size)}
+			for u, r := range c.All() {
+				set(c.cells, int32(w.size().Number(u, r)))
 			}
 			columns = append(columns, c)
 		}
@@ -214,5 +215,7 @@ func (w *window) columns(lim Limits) ([]*column, int) {
 			return nil, 0
 		}
 	}
-	return columns, pairs
+	return columns, total
 }
+
+func (w *window) size() pairs.Size { return pairs.Size{Users: len(w.users), Roles: len(w.roles)} }

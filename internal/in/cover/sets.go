@@ -2,11 +2,11 @@ package cover
 
 import "math/bits"
 
-// A set of roles is a bit for each, in words; its length is up to its owner.
+// A set of roles, or of what else is numbered, is a bit for each, in words; its length is up to its owner.
 
-func set(x []uint64, r int32)      { x[r/64] |= 1 << (r % 64) }
-func unset(x []uint64, r int32)    { x[r/64] &^= 1 << (r % 64) }
-func has(x []uint64, r int32) bool { return x[r/64]>>(r%64)&1 == 1 }
+func set[P ~int32](x []uint64, p P)      { x[p/64] |= 1 << (p % 64) }
+func unset[P ~int32](x []uint64, p P)    { x[p/64] &^= 1 << (p % 64) }
+func has[P ~int32](x []uint64, p P) bool { return x[p/64]>>(p%64)&1 == 1 }
 
 func empty(x []uint64) bool {
 	for _, w := range x {
@@ -26,10 +26,10 @@ func count(x []uint64) int {
 }
 
 // members appends what is in the set, ascending.
-func members(to []int32, x []uint64) []int32 {
+func members[P ~int32](to []P, x []uint64) []P {
 	for w, y := range x {
 		for ; y != 0; y &= y - 1 {
-			to = append(to, int32(w*64+bits.TrailingZeros64(y)))
+			to = append(to, P(w*64+bits.TrailingZeros64(y)))
 		}
 	}
 	return to

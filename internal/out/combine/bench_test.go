@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -107,7 +108,7 @@ func BenchmarkNext(b *testing.B) {
 	})
 }
 
-func singles(people [][]int32) []func() *Offer {
+func singles(people [][]pairs.Role) []func() *Offer {
 	offers := make([]func() *Offer, len(people))
 	for u := range people {
 		offers[u] = func() *Offer { return single(people, u) }

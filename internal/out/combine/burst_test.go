@@ -7,32 +7,33 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/in/cover"
 	"github.com/unrole/unrole/tasks"
 )
 
-var callLimits = cover.Limits{Roles: tasks.MaxRoles, Users: tasks.MaxUsers}
+var callLimits = pairs.Size{Users: tasks.MaxUsers, Roles: tasks.MaxRoles}
 
 // company is the planner's: 2,000 users of 80 roles, who have one of 20 departments' 3 roles and one of 10 titles' 2,
 // and one in three of them another role.
-func company(seed uint64) [][]int32 {
+func company(seed uint64) [][]pairs.Role {
 	const users, roles, departments, titles = 2000, 80, 20, 10
 	rng := rand.New(rand.NewPCG(seed, 1))
-	draw := func(n, k int) [][]int32 {
-		sets := make([][]int32, n)
+	draw := func(n, k int) [][]pairs.Role {
+		sets := make([][]pairs.Role, n)
 		for i := range sets {
 			for _, r := range rng.Perm(roles)[:k] {
-				sets[i] = append(sets[i], int32(r))
+				sets[i] = append(sets[i], pairs.Role(r))
 			}
 		}
 		return sets
 	}
 	d, t := draw(departments, 3), draw(titles, 2)
-	all := make([][]int32, users)
+	all := make([][]pairs.Role, users)
 	for u := range all {
 		set := slices.Concat(d[rng.IntN(departments)], t[rng.IntN(titles)])
 		if rng.Float64() < 1./3 {
-			set = append(set, int32(rng.IntN(roles)))
+			set = append(set, pairs.Role(rng.IntN(roles)))
 		}
 		slices.Sort(set)
 		all[u] = slices.Compact(set)
@@ -41,7 +42,7 @@ func company(seed uint64) [][]int32 {
 }
 
 // single is the removal of one user of the company.
-func single(people [][]int32, user int) *Offer {
+func single(people [][]pairs.Role, user int) *Offer {
 	roles := make([]int64, len(people[user]))
 	for i, r := range people[user] {
 		roles[i] = int64(r) + 1
@@ -51,7 +52,7 @@ func single(people [][]int32, user int) *Offer {
 
 // burst plays removals that arrive evenly within two seconds, each at its share of the pools, and slots every 50 ms that
 // go to the pools in turn. A call lasts 200 ms. It returns the calls made.
-func burst(t testing.TB, people [][]int32, share []int, pools int) (calls int) {
+func burst(t testing.TB, people [][]pairs.Role, share []int, pools int) (calls int) {
 	const arrivals, slot, lasts = 2 * time.Second, 50 * time.Millisecond, 4
 	ps := make([]*Pool, pools)
 	for i := range ps {
@@ -172,7 +173,7 @@ func BenchmarkBurst(b *testing.B) {
 }
 
 // callsOfParts is how many calls a pool makes of a plan's parts that all wait.
-func callsOfParts(plan []cover.Rect) (calls int) {
+func callsOfParts(plan []cover.Call) (calls int) {
 	p := NewPool()
 	for _, rect := range plan {
 		users, roles := make([]string, len(rect.Users)), make([]int64, len(rect.Roles))
@@ -197,12 +198,12 @@ func callsOfParts(plan []cover.Rect) (calls int) {
 func TestRemovalsWithoutTemplatesShareCallsRoleByRole(t *testing.T) {
 	const users, roles, each = 1000, 40, 20
 	rng := rand.New(rand.NewPCG(1, 1))
-	people := make([][]int32, users)
+	people := make([][]pairs.Role, users)
 	count := make([]int, roles)
 	p := NewPool()
 	for u := range people {
 		for _, r := range rng.Perm(roles)[:each] {
-			people[u] = append(people[u], int32(r))
+			people[u] = append(people[u], pairs.Role(r))
 			count[r]++
 		}
 		p.Add(single(people, u))

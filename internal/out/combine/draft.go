@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"math/bits"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -31,16 +32,16 @@ func (d *draft) member(o *Offer) *Member {
 // expect makes room for a large leader, so that his rows are not moved again and again.
 func (d *draft) expect(leader *Offer) {
 	m := d.member(leader)
-	m.Users, m.rows = make([]int, 0, len(leader.users)), make([]uint32, 0, len(leader.users))
+	m.Users, m.rows = make([]pairs.User, 0, len(leader.users)), make([]uint32, 0, len(leader.users))
 	d.call.Users = make([]string, 0, tasks.MaxUsers)
 }
 
 // serve takes open pairs of row u of the offer into the call.
-func (d *draft) serve(o *Offer, u int, pairs uint32) {
+func (d *draft) serve(o *Offer, u int, row uint32) {
 	m := d.member(o)
-	m.Users = append(m.Users, u)
-	m.rows = append(m.rows, pairs)
-	o.take(u, pairs)
+	m.Users = append(m.Users, pairs.User(u))
+	m.rows = append(m.rows, row)
+	o.take(u, row)
 }
 
 // finish returns the call. The roles and users of it are complete.
@@ -51,9 +52,9 @@ func (d *draft) finish() Call {
 		for _, row := range m.rows {
 			roles |= row
 		}
-		m.Roles = make([]int, 0, bits.OnesCount32(roles))
+		m.Roles = make([]pairs.Role, 0, bits.OnesCount32(roles))
 		for ; roles != 0; roles &= roles - 1 {
-			m.Roles = append(m.Roles, bits.TrailingZeros32(roles))
+			m.Roles = append(m.Roles, pairs.Role(bits.TrailingZeros32(roles)))
 		}
 		m.Offer.member = 0
 		if m.Offer.leftPairs == 0 {

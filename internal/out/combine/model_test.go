@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -45,11 +46,11 @@ func (m *model) first() *wish {
 	return first
 }
 
-func (m *model) add(lane int, users []string, roles []int64, asked func(u, r int) bool) *wish {
+func (m *model) add(lane int, users []string, roles []int64, asked func(pairs.User, pairs.Role) bool) *wish {
 	w := &wish{lane: lane, order: len(m.wishes), asked: map[pair]bool{}, open: map[pair]bool{}, flying: map[pair]bool{}}
 	for u, user := range users {
 		for r, role := range roles {
-			if asked == nil || asked(u, r) {
+			if asked == nil || asked(pairs.User(u), pairs.Role(r)) {
 				w.asked[pair{user, role}] = true
 				w.open[pair{user, role}] = true
 			}
@@ -208,10 +209,10 @@ func TestAnySequenceKeepsThePromises(t *testing.T) {
 			slices.Sort(roles)
 			roles = slices.Compact(roles)
 			roles = roles[:min(len(roles), tasks.MaxRoles)]
-			var asked func(u, r int) bool
+			var asked func(pairs.User, pairs.Role) bool
 			if rapid.IntRange(0, 3).Draw(t, "holes") == 0 {
 				hole := rapid.IntRange(2, 5).Draw(t, "every")
-				asked = func(u, r int) bool { return (u*7+r)%hole != 0 }
+				asked = func(u pairs.User, r pairs.Role) bool { return (int(u)*7+int(r))%hole != 0 }
 			}
 			m.add(rapid.IntRange(0, 2).Draw(t, "lane"), names(users), roles, asked)
 		}

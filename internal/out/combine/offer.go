@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -44,7 +45,7 @@ const (
 //
 // Say asked for every pair that may be called, also for one that another part of the same job owns: pairs that are not
 // asked tear holes into the rectangle, and a rectangle with holes takes several calls.
-func NewOffer(lane int, users []string, roles []int64, asked func(u, r int) bool, tag any) *Offer {
+func NewOffer(lane int, users []string, roles []int64, asked func(u pairs.User, r pairs.Role) bool, tag any) *Offer {
 	if len(users) > tasks.MaxUsers || len(roles) > tasks.MaxRoles {
 		panic(fmt.Sprintf("combine: offer of %d users × %d roles, a call takes at most %d × %d", len(users), len(roles), tasks.MaxUsers, tasks.MaxRoles))
 	}
@@ -54,8 +55,8 @@ func NewOffer(lane int, users []string, roles []int64, asked func(u, r int) bool
 	for u := range users {
 		row := uint32(1)<<len(roles) - 1
 		if asked != nil {
-			for r := range roles {
-				if !asked(u, r) {
+			for r := range pairs.Role(len(roles)) {
+				if !asked(pairs.User(u), r) {
 					row &^= 1 << r
 				}
 			}
@@ -90,18 +91,18 @@ func (o *Offer) fullShape() string {
 }
 
 // take moves open pairs of user u into flight.
-func (o *Offer) take(u int, pairs uint32) {
-	o.left[u] &^= pairs
-	o.flying[u] |= pairs
-	n := bits.OnesCount32(pairs)
+func (o *Offer) take(u int, row uint32) {
+	o.left[u] &^= row
+	o.flying[u] |= row
+	n := bits.OnesCount32(row)
 	o.leftPairs -= n
 	o.inFlight += n
 }
 
 // land ends the flight of pairs of user u; those of again are open once more.
-func (o *Offer) land(u int, pairs, again uint32) {
-	o.flying[u] &^= pairs
-	o.inFlight -= bits.OnesCount32(pairs)
+func (o *Offer) land(u pairs.User, row, again uint32) {
+	o.flying[u] &^= row
+	o.inFlight -= bits.OnesCount32(row)
 	if o.state == waiting {
 		o.left[u] |= again
 		o.leftPairs += bits.OnesCount32(again)
@@ -125,19 +126,22 @@ type Call struct {
 	id int64
 }
 
+// Size is that of the call.
+func (c Call) Size() pairs.Size { return pairs.Size{Users: len(c.Users), Roles: len(c.Roles)} }
+
 // Member is the share of one offer in a call.
 type Member struct {
 	Offer *Offer
-	// Users and Roles are positions in the offer's own lists: those of its users and roles that it has a served pair
-	// with. Not every pair of the two is served, see Serves.
-	Users, Roles []int
+	// Rectangle has those of the offer's own users and roles that it has a served pair with, its users in no particular
+	// order. Not every pair of it is served, see Serves.
+	pairs.Rectangle
 
-	rows []uint32 // by position in Users: the served pairs, bit r is the offer's role r
+	rows []uint32 // by place in Users: the served pairs, bit r is the offer's role r
 }
 
 // Serves reports whether the call serves the pair of Users[i] and role r of the offer's own list: it was open, and is
 // in flight for this offer by this call only.
-func (m Member) Serves(i, r int) bool { return m.rows[i]&(1<<r) != 0 }
+func (m Member) Serves(i int, r pairs.Role) bool { return m.rows[i]&(1<<r) != 0 }
 
 // Pairs is the number of pairs that the call serves for this member.
 func (m Member) Pairs() int {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/isolate"
 	"pgregory.net/rapid"
 )
@@ -13,26 +14,26 @@ import (
 // Somebody leaves the company while the search goes on, may be after having passed.
 func TestAUserWhoLeavesMeanwhileHarmsNobody(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := drawBatch(t, 20, 60)
+		b := drawBatch(t, pairs.Size{Users: 60, Roles: 20})
 		drawBlame(t, b, rapid.Bool().Draw(t, "vague"))
 		first := b.whole()
 		if first.Passed {
 			return
 		}
-		leaver := rapid.IntRange(0, b.users-1).Draw(t, "leaver")
+		leaver := pairs.User(rapid.IntRange(0, b.size.Users-1).Draw(t, "leaver"))
 		last := rapid.IntRange(0, 30).Draw(t, "leaves after")
-		got, err := isolate.Run(context.Background(), b.roles, b.users, first, isolate.Options{Found: b.found},
-			func(ctx context.Context, roles, users []int) (isolate.Answer, error) {
+		got, err := isolate.Run(context.Background(), b.size, first, isolate.Options{Found: b.found},
+			func(ctx context.Context, sent pairs.Rectangle) (isolate.Answer, error) {
 				if len(b.calls) > last {
 					b.badUsers[leaver] = true
 				}
-				return b.send(ctx, roles, users)
+				return b.send(ctx, sent)
 			})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if pairs := b.harmed(); len(pairs) > 0 && !got.NothingPassed {
-			t.Errorf("good pairs that never passed: %v", pairs)
+		if harmed := b.harmed(); len(harmed) > 0 && !got.NothingPassed {
+			t.Errorf("good pairs that never passed: %v", harmed)
 		}
 		for _, s := range b.trouble {
 			t.Error(s)
@@ -42,17 +43,17 @@ func TestAUserWhoLeavesMeanwhileHarmsNobody(t *testing.T) {
 
 // Three roles, the last one bad: the first passes with both users, then user 1 leaves.
 func TestAUserWhoPassedAndThenLeftIsFound(t *testing.T) {
-	b := newBatch(3, 2)
+	b := newBatch(pairs.Size{Users: 2, Roles: 3})
 	b.badRoles[2] = true
-	got, err := isolate.Run(context.Background(), 3, 2, b.whole(), isolate.Options{},
-		func(ctx context.Context, roles, users []int) (isolate.Answer, error) {
-			answer, err := b.send(ctx, roles, users)
+	got, err := isolate.Run(context.Background(), b.size, b.whole(), isolate.Options{},
+		func(ctx context.Context, sent pairs.Rectangle) (isolate.Answer, error) {
+			answer, err := b.send(ctx, sent)
 			if answer.Passed {
 				b.badUsers[1] = true
 			}
 			return answer, err
 		})
-	if err != nil || !slices.Equal(ids(got.BadUsers), []int{1}) || !slices.Equal(ids(got.BadRoles), []int{2}) {
+	if err != nil || !slices.Equal(ids(got.BadUsers), []pairs.User{1}) || !slices.Equal(ids(got.BadRoles), []pairs.Role{2}) {
 		t.Errorf("found %+v, %v; want user 1 and role 2", got, err)
 	}
 }
@@ -60,8 +61,8 @@ func TestAUserWhoPassedAndThenLeftIsFound(t *testing.T) {
 // The same user is refused by name, passes, and is refused again: somebody else has to look at this.
 func TestAnswersThatContradictEachOtherAgainAndAgainAreAnError(t *testing.T) {
 	refuse := true
-	got, err := isolate.Run(context.Background(), 20, 100, isolate.Answer{Blame: isolate.BlameRole}, isolate.Options{},
-		func(_ context.Context, roles, users []int) (isolate.Answer, error) {
+	got, err := isolate.Run(context.Background(), full, isolate.Answer{Blame: isolate.BlameRole}, isolate.Options{},
+		func(context.Context, pairs.Rectangle) (isolate.Answer, error) {
 			refuse = !refuse
 			return isolate.Answer{Passed: !refuse, Blame: isolate.BlameUser}, nil
 		})
@@ -76,11 +77,11 @@ func TestAnswersThatContradictEachOtherAgainAndAgainAreAnError(t *testing.T) {
 // The refusal was a passing whim: nothing is bad, and everything passes when it is split.
 func TestARefusalThatDoesNotComeAgainCondemnsNobodyIfItWasVague(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := newBatch(drawSize(t, "roles", 20), drawSize(t, "users", 100))
-		if b.roles*b.users == 1 {
+		b := newBatch(drawSize(t, full))
+		if b.size.Pairs() == 1 {
 			return
 		}
-		got, err := isolate.Run(context.Background(), b.roles, b.users, isolate.Answer{}, isolate.Options{Found: b.found}, b.send)
+		got, err := isolate.Run(context.Background(), b.size, isolate.Answer{}, isolate.Options{Found: b.found}, b.send)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,19 +95,19 @@ func TestARefusalThatDoesNotComeAgainCondemnsNobodyIfItWasVague(t *testing.T) {
 // DingTalk takes fewer ids per call than it says, and says so with a code nobody knows.
 func TestCallsThatAreTooLargeCondemnNobody(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := newBatch(20, 100)
+		b := newBatch(full)
 		most := rapid.IntRange(1, 1999).Draw(t, "pairs that pass")
-		got, err := isolate.Run(context.Background(), b.roles, b.users, isolate.Answer{}, isolate.Options{Found: b.found},
-			func(ctx context.Context, roles, users []int) (isolate.Answer, error) {
-				if len(roles)*len(users) > most {
+		got, err := isolate.Run(context.Background(), b.size, isolate.Answer{}, isolate.Options{Found: b.found},
+			func(ctx context.Context, sent pairs.Rectangle) (isolate.Answer, error) {
+				if sent.Size().Pairs() > most {
 					return isolate.Answer{}, nil
 				}
-				return b.send(ctx, roles, users)
+				return b.send(ctx, sent)
 			})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b.known) > 0 || slices.Contains(b.passed, false) {
+		if len(b.known) > 0 || b.passed.Len() < b.size.Pairs() {
 			t.Errorf("found %+v after %d probes", got, got.Probes)
 		}
 	})
@@ -114,12 +115,12 @@ func TestCallsThatAreTooLargeCondemnNobody(t *testing.T) {
 
 func TestTheSearchStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	b := newBatch(20, 100)
+	b := newBatch(full)
 	b.badUsers[70] = true
-	got, err := isolate.Run(ctx, 20, 100, b.whole(), isolate.Options{},
-		func(ctx context.Context, roles, users []int) (isolate.Answer, error) {
+	got, err := isolate.Run(ctx, full, b.whole(), isolate.Options{},
+		func(ctx context.Context, sent pairs.Rectangle) (isolate.Answer, error) {
 			cancel()
-			return b.send(ctx, roles, users)
+			return b.send(ctx, sent)
 		})
 	if !errors.Is(err, context.Canceled) || got.Probes != 1 {
 		t.Errorf("%d probes, %v; want 1 and the context's error", got.Probes, err)

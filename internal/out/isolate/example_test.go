@@ -5,21 +5,22 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/isolate"
 )
 
 // Eight users, the sixth of whom DingTalk does not know.
 func ExampleRun() {
-	send := func(_ context.Context, roles, users []int) (isolate.Answer, error) {
-		if slices.Contains(users, 5) {
-			fmt.Println("users", users, "refused")
+	send := func(_ context.Context, call pairs.Rectangle) (isolate.Answer, error) {
+		if slices.Contains(call.Users, 5) {
+			fmt.Println("users", call.Users, "refused")
 			return isolate.Answer{Blame: isolate.BlameUser, Cause: "33012"}, nil
 		}
-		fmt.Println("users", users, "removed")
+		fmt.Println("users", call.Users, "removed")
 		return isolate.Answer{Passed: true}, nil
 	}
 	first := isolate.Answer{Blame: isolate.BlameUser, Cause: "33012"}
-	result, err := isolate.Run(context.Background(), 1, 8, first, isolate.Options{}, send)
+	result, err := isolate.Run(context.Background(), pairs.Size{Users: 8, Roles: 1}, first, isolate.Options{}, send)
 	fmt.Println("bad:", result.BadUsers, err)
 	// Output:
 	// users [0 1 2] removed

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/isolate"
 )
 
@@ -36,14 +37,15 @@ var situations = []situation{
 // spoil makes ids of the batch bad, others for another seed.
 func (s situation) spoil(b *batch, seed int) {
 	random := rand.New(rand.NewPCG(uint64(seed), 6))
-	for _, u := range random.Perm(b.users)[:s.badUsers] {
-		b.badUsers[u] = true
+	for _, u := range random.Perm(b.size.Users)[:s.badUsers] {
+		b.badUsers[pairs.User(u)] = true
 	}
-	for _, r := range random.Perm(b.roles)[:s.badRoles] {
-		b.badRoles[r] = true
+	for _, r := range random.Perm(b.size.Roles)[:s.badRoles] {
+		b.badRoles[pairs.Role(r)] = true
 	}
 	for range s.badPairs {
-		b.badPairs[isolate.Pair{Role: random.IntN(b.roles), User: random.IntN(b.users)}] = true
+		role := pairs.Role(random.IntN(b.size.Roles))
+		b.badPairs[pairs.Pair{User: pairs.User(random.IntN(b.size.Users)), Role: role}] = true
 	}
 	b.blame = func(role, user, pair bool) isolate.Blame {
 		switch rolesFirst := s.rolesFirst || s.alternates && len(b.calls)%2 == 0; {
@@ -59,7 +61,7 @@ func (s situation) spoil(b *batch, seed int) {
 func (s situation) mean(tb testing.TB, batches int) float64 {
 	sum := 0
 	for seed := range batches {
-		b := newBatch(20, 100)
+		b := newBatch(full)
 		s.spoil(b, seed)
 		search(tb, b, b.send)
 		sum += len(b.calls)

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/unrole/unrole/internal/base/pairs"
 )
 
 // Blame is what a refusal says is wrong.
@@ -37,13 +39,10 @@ type Answer struct {
 	Cause any
 }
 
-// Probe sends one call, exactly roles × users (positions in the batch, ascending, neither empty), and reports what came
-// of it. An error ends Run: return one for whatever says nothing about the ids, such as a throttled call that was not
-// waited out, a hold, a shutdown, or a busy answer that should be tried again later.
-type Probe func(ctx context.Context, roles, users []int) (Answer, error)
-
-// Pair is one role and one user, as positions in the batch.
-type Pair struct{ Role, User int }
+// Probe sends one call, exactly the rectangle (positions in the batch, neither list empty), and reports what came of it.
+// An error ends Run: return one for whatever says nothing about the ids, such as a throttled call that was not waited
+// out, a hold, a shutdown, or a busy answer that should be tried again later.
+type Probe func(ctx context.Context, call pairs.Rectangle) (Answer, error)
 
 // Kind says what a Finding is about.
 type Kind int
@@ -66,11 +65,11 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", int(k))
 }
 
-// Finding is one proven culprit. Role or User is -1 where the finding is not about it.
+// Finding is one proven culprit. User or Role is -1 where the finding is not about it.
 type Finding struct {
 	Kind  Kind
-	Role  int
-	User  int
+	User  pairs.User
+	Role  pairs.Role
 	Cause any // of the refusal that proved it
 }
 
@@ -79,10 +78,10 @@ type Result struct {
 	// BadUsers and BadRoles were proven bad: some refused call held only the id and ids that passed in other calls.
 	// With BlameAny two calls that share nothing but the id were refused, if the other axis has two good ids.
 	// When everybody is bad on one axis, bad ids of the other can stay unproven: no pair depends on them.
-	BadUsers map[int]any
-	BadRoles map[int]any
+	BadUsers map[pairs.User]any
+	BadRoles map[pairs.Role]any
 	// BadPairs were refused alone, with BlameAny, although user and role both passed with others.
-	BadPairs map[Pair]any
+	BadPairs map[pairs.Pair]any
 	// NothingPassed: refusals with BlameAny only, and no call passed although every user and every role was tried on its
 	// own. Nobody can tell then whose fault it is; the axis with fewer ids was given the blame (the users if equal).
 	NothingPassed bool
@@ -102,20 +101,20 @@ type Options struct {
 	Found func(Finding)
 }
 
-// Run searches a batch of roles × users whose call was refused with first. It is New and Search.Run in one.
-func Run(ctx context.Context, roles, users int, first Answer, opts Options, probe Probe) (Result, error) {
-	s, err := New(roles, users, first, opts)
+// Run searches a batch of that size whose call was refused with first. It is New and Search.Run in one.
+func Run(ctx context.Context, batch pairs.Size, first Answer, opts Options, probe Probe) (Result, error) {
+	s, err := New(batch, first, opts)
 	if err != nil {
 		return Result{}, err
 	}
 	return s.Run(ctx, probe)
 }
 
-// New begins the search of a batch of roles × users ids, the call with all of them having been refused with first. It
-// fails if either number is not positive or if first is not a refusal. No known bad id may be part of the batch.
-func New(roles, users int, first Answer, opts Options) (*Search, error) {
-	if roles < 1 || users < 1 {
-		return nil, fmt.Errorf("isolate: a batch of %d roles × %d users has nothing to search", roles, users)
+// New begins the search of a batch of that size, the call with all of it having been refused with first. It fails if
+// there is no user or no role, or if first is not a refusal. No known bad id may be part of the batch.
+func New(batch pairs.Size, first Answer, opts Options) (*Search, error) {
+	if batch.Users < 1 || batch.Roles < 1 {
+		return nil, fmt.Errorf("isolate: a batch of %d users × %d roles has nothing to search", batch.Users, batch.Roles)
 	}
 	if first.Passed {
 		return nil, errors.New("isolate: the first answer must be a refusal, this one passed")
@@ -123,18 +122,17 @@ func New(roles, users int, first Answer, opts Options) (*Search, error) {
 	s := &Search{
 		learned: opts.Learned,
 		found:   opts.Found,
-		removed: make([]bool, roles*users),
-		tried:   make([]bool, roles*users),
+		removed: pairs.None(batch),
+		tried:   pairs.None(batch),
 		result: Result{
-			BadUsers: map[int]any{},
-			BadRoles: map[int]any{},
-			BadPairs: map[Pair]any{},
+			BadUsers: map[pairs.User]any{},
+			BadRoles: map[pairs.Role]any{},
+			BadPairs: map[pairs.Pair]any{},
 		},
 	}
-	s.roles = newAxis(roles, func() distribution { return s.learned.roles() }, s.reportRole)
-	s.users = newAxis(users, func() distribution { return s.learned.users() }, s.reportUser)
-	all := rectangle{s.roles.where(inPlay), s.users.where(inPlay)}
-	s.refused(all, first)
+	s.users = newAxis(batch.Users, func() distribution { return s.learned.users() }, s.reportUser)
+	s.roles = newAxis(batch.Roles, func() distribution { return s.learned.roles() }, s.reportRole)
+	s.refused(batch.Whole(), first)
 	return s, nil
 }
 
@@ -152,7 +150,7 @@ func (s *Search) Run(ctx context.Context, probe Probe) (Result, error) {
 			return s.snapshot(), err
 		}
 		// The probe gets lists of its own: what it does with them is not the search's business.
-		answer, err := probe(ctx, slices.Clone(next.roles), slices.Clone(next.users))
+		answer, err := probe(ctx, pairs.Rectangle{Users: slices.Clone(next.Users), Roles: slices.Clone(next.Roles)})
 		if err != nil {
 			return s.snapshot(), err
 		}

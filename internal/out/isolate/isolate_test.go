@@ -7,28 +7,32 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/isolate"
 	"pgregory.net/rapid"
 )
 
 // drawBatch draws any bad ids: few, many, or all of them.
-func drawBatch(t *rapid.T, maxRoles, maxUsers int) *batch {
-	b := newBatch(drawSize(t, "roles", maxRoles), drawSize(t, "users", maxUsers))
-	drawBad(t, "bad roles", b.badRoles, b.roles)
-	drawBad(t, "bad users", b.badUsers, b.users)
+func drawBatch(t *rapid.T, most pairs.Size) *batch {
+	b := newBatch(drawSize(t, most))
+	drawBad(t, "bad roles", b.badRoles, b.size.Roles)
+	drawBad(t, "bad users", b.badUsers, b.size.Users)
 	return b
 }
 
-// drawSize is 1 to most, the largest often, since rapid itself prefers small numbers.
-func drawSize(t *rapid.T, label string, most int) int {
-	return rapid.OneOf(rapid.Just(most), rapid.IntRange(1, most), rapid.IntRange(1, min(3, most))).Draw(t, label)
+// drawSize is up to most, the largest often, since rapid itself prefers small numbers.
+func drawSize(t *rapid.T, most pairs.Size) pairs.Size {
+	draw := func(label string, most int) int {
+		return rapid.OneOf(rapid.Just(most), rapid.IntRange(1, most), rapid.IntRange(1, min(3, most))).Draw(t, label)
+	}
+	return pairs.Size{Roles: draw("roles", most.Roles), Users: draw("users", most.Users)}
 }
 
-func drawBad(t *rapid.T, label string, bad map[int]bool, n int) {
+func drawBad[ID pairs.User | pairs.Role](t *rapid.T, label string, bad map[ID]bool, n int) {
 	count := rapid.OneOf(rapid.IntRange(0, min(2, n)), rapid.IntRange(0, n), rapid.IntRange(n/2, n), rapid.Just(n)).Draw(t, label)
 	seed := rapid.Uint64().Draw(t, label+" seed")
 	for _, id := range rand.New(rand.NewPCG(seed, 1)).Perm(n)[:count] {
-		bad[id] = true
+		bad[ID(id)] = true
 	}
 }
 
@@ -73,7 +77,7 @@ func search(t tb, b *batch, probe isolate.Probe) (isolate.Result, bool) {
 	if first.Passed {
 		return isolate.Result{}, false
 	}
-	got, err := isolate.Run(context.Background(), b.roles, b.users, first, isolate.Options{Found: b.found}, probe)
+	got, err := isolate.Run(context.Background(), b.size, first, isolate.Options{Found: b.found}, probe)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,11 +92,11 @@ func verify(t tb, b *batch, got isolate.Result) {
 	for _, s := range b.trouble {
 		t.Error(s)
 	}
-	if pairs := b.harmed(); len(pairs) > 0 {
-		t.Errorf("good pairs that never passed: %v", pairs)
+	if harmed := b.harmed(); len(harmed) > 0 {
+		t.Errorf("good pairs that never passed: %v", harmed)
 	}
-	if pairs := b.unaccounted(got); len(pairs) > 0 {
-		t.Errorf("pairs that are not exactly one of removed and dead: %v", pairs)
+	if left := b.unaccounted(got); len(left) > 0 {
+		t.Errorf("pairs that are not exactly one of removed and dead: %v", left)
 	}
 	for id := range got.BadUsers {
 		if !b.badUsers[id] && len(b.badPairs) == 0 {
@@ -104,10 +108,10 @@ func verify(t tb, b *batch, got isolate.Result) {
 			t.Errorf("role %d is good and was called bad", id)
 		}
 	}
-	if len(b.badUsers) < b.users && len(b.badRoles) < b.roles && len(b.badPairs) == 0 {
-		if !slices.Equal(ids(got.BadUsers), set(b.badUsers)) || !slices.Equal(ids(got.BadRoles), set(b.badRoles)) {
+	if len(b.badUsers) < b.size.Users && len(b.badRoles) < b.size.Roles && len(b.badPairs) == 0 {
+		if !slices.Equal(ids(got.BadUsers), ids(b.badUsers)) || !slices.Equal(ids(got.BadRoles), ids(b.badRoles)) {
 			t.Errorf("found users %v, roles %v; bad are users %v, roles %v",
-				ids(got.BadUsers), ids(got.BadRoles), set(b.badUsers), set(b.badRoles))
+				ids(got.BadUsers), ids(got.BadRoles), ids(b.badUsers), ids(b.badRoles))
 		}
 	}
 	if len(b.known) != len(got.BadUsers)+len(got.BadRoles)+len(got.BadPairs) {
@@ -118,7 +122,7 @@ func verify(t tb, b *batch, got isolate.Result) {
 
 func TestExactlyTheBadIdsComeOutWhicheverCodeComesFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := drawBatch(t, 20, 100)
+		b := drawBatch(t, full)
 		drawBlame(t, b, false)
 		if got, refused := search(t, b, b.send); refused {
 			verify(t, b, got)
@@ -129,7 +133,7 @@ func TestExactlyTheBadIdsComeOutWhicheverCodeComesFirst(t *testing.T) {
 // A batch holds at most 100 users; the search itself has no such limit.
 func TestMoreIdsThanOnePlanLooksAhead(t *testing.T) {
 	for _, s := range []situation{{badUsers: 3}, {badUsers: 40}, {badUsers: 180}, {badUsers: 3, badRoles: 2, alternates: true}} {
-		b := newBatch(3, 180)
+		b := newBatch(pairs.Size{Users: 180, Roles: 3})
 		s.spoil(b, 1)
 		got, _ := search(t, b, b.send)
 		verify(t, b, got)
@@ -138,21 +142,21 @@ func TestMoreIdsThanOnePlanLooksAhead(t *testing.T) {
 
 func TestExactlyTheBadIdsComeOutOfVagueRefusals(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := drawBatch(t, 12, 30)
+		b := drawBatch(t, pairs.Size{Users: 30, Roles: 12})
 		drawBlame(t, b, true)
 		got, refused := search(t, b, b.send)
 		switch {
 		case !refused:
 		case !got.NothingPassed:
 			verify(t, b, got)
-		case len(b.badRoles) == 0 && len(b.badUsers) < b.users, len(b.badUsers) == 0 && len(b.badRoles) < b.roles:
+		case len(b.badRoles) == 0 && len(b.badUsers) < b.size.Users, len(b.badUsers) == 0 && len(b.badRoles) < b.size.Roles:
 			t.Error("nothing is said to pass, but one axis is good and the other in part")
 		default:
-			if slices.Contains(b.passed, true) {
+			if b.passed.Any() {
 				t.Error("nothing is said to pass, but something did")
 			}
-			if pairs := b.unaccounted(got); len(pairs) > 0 {
-				t.Errorf("pairs that are neither removed nor dead: %v", pairs)
+			if left := b.unaccounted(got); len(left) > 0 {
+				t.Errorf("pairs that are neither removed nor dead: %v", left)
 			}
 		}
 	})
@@ -160,11 +164,11 @@ func TestExactlyTheBadIdsComeOutOfVagueRefusals(t *testing.T) {
 
 func TestABadPairHarmsNeitherItsUserNorItsRole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := drawBatch(t, 12, 30)
+		b := drawBatch(t, pairs.Size{Users: 30, Roles: 12})
 		drawBlame(t, b, true)
-		b.badPairs[isolate.Pair{
-			Role: rapid.IntRange(0, b.roles-1).Draw(t, "pair role"),
-			User: rapid.IntRange(0, b.users-1).Draw(t, "pair user"),
+		b.badPairs[pairs.Pair{
+			Role: pairs.Role(rapid.IntRange(0, b.size.Roles-1).Draw(t, "pair role")),
+			User: pairs.User(rapid.IntRange(0, b.size.Users-1).Draw(t, "pair user")),
 		}] = true
 		if got, refused := search(t, b, b.send); refused && !got.NothingPassed {
 			verify(t, b, got)
@@ -174,25 +178,25 @@ func TestABadPairHarmsNeitherItsUserNorItsRole(t *testing.T) {
 
 func TestASearchGoesOnWhereAnErrorEndedIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := drawBatch(t, 20, 60)
+		b := drawBatch(t, pairs.Size{Users: 60, Roles: 20})
 		drawBlame(t, b, rapid.Bool().Draw(t, "vague"))
 		first := b.whole()
 		if first.Passed {
 			return
 		}
-		s, err := isolate.New(b.roles, b.users, first, isolate.Options{Found: b.found})
+		s, err := isolate.New(b.size, first, isolate.Options{Found: b.found})
 		if err != nil {
 			t.Fatal(err)
 		}
 		throttled := errors.New("throttled")
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "error seed"), 3))
-		probe := func(ctx context.Context, roles, users []int) (isolate.Answer, error) {
+		probe := func(ctx context.Context, sent pairs.Rectangle) (isolate.Answer, error) {
 			if random.IntN(3) == 0 {
 				return isolate.Answer{}, throttled
 			}
-			answer, err := b.send(ctx, roles, users)
-			clear(roles) // the lists are the probe's own
-			clear(users)
+			answer, err := b.send(ctx, sent)
+			clear(sent.Users) // the lists are the probe's own
+			clear(sent.Roles)
 			return answer, err
 		}
 		for {
@@ -216,49 +220,31 @@ func TestASearchGoesOnWhereAnErrorEndedIt(t *testing.T) {
 // A worker that crashed has only the findings and what passed: it starts again with the rest.
 func TestAfterACrashTheRestIsSearchedWithoutTheKnownBadIds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := drawBatch(t, 20, 60)
+		b := drawBatch(t, pairs.Size{Users: 60, Roles: 20})
 		drawBlame(t, b, false)
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "crash seed"), 4))
 		crash := errors.New("crash")
-		roles, users := upTo(b.roles), upTo(b.users)
-		for len(roles) > 0 && len(users) > 0 {
-			pick := func(from, at []int) []int {
-				var out []int
-				for _, i := range at {
-					out = append(out, from[i])
-				}
-				return out
-			}
-			first, _ := b.send(context.Background(), roles, users)
+		rest := b.size.Whole()
+		for rest.Size().Pairs() > 0 {
+			first, _ := b.send(context.Background(), rest)
 			if first.Passed {
 				break
 			}
-			got, err := isolate.Run(context.Background(), len(roles), len(users), first, isolate.Options{Found: func(f isolate.Finding) {
+			got, err := isolate.Run(context.Background(), rest.Size(), first, isolate.Options{Found: func(f isolate.Finding) {
 				if f.Role >= 0 {
-					f.Role = roles[f.Role]
+					f.Role = rest.Roles[f.Role]
 				}
 				if f.User >= 0 {
-					f.User = users[f.User]
+					f.User = rest.Users[f.User]
 				}
 				b.found(f)
-			}}, func(ctx context.Context, r, u []int) (isolate.Answer, error) {
+			}}, func(ctx context.Context, sent pairs.Rectangle) (isolate.Answer, error) {
 				if random.IntN(20) == 0 {
 					return isolate.Answer{}, crash
 				}
-				return b.send(ctx, pick(roles, r), pick(users, u))
+				return b.send(ctx, pairs.Rectangle{Users: pick(rest.Users, sent.Users), Roles: pick(rest.Roles, sent.Roles)})
 			})
-			var restRoles, restUsers []int
-			for i, id := range roles {
-				if _, isBad := got.BadRoles[i]; !isBad {
-					restRoles = append(restRoles, id)
-				}
-			}
-			for i, id := range users {
-				if _, isBad := got.BadUsers[i]; !isBad {
-					restUsers = append(restUsers, id)
-				}
-			}
-			roles, users = restRoles, restUsers
+			rest = pairs.Rectangle{Users: without(rest.Users, got.BadUsers), Roles: without(rest.Roles, got.BadRoles)}
 			if err == nil {
 				break
 			}
@@ -266,8 +252,8 @@ func TestAfterACrashTheRestIsSearchedWithoutTheKnownBadIds(t *testing.T) {
 		for _, s := range b.trouble {
 			t.Error(s)
 		}
-		if pairs := b.harmed(); len(pairs) > 0 {
-			t.Errorf("good pairs that never passed: %v", pairs)
+		if harmed := b.harmed(); len(harmed) > 0 {
+			t.Errorf("good pairs that never passed: %v", harmed)
 		}
 		for _, f := range b.known {
 			if f.Kind == isolate.BadUser && !b.badUsers[f.User] || f.Kind == isolate.BadRole && !b.badRoles[f.Role] {
@@ -277,11 +263,31 @@ func TestAfterACrashTheRestIsSearchedWithoutTheKnownBadIds(t *testing.T) {
 	})
 }
 
+// pick translates positions in from.
+func pick[ID pairs.User | pairs.Role](from, at []ID) []ID {
+	var out []ID
+	for _, i := range at {
+		out = append(out, from[i])
+	}
+	return out
+}
+
+// without leaves out what is bad, by position.
+func without[ID pairs.User | pairs.Role](ids []ID, bad map[ID]any) []ID {
+	var rest []ID
+	for i, id := range ids {
+		if _, isBad := bad[ID(i)]; !isBad {
+			rest = append(rest, id)
+		}
+	}
+	return rest
+}
+
 // Whatever the answers are, even without any sense: the search ends, and calls nobody bad who was not in a refused call
 // with ids only that have passed some time.
 func TestNonsenseEndsAndHarmsNobodyWithoutProof(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := newBatch(rapid.IntRange(1, 20).Draw(t, "roles"), rapid.IntRange(1, 40).Draw(t, "users"))
+		b := newBatch(pairs.Size{Roles: rapid.IntRange(1, 20).Draw(t, "roles"), Users: rapid.IntRange(1, 40).Draw(t, "users")})
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 5))
 		passes := rapid.Float64Range(0, 1).Draw(t, "share that passes")
 		blames := rapid.SampledFrom([][]isolate.Blame{
@@ -289,44 +295,44 @@ func TestNonsenseEndsAndHarmsNobodyWithoutProof(t *testing.T) {
 			{isolate.BlameUser, isolate.BlameRole, isolate.BlameAny},
 		}).Draw(t, "codes")
 		first := isolate.Answer{Blame: blames[0], Cause: 0}
-		b.note(upTo(b.roles), upTo(b.users), first)
-		got, err := isolate.Run(context.Background(), b.roles, b.users, first, isolate.Options{},
-			func(_ context.Context, roles, users []int) (isolate.Answer, error) {
+		b.note(b.size.Whole(), first)
+		got, err := isolate.Run(context.Background(), b.size, first, isolate.Options{},
+			func(_ context.Context, sent pairs.Rectangle) (isolate.Answer, error) {
 				answer := isolate.Answer{Passed: true}
 				if random.Float64() >= passes {
 					answer = isolate.Answer{Blame: blames[random.IntN(len(blames))], Cause: len(b.calls)}
 				}
-				b.note(roles, users, answer)
+				b.note(sent, answer)
 				return answer, nil
 			})
 		if err != nil && !errors.Is(err, isolate.ErrInconsistent) {
 			t.Fatal(err)
 		}
-		if most := 4*b.roles*b.users + 20*(b.roles+b.users); got.Probes > most {
-			t.Errorf("%d probes for %d roles × %d users, want at most %d", got.Probes, b.roles, b.users, most)
+		if most := 4*b.size.Pairs() + 20*(b.size.Users+b.size.Roles); got.Probes > most {
+			t.Errorf("%d probes for %+v, want at most %d", got.Probes, b.size, most)
 		}
 		if got.NothingPassed {
 			return
 		}
 		for id, cause := range got.BadUsers {
-			if !proves(b, b.calls[cause.(int)].users, id, func(c call) []int { return c.users }) {
-				t.Errorf("user %d was called bad for call %d of users %v, not all of which passed", id, cause, b.calls[cause.(int)].users)
+			if !proves(b, b.calls[cause.(int)].Users, id, func(c call) []pairs.User { return c.Users }) {
+				t.Errorf("user %d was called bad for call %d of users %v, not all of which passed", id, cause, b.calls[cause.(int)].Users)
 			}
 		}
 		for id, cause := range got.BadRoles {
-			if !proves(b, b.calls[cause.(int)].roles, id, func(c call) []int { return c.roles }) {
-				t.Errorf("role %d was called bad for call %d of roles %v, not all of which passed", id, cause, b.calls[cause.(int)].roles)
+			if !proves(b, b.calls[cause.(int)].Roles, id, func(c call) []pairs.Role { return c.Roles }) {
+				t.Errorf("role %d was called bad for call %d of roles %v, not all of which passed", id, cause, b.calls[cause.(int)].Roles)
 			}
 		}
 		for p, cause := range got.BadPairs {
-			if c := b.calls[cause.(int)]; len(c.roles) != 1 || len(c.users) != 1 || c.roles[0] != p.Role || c.users[0] != p.User {
-				t.Errorf("pair %v was called bad for a call of %v × %v", p, c.roles, c.users)
+			if c := b.calls[cause.(int)]; len(c.Roles) != 1 || len(c.Users) != 1 || c.Roles[0] != p.Role || c.Users[0] != p.User {
+				t.Errorf("pair %v was called bad for a call of %v × %v", p, c.Users, c.Roles)
 			}
 		}
 	})
 }
 
-func proves(b *batch, company []int, id int, of func(call) []int) bool {
+func proves[ID pairs.User | pairs.Role](b *batch, company []ID, id ID, of func(call) []ID) bool {
 	if !slices.Contains(company, id) {
 		return false
 	}
@@ -341,11 +347,15 @@ func proves(b *batch, company []int, id int, of func(call) []int) bool {
 
 func TestNewRefusesWhatIsNoSearch(t *testing.T) {
 	for _, c := range []struct {
-		roles, users int
-		first        isolate.Answer
-	}{{0, 1, isolate.Answer{}}, {1, 0, isolate.Answer{}}, {1, 1, isolate.Answer{Passed: true}}} {
-		if _, err := isolate.New(c.roles, c.users, c.first, isolate.Options{}); err == nil {
-			t.Errorf("New(%d, %d, %+v) is no error", c.roles, c.users, c.first)
+		size  pairs.Size
+		first isolate.Answer
+	}{
+		{pairs.Size{Users: 1}, isolate.Answer{}},
+		{pairs.Size{Roles: 1}, isolate.Answer{}},
+		{pairs.Size{Users: 1, Roles: 1}, isolate.Answer{Passed: true}},
+	} {
+		if _, err := isolate.New(c.size, c.first, isolate.Options{}); err == nil {
+			t.Errorf("New(%+v, %+v) is no error", c.size, c.first)
 		}
 	}
 }

@@ -1,9 +1,10 @@
 package isolate
 
-import "slices"
+import (
+	"slices"
 
-// rectangle is roles × users, ascending positions.
-type rectangle struct{ roles, users []int }
+	"github.com/unrole/unrole/internal/base/pairs"
+)
 
 // Search is one isolation under way. It is not safe for concurrent use.
 //
@@ -12,17 +13,18 @@ type rectangle struct{ roles, users []int }
 // and once it was met (careful) no other probes are made. Careful is slower: it needs an anchor first, a call that
 // passes, and hears every suspect again.
 type Search struct {
-	roles, users *axis
-	learned      *Learned
-	found        func(Finding)
-	result       Result
-	removed      []bool // by pair, see at
+	users   *axis[pairs.User]
+	roles   *axis[pairs.Role]
+	learned *Learned
+	found   func(Finding)
+	result  Result
+	removed pairs.Set
 
 	careful bool
 	// unclear are refusals with BlameAny that may be down to either axis, until one of the axes is proven.
 	unclear []refusal
 	// tried are the pairs that were refused alone on the way to an anchor; anchorTries counts all such probes.
-	tried       []bool
+	tried       pairs.Set
 	anchorTries int
 
 	hearing *hearing
@@ -31,14 +33,12 @@ type Search struct {
 }
 
 type refusal struct {
-	rectangle
+	pairs.Rectangle
 	cause any
 }
 
-func (s *Search) at(role, user int) int { return role*len(s.users.standing) + user }
-
-// next is the rectangle to probe, false when every pair is accounted for.
-func (s *Search) next() (rectangle, bool) {
+// next is the pairs.Rectangle to probe, false when every pair is accounted for.
+func (s *Search) next() (pairs.Rectangle, bool) {
 	if r, ok := s.nextDoubt(); ok {
 		return r, true
 	}
@@ -52,66 +52,64 @@ func (s *Search) next() (rectangle, bool) {
 }
 
 // nextOpen is a probe that tells unknown ids apart; false when none can.
-func (s *Search) nextOpen() (rectangle, bool) {
+func (s *Search) nextOpen() (pairs.Rectangle, bool) {
 	roles, users := s.roles, s.users
-	var r rectangle
+	var r pairs.Rectangle
 	switch {
 	case s.careful && !roles.has(proven) && !users.has(proven):
 		return s.nextAnchor()
 	case s.careful && roles.has(unknown) && users.has(proven):
-		r = rectangle{roles.group(), users.where(isProven)}
+		r = pairs.Rectangle{Users: users.where(isProven), Roles: roles.group()}
 	case s.careful:
-		r = rectangle{roles.where(isProven), users.group()}
+		r = pairs.Rectangle{Users: users.group(), Roles: roles.where(isProven)}
 	case len(roles.mixed) > 0 && len(users.mixed) > 0 && users.has(proven):
-		r = rectangle{roles.group(), users.where(isProven)}
+		r = pairs.Rectangle{Users: users.where(isProven), Roles: roles.group()}
 	case len(roles.mixed) > 0 && len(users.mixed) > 0:
 		// Both groups get smaller whatever the answer is: it clears a part of both or narrows the one it names.
-		r = rectangle{roles.group(), users.group()}
+		r = pairs.Rectangle{Users: users.group(), Roles: roles.group()}
 	case len(roles.mixed) > 0:
-		r = rectangle{roles.group(), s.company(users)}
+		r = pairs.Rectangle{Users: users.company(), Roles: roles.group()}
 	case users.has(unknown):
-		r = rectangle{s.company(roles), users.group()}
+		r = pairs.Rectangle{Users: users.group(), Roles: roles.company()}
 	case roles.has(unknown):
-		r = rectangle{roles.group(), users.where(isProven)}
+		r = pairs.Rectangle{Users: users.where(isProven), Roles: roles.group()}
 	}
-	return r, len(r.roles) > 0 && len(r.users) > 0
+	return r, len(r.Roles) > 0 && len(r.Users) > 0
 }
 
 // company is what an axis sends along while the other one is searched: all that is proven, and the next unknown ids.
-func (s *Search) company(a *axis) []int {
+func (a *axis[ID]) company() []ID {
 	ids := append(a.where(isProven), a.group()...)
 	slices.Sort(ids)
 	return ids
 }
 
 // learn takes in the answer to a probe.
-func (s *Search) learn(r rectangle, answer Answer) error {
+func (s *Search) learn(r pairs.Rectangle, answer Answer) error {
 	if !answer.Passed {
 		return s.refused(r, answer)
 	}
-	for _, role := range r.roles {
-		for _, user := range r.users {
-			s.removed[s.at(role, user)] = true
-		}
+	for user, role := range r.All() {
+		s.removed.Add(user, role)
 	}
-	s.roles.pass(r.roles)
-	s.users.pass(r.users)
+	s.roles.pass(r.Roles)
+	s.users.pass(r.Users)
 	s.doubtPassed()
 	s.clarify()
 	return nil
 }
 
-func (s *Search) refused(r rectangle, answer Answer) error {
+func (s *Search) refused(r pairs.Rectangle, answer Answer) error {
 	switch answer.Blame {
 	case BlameUser:
-		return s.named(s.users, r.users, answer.Cause)
+		return named(s, s.users, r.Users, answer.Cause)
 	case BlameRole:
-		return s.named(s.roles, r.roles, answer.Cause)
+		return named(s, s.roles, r.Roles, answer.Cause)
 	}
 	if s.heard(r, answer.Cause) {
 		return nil
 	}
-	roles, users := s.roles.unproven(r.roles), s.users.unproven(r.users)
+	roles, users := s.roles.unproven(r.Roles), s.users.unproven(r.Users)
 	switch {
 	case len(roles) == 0 && len(users) == 0:
 		s.doubtRefused(r, answer.Cause)
@@ -122,8 +120,8 @@ func (s *Search) refused(r rectangle, answer Answer) error {
 	default:
 		s.careful = true
 		s.unclear = append(s.unclear, refusal{r, answer.Cause})
-		if len(r.roles) == 1 && len(r.users) == 1 {
-			s.tried[s.at(r.roles[0], r.users[0])] = true
+		if len(r.Roles) == 1 && len(r.Users) == 1 {
+			s.tried.Add(r.Users[0], r.Roles[0])
 		}
 	}
 	s.clarify()
@@ -131,7 +129,7 @@ func (s *Search) refused(r rectangle, answer Answer) error {
 }
 
 // named takes in a refusal that named the axis, of a call with ids on it.
-func (s *Search) named(a *axis, ids []int, cause any) error {
+func named[ID pairs.User | pairs.Role](s *Search, a *axis[ID], ids []ID, cause any) error {
 	suspects := a.unproven(ids)
 	if len(suspects) == 0 {
 		// All of them passed before. Somebody may have left in the meantime, so the newer answer counts, once.
@@ -151,9 +149,9 @@ func (s *Search) named(a *axis, ids []int, cause any) error {
 func (s *Search) clarify() {
 	var still []refusal
 	for _, u := range s.unclear {
-		roles, users := s.roles.unproven(u.roles), s.users.unproven(u.users)
+		roles, users := s.roles.unproven(u.Roles), s.users.unproven(u.Users)
 		switch {
-		case s.explained(u.rectangle), len(roles) == 0 && len(users) == 0:
+		case s.explained(u.Rectangle), len(roles) == 0 && len(users) == 0:
 		case len(roles) == 0 && len(s.users.mixed) == 0:
 			s.users.refuse(users, u.cause, false)
 		case len(users) == 0 && len(s.roles.mixed) == 0:
@@ -166,13 +164,13 @@ func (s *Search) clarify() {
 }
 
 // explained reports whether a bad or suspect id is in the rectangle.
-func (s *Search) explained(r rectangle) bool {
-	for _, role := range r.roles {
+func (s *Search) explained(r pairs.Rectangle) bool {
+	for _, role := range r.Roles {
 		if !inPlay(s.roles.standing[role]) {
 			return true
 		}
 	}
-	for _, user := range r.users {
+	for _, user := range r.Users {
 		if !inPlay(s.users.standing[user]) {
 			return true
 		}
@@ -183,14 +181,14 @@ func (s *Search) explained(r rectangle) bool {
 // nextAnchor looks for a first call that passes, for which neither axis is known: all roles with one user, since bad
 // users are the likelier case, then single pairs along a diagonal, which finds one soon unless one axis is bad
 // altogether. When every id has had its turn in vain it gives up, blames the shorter axis, and returns false.
-func (s *Search) nextAnchor() (rectangle, bool) {
+func (s *Search) nextAnchor() (pairs.Rectangle, bool) {
 	roles, users := s.roles.where(inPlay), s.users.where(inPlay)
 	if len(roles) == 0 || len(users) == 0 {
-		return rectangle{}, false
+		return pairs.Rectangle{}, false
 	}
 	if s.anchorTries == 0 && len(roles) > 1 && len(users) > 1 {
 		s.anchorTries++
-		return rectangle{roles, users[:1]}, true
+		return pairs.Rectangle{Users: users[:1], Roles: roles}, true
 	}
 	if s.anchorTries <= len(s.roles.standing)+len(s.users.standing) {
 		for k := range len(roles) * len(users) {
@@ -201,30 +199,31 @@ func (s *Search) nextAnchor() (rectangle, bool) {
 			} else {
 				role = roles[(k+k/len(users))%len(roles)]
 			}
-			if !s.tried[s.at(role, user)] {
+			if !s.tried.Has(user, role) {
 				s.anchorTries++
-				return rectangle{[]int{role}, []int{user}}, true
+				return pairs.Rectangle{Users: []pairs.User{user}, Roles: []pairs.Role{role}}, true
 			}
 		}
 	}
 	s.giveUp()
-	return rectangle{}, false
+	return pairs.Rectangle{}, false
 }
 
 func (s *Search) giveUp() {
 	s.result.NothingPassed = true
-	a, roles, users := s.users, s.roles.where(inPlay), s.users.where(inPlay)
-	ids := users
+	users, roles := s.users.where(inPlay), s.roles.where(inPlay)
 	if len(roles) < len(users) {
-		a, ids = s.roles, roles
+		condemnAll(s, s.roles, roles, func(r pairs.Rectangle) []pairs.Role { return r.Roles })
+	} else {
+		condemnAll(s, s.users, users, func(r pairs.Rectangle) []pairs.User { return r.Users })
 	}
-	causes := make(map[int]any)
+}
+
+// condemnAll calls ids of the axis bad, each for the smallest unclear refusal of a call with it.
+func condemnAll[ID pairs.User | pairs.Role](s *Search, a *axis[ID], ids []ID, side func(pairs.Rectangle) []ID) {
+	causes := make(map[ID]any)
 	for _, u := range s.unclear {
-		of := u.users
-		if a == s.roles {
-			of = u.roles
-		}
-		for _, id := range of {
+		for _, id := range side(u.Rectangle) {
 			causes[id] = u.cause // the refusals get smaller, so that the last one is the id's own
 		}
 	}
@@ -234,14 +233,14 @@ func (s *Search) giveUp() {
 	}
 }
 
-func (s *Search) reportUser(user int, cause any) {
+func (s *Search) reportUser(user pairs.User, cause any) {
 	s.result.BadUsers[user] = cause
-	s.report(Finding{Kind: BadUser, Role: -1, User: user, Cause: cause})
+	s.report(Finding{Kind: BadUser, User: user, Role: -1, Cause: cause})
 }
 
-func (s *Search) reportRole(role int, cause any) {
+func (s *Search) reportRole(role pairs.Role, cause any) {
 	s.result.BadRoles[role] = cause
-	s.report(Finding{Kind: BadRole, Role: role, User: -1, Cause: cause})
+	s.report(Finding{Kind: BadRole, User: -1, Role: role, Cause: cause})
 }
 
 func (s *Search) report(f Finding) {
@@ -252,5 +251,5 @@ func (s *Search) report(f Finding) {
 
 // teach hands what was found since the last time to the other batches of the job.
 func (s *Search) teach() {
-	s.learned.found(s.roles.lesson(), s.users.lesson())
+	s.learned.found(s.users.lesson(), s.roles.lesson())
 }

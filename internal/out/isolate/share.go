@@ -3,6 +3,8 @@ package isolate
 import (
 	"math"
 	"sync"
+
+	"github.com/unrole/unrole/internal/base/pairs"
 )
 
 // Learned is the share of bad users and bad roles that the batches of a job have shown, so that the next search begins
@@ -14,11 +16,11 @@ type Learned struct {
 }
 
 // Passed notes a batch that was accepted at once; without it the share would look somewhat higher than it is.
-func (l *Learned) Passed(roles, users int) {
-	l.found(tally{good: float64(roles)}, tally{good: float64(users)})
+func (l *Learned) Passed(batch pairs.Size) {
+	l.found(tally{good: float64(batch.Users)}, tally{good: float64(batch.Roles)})
 }
 
-func (l *Learned) found(roles, users tally) {
+func (l *Learned) found(users, roles tally) {
 	if l == nil {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/isolate"
 )
 
@@ -18,9 +19,9 @@ var table = []struct{ share, most float64 }{
 
 // randomBatch is 20 roles × 100 users, each user bad with probability share. The same seed gives the same batch.
 func randomBatch(share float64, seed int) *batch {
-	b := newBatch(20, 100)
+	b := newBatch(full)
 	random := rand.New(rand.NewPCG(uint64(seed), math.Float64bits(share)))
-	for u := range b.users {
+	for u := range pairs.User(full.Users) {
 		if random.Float64() < share {
 			b.badUsers[u] = true
 		}
@@ -33,10 +34,10 @@ func isolated(tb testing.TB, b *batch, learned *isolate.Learned) int {
 	tb.Helper()
 	first := b.whole()
 	if first.Passed {
-		learned.Passed(b.roles, b.users)
+		learned.Passed(b.size)
 		return 1
 	}
-	got, err := isolate.Run(context.Background(), b.roles, b.users, first,
+	got, err := isolate.Run(context.Background(), b.size, first,
 		isolate.Options{Found: b.found, Learned: learned}, b.send)
 	if err != nil {
 		tb.Fatal(err)
@@ -76,8 +77,8 @@ func TestCallsStayWithinTheTable(t *testing.T) {
 // One bad role of 20, with 100 good users: about log2(20) calls and one more for the rest.
 func TestOneBadRoleOfTwenty(t *testing.T) {
 	sum := 0
-	for role := range 20 {
-		b := newBatch(20, 100)
+	for role := range pairs.Role(20) {
+		b := newBatch(full)
 		b.badRoles[role] = true
 		sum += isolated(t, b, nil)
 	}
@@ -110,7 +111,7 @@ func TestLearnedShareServesTheNextBatch(t *testing.T) {
 func TestLearnedShareMovesFast(t *testing.T) {
 	var good, dire isolate.Learned
 	for range 50 {
-		good.Passed(20, 100)
+		good.Passed(full)
 	}
 	for seed := range 4 {
 		isolated(t, randomBatch(1, seed), &dire)
@@ -118,7 +119,7 @@ func TestLearnedShareMovesFast(t *testing.T) {
 	if got := isolated(t, randomBatch(1, 1), &good); got > 115 {
 		t.Errorf("100 bad users after 5000 good ones: %d calls, want at most 115", got)
 	}
-	one := newBatch(20, 100)
+	one := newBatch(full)
 	one.badUsers[70] = true
 	if got := isolated(t, one, &dire); got > 25 {
 		t.Errorf("1 bad user after 400 bad ones: %d calls, want at most 25", got)
@@ -128,8 +129,8 @@ func TestLearnedShareMovesFast(t *testing.T) {
 // oneByOne tries each user alone once the batch was refused.
 func oneByOne(b *batch) int {
 	if !b.whole().Passed {
-		for u := range b.users {
-			b.send(context.Background(), upTo(b.roles), []int{u})
+		for u := range pairs.User(b.size.Users) {
+			b.send(context.Background(), pairs.Rectangle{Users: []pairs.User{u}, Roles: b.size.Whole().Roles})
 		}
 	}
 	return len(b.calls)
@@ -137,15 +138,16 @@ func oneByOne(b *batch) int {
 
 // halving tries both halves of whatever was refused.
 func halving(b *batch) int {
-	var try func(users []int)
-	try = func(users []int) {
-		answer, _ := b.send(context.Background(), upTo(b.roles), users)
+	whole := b.size.Whole()
+	var try func(users []pairs.User)
+	try = func(users []pairs.User) {
+		answer, _ := b.send(context.Background(), pairs.Rectangle{Users: users, Roles: whole.Roles})
 		if n := len(users); !answer.Passed && n > 1 {
 			try(users[:n/2])
 			try(users[n/2:])
 		}
 	}
-	try(upTo(b.users))
+	try(whole.Users)
 	return len(b.calls)
 }
 

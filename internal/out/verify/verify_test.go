@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -79,7 +80,7 @@ func submit(t *testing.T, rdb *redis.Client, users []string, roles []int64, outc
 			kind = ledger.Removed
 		}
 		if kind != ledger.Pending {
-			_, err := l.Settle(ctx, claims[0], ledger.Settlement{Users: []int{i}, Outcome: ledger.Outcome{Kind: kind, RequestID: "req-" + u}})
+			_, err := l.Settle(ctx, claims[0], ledger.Settlement{Pairs: pairs.Rectangle{Users: []pairs.User{pairs.User(i)}}, Outcome: ledger.Outcome{Kind: kind, RequestID: "req-" + u}})
 			must(err)
 		}
 	}

@@ -27,13 +27,13 @@ type group struct {
 // member is one task's share in a group.
 type member struct {
 	*stay
-	users []int // position in the task's part of each user of the call, -1 where the task has no such user
-	roles []int
+	users []pairs.User // position in the task's part of each user of the call, -1 where the task has no such user
+	roles []pairs.Role
 	pairs int // how many pairs of the task are in flight by this call
 }
 
 func newGroup(c combine.Call) *group {
-	g := &group{Call: c, whole: pairs.Whole(len(c.Users), len(c.Roles))}
+	g := &group{Call: c, whole: c.Size().Whole()}
 	userAt := make(map[string]int, len(c.Users))
 	for i, id := range c.Users {
 		userAt[id] = i
@@ -43,7 +43,7 @@ func newGroup(c combine.Call) *group {
 		roleAt[id] = i
 	}
 	for _, cm := range c.Members {
-		m := member{stay: cm.Offer.Tag.(*stay), users: absent(len(c.Users)), roles: absent(len(c.Roles)), pairs: cm.Pairs()}
+		m := member{stay: cm.Offer.Tag.(*stay), users: absent[pairs.User](len(c.Users)), roles: absent[pairs.Role](len(c.Roles)), pairs: cm.Pairs()}
 		part := m.claim.Part
 		for _, u := range cm.Users {
 			m.users[userAt[part.UserIDs[u]]] = u
@@ -56,8 +56,8 @@ func newGroup(c combine.Call) *group {
 	return g
 }
 
-func absent(n int) []int {
-	list := make([]int, n)
+func absent[P pairs.User | pairs.Role](n int) []P {
+	list := make([]P, n)
 	for i := range list {
 		list[i] = -1
 	}
@@ -69,8 +69,8 @@ func (m *member) share(of pairs.Rectangle) pairs.Rectangle {
 	return pairs.Rectangle{Users: translate(m.users, of.Users), Roles: translate(m.roles, of.Roles)}
 }
 
-func translate(positions, inCall []int) []int {
-	out := make([]int, 0, len(inCall))
+func translate[P pairs.User | pairs.Role](positions, inCall []P) []P {
+	out := make([]P, 0, len(inCall))
 	for _, i := range inCall {
 		if p := positions[i]; p >= 0 {
 			out = append(out, p)
@@ -225,7 +225,7 @@ func (w *Worker) execute(grant pace.Grant, g *group, done func()) {
 	w.cfg.Pacer.Report(w.ending, grant, v.outcome)
 	switch v.action {
 	case settle:
-		w.learned.of(g).Passed(len(g.Roles), len(g.Users))
+		w.learned.of(g).Passed(g.Size())
 		w.removed(g, g.whole, v)
 		w.dispatch.pool.Done(g.Call)
 		w.progressAll(g)

@@ -192,23 +192,23 @@ func (w *Worker) settleKnown(t *task) error {
 		return &later{after: wait, why: "the job's time has not come: " + c.At.Format(time.RFC3339)}
 	}
 	for u, id := range c.Part.UserIDs {
-		f, bad := c.BadUser(u)
+		f, bad := c.BadUser(pairs.User(u))
 		if w.cfg.Protected.User(id) {
 			f, bad = protectedFailure("user "+id), true
 		}
 		if bad {
-			if err := w.deadLetter(t, []int{u}, nil, f); err != nil {
+			if err := w.deadLetter(t, pairs.Rectangle{Users: []pairs.User{pairs.User(u)}}, f); err != nil {
 				return err
 			}
 		}
 	}
 	for r, id := range c.Part.RoleIDs {
-		f, bad := c.BadRole(r)
+		f, bad := c.BadRole(pairs.Role(r))
 		if w.cfg.Protected.Role(id) {
 			f, bad = protectedFailure(fmt.Sprintf("role %d", id)), true
 		}
 		if bad {
-			if err := w.deadLetter(t, nil, []int{r}, f); err != nil {
+			if err := w.deadLetter(t, pairs.Rectangle{Roles: []pairs.Role{pairs.Role(r)}}, f); err != nil {
 				return err
 			}
 		}
@@ -280,7 +280,7 @@ func (w *Worker) settle(t *task, which pairs.Set, o ledger.Outcome) error {
 	}
 	settlements := make([]ledger.Settlement, len(rectangles))
 	for i, r := range rectangles {
-		settlements[i] = ledger.Settlement{Users: r.Users, Roles: r.Roles, Outcome: o}
+		settlements[i] = ledger.Settlement{Pairs: r, Outcome: o}
 	}
 	return w.persist(func(ctx context.Context) error {
 		delta, err := w.cfg.Ledger.Settle(ctx, t.claim, settlements...)

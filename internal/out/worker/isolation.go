@@ -62,7 +62,7 @@ func (w *Worker) search(iso *isolation, first verdict) {
 
 func (iso *isolation) run(first verdict) error {
 	w, g := iso.w, iso.g
-	search, err := isolate.New(len(g.Roles), len(g.Users), isolate.Answer{Blame: first.blame, Cause: first.failure}, isolate.Options{
+	search, err := isolate.New(g.Size(), isolate.Answer{Blame: first.blame, Cause: first.failure}, isolate.Options{
 		Learned: w.learned.of(g),
 		Found:   iso.found,
 	})
@@ -82,13 +82,12 @@ func (iso *isolation) run(first verdict) error {
 }
 
 // probe sends a part of the group in a slot of its own.
-func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.Answer, error) {
+func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.Answer, error) {
 	w := iso.w
 	if iso.err != nil {
 		return isolate.Answer{}, iso.err
 	}
 	iso.flush()
-	rect := pairs.Rectangle{Users: users, Roles: roles}
 	tries, began := 0, time.Now()
 	counted, accepted := 0, int64(-1)
 	for {
@@ -129,7 +128,7 @@ func (iso *isolation) probe(ctx context.Context, roles, users []int) (isolate.An
 			if s.Accepted > accepted || v.answered && (iso.aged || time.Since(began) > w.cfg.BusyMaxAge) {
 				counted, accepted = counted+1, s.Accepted
 			}
-			if counted >= iso.attempts(v, len(users)*len(roles)) {
+			if counted >= iso.attempts(v, rect.Size().Pairs()) {
 				v.failure.Attempts = counted
 				return isolate.Answer{Blame: isolate.BlameAny, Cause: v.failure}, nil
 			}
@@ -171,14 +170,14 @@ func (iso *isolation) found(f isolate.Finding) {
 
 func (iso *isolation) keep(m member, f isolate.Finding, failure tasks.Failure) error {
 	w := iso.w
-	var users, roles []int
+	var about pairs.Rectangle
 	if f.User >= 0 {
-		if users = translate(m.users, []int{f.User}); len(users) == 0 {
+		if about.Users = translate(m.users, []pairs.User{f.User}); len(about.Users) == 0 {
 			return nil
 		}
 	}
 	if f.Role >= 0 {
-		if roles = translate(m.roles, []int{f.Role}); len(roles) == 0 {
+		if about.Roles = translate(m.roles, []pairs.Role{f.Role}); len(about.Roles) == 0 {
 			return nil
 		}
 	}
@@ -190,15 +189,15 @@ func (iso *isolation) keep(m member, f isolate.Finding, failure tasks.Failure) e
 	if failure.Reason != tasks.ReasonBusy && failure.Reason != tasks.ReasonUnknown && f.Kind != isolate.BadPair {
 		err := w.persist(func(ctx context.Context) error {
 			if f.Kind == isolate.BadUser {
-				return w.cfg.Ledger.LearnUser(ctx, part.JobID, part.UserIDs[users[0]], failure)
+				return w.cfg.Ledger.LearnUser(ctx, part.JobID, part.UserIDs[about.Users[0]], failure)
 			}
-			return w.cfg.Ledger.LearnRole(ctx, part.JobID, part.RoleIDs[roles[0]], failure)
+			return w.cfg.Ledger.LearnRole(ctx, part.JobID, part.RoleIDs[about.Roles[0]], failure)
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return w.deadLetter(m.task, users, roles, failure)
+	return w.deadLetter(m.task, about, failure)
 }
 
 // flush tells the pacer about the last refusal.
@@ -221,7 +220,7 @@ func (w *Worker) halve(t *task, why *spent) error {
 			c.Roles = append(c.Roles, t.claim.Part.RoleIDs[r])
 		}
 		st := newStay(t)
-		g := &group{Call: c, whole: pairs.Whole(len(c.Users), len(c.Roles)), members: []member{{stay: st, users: rect.Users, roles: rect.Roles}}}
+		g := &group{Call: c, whole: c.Size().Whole(), members: []member{{stay: st, users: rect.Users, roles: rect.Roles}}}
 		w.search(&isolation{w: w, g: g, halving: true, aged: why.aged}, why.verdict)
 		if st.why != nil {
 			return st.why

@@ -15,16 +15,16 @@ import (
 	"github.com/unrole/unrole/tasks"
 )
 
-// deadLetter sets the open pairs of some users × some roles of a task apart (positions, nil meaning all): first the
-// letter is enqueued, then the ledger counts, so that a crash in between repeats both and loses neither.
-func (w *Worker) deadLetter(t *task, users, roles []int, f tasks.Failure) error {
+// deadLetter sets the open pairs of a rectangle of a task apart, nil meaning all users or all roles: first the letter is
+// enqueued, then the ledger counts, so that a crash in between repeats both and loses neither.
+func (w *Worker) deadLetter(t *task, about pairs.Rectangle, f tasks.Failure) error {
 	c := t.claim
-	within := pairs.Whole(len(c.Part.UserIDs), len(c.Part.RoleIDs))
-	if users != nil {
-		within.Users = users
+	within := pairs.SizeOf(c.Part).Whole()
+	if about.Users != nil {
+		within.Users = about.Users
 	}
-	if roles != nil {
-		within.Roles = roles
+	if about.Roles != nil {
+		within.Roles = about.Roles
 	}
 	open := c.Open().Within(within)
 	if !open.Any() {
@@ -37,7 +37,7 @@ func (w *Worker) deadLetter(t *task, users, roles []int, f tasks.Failure) error 
 		f.Attempts += old.Attempts
 	}
 	letter.Failure = &f
-	letter.Part = letterName(c, users, roles)
+	letter.Part = letterName(c, about)
 	if err := w.putLetter(t.id, letter); err != nil {
 		return err
 	}
@@ -56,28 +56,28 @@ func (w *Worker) setAside(t *task, f tasks.Failure) error {
 			return err
 		}
 	}
-	return w.deadLetter(t, nil, nil, f)
+	return w.deadLetter(t, pairs.Rectangle{}, f)
 }
 
 // letterName names a letter by its place in the batch, always the same for the same id: the letter of a letter is its
 // next generation.
-func letterName(c *ledger.Claim, users, roles []int) string {
+func letterName(c *ledger.Claim, about pairs.Rectangle) string {
 	batch := tasks.BatchName(c.Part.Part)
-	u, r := -1, -1
-	if len(users) == 1 {
-		u, _ = c.InBatch(users[0], 0)
+	u, r := pairs.User(-1), pairs.Role(-1)
+	if len(about.Users) == 1 {
+		u, _ = c.InBatch(about.Users[0], 0)
 	}
-	if len(roles) == 1 {
-		_, r = c.InBatch(0, roles[0])
+	if len(about.Roles) == 1 {
+		_, r = c.InBatch(0, about.Roles[0])
 	}
 	name := tasks.WholeLetter(batch)
 	switch {
 	case u >= 0 && r >= 0:
-		name = tasks.PairLetter(batch, u, r)
+		name = tasks.PairLetter(batch, int(u), int(r))
 	case u >= 0:
-		name = tasks.UserLetter(batch, u)
+		name = tasks.UserLetter(batch, int(u))
 	case r >= 0:
-		name = tasks.RoleLetter(batch, r)
+		name = tasks.RoleLetter(batch, int(r))
 	}
 	if c.Part.Failure != nil {
 		return tasks.WithGeneration(name, tasks.Generation(c.Part.Part)+1)
@@ -127,16 +127,10 @@ func (w *Worker) letterAt(id string) (*tasks.Part, error) {
 
 // covers reports whether every pair that b owns is one that a owns.
 func covers(a, b *tasks.Part) bool {
-	for u, user := range b.UserIDs {
-		au := slices.Index(a.UserIDs, user)
-		for r, role := range b.RoleIDs {
-			if !b.Owns(u, r) {
-				continue
-			}
-			ar := slices.Index(a.RoleIDs, role)
-			if au < 0 || ar < 0 || !a.Owns(au, ar) {
-				return false
-			}
+	for user, role := range b.EachOwned() {
+		u, r := slices.Index(a.UserIDs, user), slices.Index(a.RoleIDs, role)
+		if u < 0 || r < 0 || !a.Own.Has(pairs.SizeOf(a).Number(pairs.User(u), pairs.Role(r))) {
+			return false
 		}
 	}
 	return true

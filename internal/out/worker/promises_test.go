@@ -40,10 +40,9 @@ func company(rng *rand.Rand, users []string, roles []int64) *enqueue.Removals {
 }
 
 func eachPair(r *enqueue.Removals, visit func(user string, role int64)) {
-	roles := r.Roles()
 	for u, user := range r.Users() {
-		for _, i := range r.RolesOf(u) {
-			visit(user, roles[i])
+		for role := range r.RolesOf(u) {
+			visit(user, role)
 		}
 	}
 }

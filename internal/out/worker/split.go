@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/tasks"
 )
@@ -66,15 +67,14 @@ func childrenOf(p *tasks.Part) []tasks.Part {
 func sub(p *tasks.Part, u0, u1, r0, r1 int) tasks.Part {
 	c := tasks.Part{JobID: p.JobID, UserIDs: p.UserIDs[u0:u1], RoleIDs: p.RoleIDs[r0:r1]}
 	if p.Own != nil {
-		c.Own = make([]byte, (c.Pairs()+7)/8)
-		for u := range c.UserIDs {
-			for r := range c.RoleIDs {
-				if p.Owns(u0+u, r0+r) {
-					bit := u*len(c.RoleIDs) + r
-					c.Own[bit/8] |= 1 << (bit % 8)
+		// Never nil, though all may be owned: the children of a part are the same in every version.
+		c.Own = tasks.OwnOf(func(yield func(bool) bool) {
+			for u, r := range pairs.SizeOf(&c).Whole().All() {
+				if !yield(p.Own.Has(pairs.SizeOf(p).Number(u+pairs.User(u0), r+pairs.Role(r0)))) {
+					return
 				}
 			}
-		}
+		})
 	}
 	return c
 }

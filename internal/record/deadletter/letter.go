@@ -60,12 +60,11 @@ type Letter struct {
 
 // EachPair calls visit for the pairs that the letter stands for.
 func (l *Letter) EachPair(visit func(userID string, roleID int64)) {
-	for u, user := range l.UserIDs {
-		for r, role := range l.RoleIDs {
-			if l.part.Owns(u, r) {
-				visit(user, role)
-			}
-		}
+	if len(l.UserIDs) == 0 {
+		return
+	}
+	for user, role := range l.part.EachOwned() {
+		visit(user, role)
 	}
 }
 

@@ -137,7 +137,11 @@ func (l *Ledger) claim(ctx context.Context, requests []Request) ([]*redis.Cmd, e
 		}
 		return err
 	}
-	if err := ask(positions(len(requests)), false); err != nil {
+	all := make([]int, len(requests))
+	for i := range all {
+		all[i] = i
+	}
+	if err := ask(all, false); err != nil {
 		return nil, err
 	}
 	var again []int

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/test/redistest"
 	"github.com/unrole/unrole/tasks"
 )
@@ -31,12 +32,12 @@ func TestAPartKnowsTheBadIDsOfItsJobHoweverManyThereAre(t *testing.T) {
 				}
 				var bad []string
 				for u, id := range p.UserIDs {
-					if f, is := claims[0].BadUser(u); is {
+					if f, is := claims[0].BadUser(pairs.User(u)); is {
 						bad = append(bad, fmt.Sprint(id, f.ErrCode))
 					}
 				}
 				for r, id := range p.RoleIDs {
-					if f, is := claims[0].BadRole(r); is {
+					if f, is := claims[0].BadRole(pairs.Role(r)); is {
 						bad = append(bad, fmt.Sprint(id, f.ErrCode))
 					}
 				}

@@ -26,9 +26,9 @@ type Claim struct {
 	// State is what is known of the part.
 	State PartState
 
-	def   *tasks.Part // the part in the record: Part itself, or the batch that the letter was set apart from
-	users []int       // positions of Part's users in def, nil when they are the same
-	roles []int
+	def   *tasks.Part  // the part in the record: Part itself, or the batch that the letter was set apart from
+	users []pairs.User // positions of Part's users in def, nil when they are the same
+	roles []pairs.Role
 	bad   map[string]tasks.Failure
 	write string // names the write under way, the same until it got through
 	calls int64  // calls made for the part and not yet counted in the record
@@ -55,21 +55,21 @@ func (c *Claim) locate() error {
 		if err != nil {
 			return err
 		}
-		c.users = append(c.users, i)
+		c.users = append(c.users, pairs.User(i))
 	}
 	for _, r := range c.Part.RoleIDs {
 		i, err := find(RoleField(r))
 		if err != nil {
 			return err
 		}
-		c.roles = append(c.roles, i)
+		c.roles = append(c.roles, pairs.Role(i))
 	}
 	return nil
 }
 
 // InBatch is the position, in the batch that a letter was set apart from, of Part's user u and role r. For a part that
 // is no letter it is the same position.
-func (c *Claim) InBatch(u, r int) (batchUser, batchRole int) {
+func (c *Claim) InBatch(u pairs.User, r pairs.Role) (pairs.User, pairs.Role) {
 	if c.users == nil {
 		return u, r
 	}
@@ -110,19 +110,19 @@ func (c *Claim) Callable() pairs.Set {
 // where is the set of Part's pairs that the condition holds for, by what became of them and whether they are the task's
 // own.
 func (c *Claim) where(holds func(o *Outcome, own bool) bool) pairs.Set {
-	users, roles := len(c.Part.UserIDs), len(c.Part.RoleIDs)
+	size, batch := pairs.SizeOf(c.Part), pairs.SizeOf(c.def)
 	if o, same := c.State.same(); same && c.users == nil && c.def.Own == nil {
 		if holds(o, true) {
-			return pairs.All(users, roles)
+			return pairs.All(size)
 		}
-		return pairs.None(users, roles)
+		return pairs.None(size)
 	}
-	s := pairs.None(users, roles)
-	for u := range users {
-		for r := range roles {
-			bu, br := c.InBatch(u, r)
-			own := c.Part.Owns(u, r) && c.def.Owns(bu, br)
-			if holds(c.State.of(bu*len(c.def.RoleIDs)+br), own) {
+	s := pairs.None(size)
+	for u := range pairs.User(size.Users) {
+		for r := range pairs.Role(size.Roles) {
+			inBatch := batch.Number(c.InBatch(u, r))
+			own := c.Part.Own.Has(size.Number(u, r)) && c.def.Own.Has(inBatch)
+			if holds(c.State.of(inBatch), own) {
 				s.Add(u, r)
 			}
 		}
@@ -153,7 +153,7 @@ func (c *Claim) Summary() Summary {
 }
 
 // BadUser says why DingTalk refuses user u of Part, if the job has learned that.
-func (c *Claim) BadUser(u int) (tasks.Failure, bool) {
+func (c *Claim) BadUser(u pairs.User) (tasks.Failure, bool) {
 	if len(c.bad) == 0 {
 		return tasks.Failure{}, false
 	}
@@ -162,7 +162,7 @@ func (c *Claim) BadUser(u int) (tasks.Failure, bool) {
 }
 
 // BadRole says why DingTalk refuses role r of Part, if the job has learned that.
-func (c *Claim) BadRole(r int) (tasks.Failure, bool) {
+func (c *Claim) BadRole(r pairs.Role) (tasks.Failure, bool) {
 	if len(c.bad) == 0 {
 		return tasks.Failure{}, false
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/test/redistest"
 	"github.com/unrole/unrole/tasks"
 )
@@ -44,7 +45,7 @@ func TestAJobHasNoOtherKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Settle(t.Context(), c[0], Settlement{Users: []int{0}, Outcome: Outcome{Kind: Removed}}); err != nil {
+	if _, err := l.Settle(t.Context(), c[0], Settlement{Pairs: pairs.Rectangle{Users: []pairs.User{0}}, Outcome: Outcome{Kind: Removed}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.LearnUser(t.Context(), "j", "b", tasks.Failure{Reason: tasks.ReasonUserGone}); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/test/redistest"
 	"github.com/unrole/unrole/tasks"
 )
@@ -70,40 +71,30 @@ func (m *model) drawPart(name string) *tasks.Part {
 	users := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}), 1, 4, rapid.ID).Draw(m.T, "users")
 	roles := rapid.SliceOfNDistinct(rapid.Int64Range(1, 4), 1, 3, rapid.ID).Draw(m.T, "roles")
 	p := &tasks.Part{JobID: m.job, Part: name, UserIDs: users, RoleIDs: roles}
-	p.Own = make([]byte, (p.Pairs()+7)/8)
-	for u := range users {
-		for r := range roles {
-			if _, taken := m.kind[pair{users[u], roles[r]}]; !taken {
-				own(p, u, r)
-			}
-		}
-	}
+	p.Own = pairs.SizeOf(p).Whole().Own(func(u pairs.User, r pairs.Role) bool {
+		_, taken := m.kind[pair{users[u], roles[r]}]
+		return !taken
+	})
 	return p
-}
-
-func own(p *tasks.Part, u, r int) {
-	i := u*len(p.RoleIDs) + r
-	p.Own[i/8] |= 1 << (i % 8)
 }
 
 func (m *model) add(p *tasks.Part) {
 	m.parts[p.Part] = p
-	m.owned(p, nil, nil, func(k pair) { m.kind[k] = Pending })
+	m.owned(p, pairs.Rectangle{}, func(k pair) { m.kind[k] = Pending })
 }
 
 // owned visits the pairs of some users × some roles that the part owns.
-func (m *model) owned(p *tasks.Part, users, roles []int, visit func(pair)) {
-	if users == nil {
-		users = positions(len(p.UserIDs))
+func (m *model) owned(p *tasks.Part, rect pairs.Rectangle, visit func(pair)) {
+	size := pairs.SizeOf(p)
+	if rect.Users == nil {
+		rect.Users = size.Whole().Users
 	}
-	if roles == nil {
-		roles = positions(len(p.RoleIDs))
+	if rect.Roles == nil {
+		rect.Roles = size.Whole().Roles
 	}
-	for _, u := range users {
-		for _, r := range roles {
-			if p.Owns(u, r) {
-				visit(pair{p.UserIDs[u], p.RoleIDs[r]})
-			}
+	for u, r := range rect.All() {
+		if p.Own.Has(size.Number(u, r)) {
+			visit(pair{p.UserIDs[u], p.RoleIDs[r]})
 		}
 	}
 }
@@ -149,15 +140,22 @@ func (m *model) drawClaim() *Claim {
 }
 
 func (m *model) drawSettlement(p *tasks.Part) Settlement {
-	some := func(n int, name string) []int {
-		if rapid.Bool().Draw(m.T, "all "+name) {
-			return nil
-		}
-		return rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, n, rapid.ID).Draw(m.T, name)
-	}
+	size := pairs.SizeOf(p)
+	rect := pairs.Rectangle{Users: drawSome[pairs.User](m.T, size.Users, "users"), Roles: drawSome[pairs.Role](m.T, size.Roles, "roles")}
 	kind := rapid.SampledFrom([]Kind{Removed, Dead, Cancelled, Pending}).Draw(m.T, "kind")
-	return Settlement{Users: some(len(p.UserIDs), "users"), Roles: some(len(p.RoleIDs), "roles"),
-		Outcome: Outcome{Kind: kind, RequestID: "r", At: time.Now()}}
+	return Settlement{Pairs: rect, Outcome: Outcome{Kind: kind, RequestID: "r", At: time.Now()}}
+}
+
+// drawSome draws positions, nil for all of them.
+func drawSome[P pairs.User | pairs.Role](t *rapid.T, n int, name string) []P {
+	if rapid.Bool().Draw(t, "all "+name) {
+		return nil
+	}
+	some := []P{}
+	for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, n, rapid.ID).Draw(t, name) {
+		some = append(some, P(i))
+	}
+	return some
 }
 
 // expect applies a settlement to the model and returns what it changes.
@@ -167,7 +165,7 @@ func (m *model) expect(c *Claim, st Settlement) Delta {
 		return d // it was split: the pairs are the children's
 	}
 	in := c.inDef(st)
-	m.owned(c.def, in.Users, in.Roles, func(k pair) {
+	m.owned(c.def, in.Pairs, func(k pair) {
 		if allowed(&Outcome{Kind: m.kind[k]}, &st.Outcome) {
 			d.add(m.kind[k], -1)
 			d.add(st.Outcome.Kind, 1)
@@ -235,7 +233,7 @@ func (m *model) race() {
 func (m *model) divide() {
 	p := m.drawLivePart()
 	untouched := len(p.UserIDs) > 1 && !m.cancelled
-	m.owned(p, nil, nil, func(k pair) { untouched = untouched && m.kind[k] == Pending })
+	m.owned(p, pairs.Rectangle{}, func(k pair) { untouched = untouched && m.kind[k] == Pending })
 	if !untouched {
 		m.Skip("not to be split")
 	}
@@ -243,14 +241,9 @@ func (m *model) divide() {
 	half := len(p.UserIDs) / 2
 	for i, users := range [][2]int{{0, half}, {half, len(p.UserIDs)}} {
 		child := tasks.Part{JobID: p.JobID, Part: tasks.ChildName(p.Part, i), UserIDs: p.UserIDs[users[0]:users[1]], RoleIDs: p.RoleIDs}
-		child.Own = make([]byte, (child.Pairs()+7)/8)
-		for u := range child.UserIDs {
-			for r := range child.RoleIDs {
-				if p.Owns(users[0]+u, r) {
-					own(&child, u, r)
-				}
-			}
-		}
+		child.Own = pairs.SizeOf(&child).Whole().Own(func(u pairs.User, r pairs.Role) bool {
+			return p.Own.Has(pairs.SizeOf(p).Number(u+pairs.User(users[0]), r))
+		})
 		children = append(children, child)
 	}
 	m.ok(m.l.Split(context.Background(), m.claimOf(p, false), children))
@@ -279,7 +272,7 @@ func (m *model) cancel() {
 	m.cancelled = true
 	for _, p := range m.parts {
 		if !slices.Contains(begun, p.Part) {
-			m.owned(p, nil, nil, func(k pair) {
+			m.owned(p, pairs.Rectangle{}, func(k pair) {
 				if m.kind[k] == Pending {
 					m.kind[k] = Cancelled
 				}

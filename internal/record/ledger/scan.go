@@ -100,13 +100,14 @@ func (l *Ledger) Rows(ctx context.Context, jobID string, visit func(Row) error) 
 	})
 }
 
-// Rows goes through the pairs that the part owns; the number is the position of the pair in the rectangle, user by user.
+// Rows goes through the pairs that the part owns; each with its number in the rectangle.
 func (rec Record) Rows() iter.Seq2[int, Row] {
 	return func(yield func(int, Row) bool) {
-		for u, user := range rec.Part.UserIDs {
-			for r, role := range rec.Part.RoleIDs {
-				i := u*len(rec.Part.RoleIDs) + r
-				if rec.Part.Owns(u, r) && !yield(i, Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: *rec.State.of(i)}) {
+		i := -1
+		for _, user := range rec.Part.UserIDs {
+			for _, role := range rec.Part.RoleIDs {
+				i++
+				if rec.Part.Own.Has(i) && !yield(i, Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: *rec.State.of(i)}) {
 					return
 				}
 			}

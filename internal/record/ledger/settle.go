@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -88,17 +89,20 @@ func (c *Claim) inDef(st Settlement) Settlement {
 	if c.users == nil {
 		return st
 	}
-	pick := func(all, some []int) []int {
-		if some == nil {
-			return all
-		}
-		out := make([]int, len(some))
-		for i, p := range some {
-			out[i] = all[p]
-		}
-		return out
+	return Settlement{Outcome: st.Outcome,
+		Pairs: pairs.Rectangle{Users: pick(c.users, st.Pairs.Users), Roles: pick(c.roles, st.Pairs.Roles)}}
+}
+
+// pick translates positions, nil meaning all.
+func pick[P pairs.User | pairs.Role](all, some []P) []P {
+	if some == nil {
+		return all
 	}
-	return Settlement{Users: pick(c.users, st.Users), Roles: pick(c.roles, st.Roles), Outcome: st.Outcome}
+	out := make([]P, len(some))
+	for i, p := range some {
+		out[i] = all[p]
+	}
+	return out
 }
 
 // errBegun says that a part is being called and must be left alone.

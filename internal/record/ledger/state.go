@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -70,7 +71,7 @@ type stored struct {
 }
 
 // decodeState reads "VERSION|JSON" of a part of so many pairs; the empty string is the zero state.
-func decodeState(s string, pairs int) (PartState, error) {
+func decodeState(s string, total int) (PartState, error) {
 	if s == "" {
 		return PartState{}, nil
 	}
@@ -85,38 +86,37 @@ func decodeState(s string, pairs int) (PartState, error) {
 	}
 	ps := PartState{version: version, write: st.Write, Children: st.Children, Attempts: st.Attempts, Accepted: st.Accepted, Tries: st.Tries,
 		BusySince: st.BusySince, outcomes: st.Outcomes}
-	n := 0
 	for _, run := range st.Runs {
-		if run[0] < 0 || run[0] > min(len(st.Outcomes), math.MaxUint16) || run[1] < 0 || run[1] > pairs-n {
-			return PartState{}, fmt.Errorf("part state: run %v of %d outcomes, for %d pairs", run, len(st.Outcomes), pairs)
-		}
-		n += run[1]
-		if run[1] == pairs {
-			ps.all = uint16(run[0])
-			break
-		}
-		for range run[1] {
-			ps.pairs = append(ps.pairs, uint16(run[0]))
+		if run[0] < 0 || run[0] > min(len(st.Outcomes), math.MaxUint16) {
+			return PartState{}, fmt.Errorf("part state: run %v of %d outcomes", run, len(st.Outcomes))
 		}
 	}
-	if n != 0 && n != pairs {
-		return PartState{}, fmt.Errorf("part state: the record has %d pairs, the part %d", n, pairs)
+	switch {
+	case len(st.Runs) == 0:
+	case len(st.Runs) == 1 && st.Runs[0][1] == total:
+		ps.all = uint16(st.Runs[0][0])
+	default:
+		if ps.pairs, err = pairs.Unrolled(func(yield func(uint16, int) bool) {
+			for _, run := range st.Runs {
+				if !yield(uint16(run[0]), run[1]) {
+					return
+				}
+			}
+		}, total); err != nil {
+			return PartState{}, fmt.Errorf("part state: %w", err)
+		}
 	}
 	return ps, nil
 }
 
 // encode returns the stored form, under the given version, of the state of a part of so many pairs.
-func (s *PartState) encode(version int64, pairs int) (string, error) {
+func (s *PartState) encode(version int64, total int) (string, error) {
 	st := stored{Write: s.write, Children: s.Children, Attempts: s.Attempts, Accepted: s.Accepted, Tries: s.Tries, BusySince: s.BusySince, Outcomes: s.outcomes}
 	if s.all != 0 {
-		st.Runs = [][2]int{{int(s.all), pairs}}
+		st.Runs = [][2]int{{int(s.all), total}}
 	}
-	for _, o := range s.pairs {
-		if n := len(st.Runs); n > 0 && st.Runs[n-1][0] == int(o) {
-			st.Runs[n-1][1]++
-		} else {
-			st.Runs = append(st.Runs, [2]int{int(o), 1})
-		}
+	for o, n := range pairs.Runs(s.pairs) {
+		st.Runs = append(st.Runs, [2]int{int(o), n})
 	}
 	if len(st.Runs) == 1 && st.Runs[0][0] == 0 {
 		st.Runs = nil // nothing happened to any of them
@@ -149,9 +149,9 @@ func (s *PartState) same() (o *Outcome, ok bool) {
 }
 
 // spread gives each of so many pairs an entry of its own.
-func (s *PartState) spread(pairs int) {
+func (s *PartState) spread(total int) {
 	if s.pairs == nil {
-		s.pairs = make([]uint16, pairs)
+		s.pairs = make([]uint16, total)
 		for i := range s.pairs {
 			s.pairs[i] = s.all
 		}
@@ -189,11 +189,11 @@ func allowed(from, to *Outcome) bool {
 	}
 }
 
-// Settlement gives one outcome to some pairs of a part: those of the given positions in its Users and Roles, nil
-// meaning all.
+// Settlement gives one outcome to some pairs of a part: those of a rectangle of its users and roles, nil meaning all of
+// them.
 type Settlement struct {
-	Users, Roles []int
-	Outcome      Outcome
+	Pairs   pairs.Rectangle
+	Outcome Outcome
 }
 
 // apply changes the owned pairs named by the settlement where the change is allowed, and returns what it changed.
@@ -202,14 +202,15 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 	if s.Children > 0 {
 		return d // the pairs are the children's
 	}
-	users, roles := st.Users, st.Roles
-	if users == nil {
-		users = positions(len(p.UserIDs))
+	size := pairs.SizeOf(p)
+	rect := size.Whole()
+	if st.Pairs.Users != nil {
+		rect.Users = st.Pairs.Users
 	}
-	if roles == nil {
-		roles = positions(len(p.RoleIDs))
+	if st.Pairs.Roles != nil {
+		rect.Roles = st.Pairs.Roles
 	}
-	if from, ok := s.same(); ok && p.Own == nil && len(users)*len(roles) == p.Pairs() {
+	if from, ok := s.same(); ok && p.Own == nil && rect.Size() == size {
 		if allowed(from, &st.Outcome) {
 			d.add(from.Kind, -int64(p.Pairs()))
 			d.add(st.Outcome.Kind, int64(p.Pairs()))
@@ -219,22 +220,20 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 		return d
 	}
 	index := uint16(0)
-	for _, u := range users {
-		for _, r := range roles {
-			i := u*len(p.RoleIDs) + r
-			from := s.of(i)
-			if !p.Owns(u, r) || !allowed(from, &st.Outcome) {
-				continue
-			}
-			if index == 0 {
-				s.spread(p.Pairs())
-				s.outcomes = append(s.outcomes, st.Outcome)
-				index = uint16(len(s.outcomes))
-			}
-			d.add(from.Kind, -1)
-			d.add(st.Outcome.Kind, 1)
-			s.pairs[i] = index
+	for u, r := range rect.All() {
+		i := size.Number(u, r)
+		from := s.of(i)
+		if !p.Own.Has(i) || !allowed(from, &st.Outcome) {
+			continue
 		}
+		if index == 0 {
+			s.spread(p.Pairs())
+			s.outcomes = append(s.outcomes, st.Outcome)
+			index = uint16(len(s.outcomes))
+		}
+		d.add(from.Kind, -1)
+		d.add(st.Outcome.Kind, 1)
+		s.pairs[i] = index
 	}
 	return d
 }
@@ -270,12 +269,4 @@ func (s *PartState) clone() PartState {
 	c.pairs = append([]uint16(nil), s.pairs...)
 	c.outcomes = append([]Outcome(nil), s.outcomes...)
 	return c
-}
-
-func positions(n int) []int {
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	return all
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/pairs"
 )
 
 // Verdict is what DingTalk said about a pair when it was asked who holds the role. The set is closed.
@@ -62,13 +64,8 @@ func (l *Ledger) PutVerdicts(ctx context.Context, rec Record, at time.Time, said
 		return fmt.Errorf("keep the verdicts on part %s: %d for %d pairs", rec.Part.TaskID(), len(said), rec.Part.Pairs())
 	}
 	v := verdicts{At: at.UTC()}
-	for _, verdict := range said {
-		code := string(verdictCodes[verdict])
-		if n := len(v.Runs); n > 0 && v.Runs[n-1].Code == code {
-			v.Runs[n-1].Pairs++
-		} else {
-			v.Runs = append(v.Runs, run{code, 1})
-		}
+	for verdict, n := range pairs.Runs(said) {
+		v.Runs = append(v.Runs, run{string(verdictCodes[verdict]), n})
 	}
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -149,20 +146,21 @@ func (l *Ledger) Verdicts(ctx context.Context, rec Record) ([]Verdict, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the verdicts on part %s: %w", rec.Part.TaskID(), err)
 	}
-	said := make([]Verdict, 0, rec.Part.Pairs())
-	for _, r := range v.Runs {
-		verdict := VerdictUnknown
-		for name, code := range verdictCodes {
-			if r.Code == string(code) {
-				verdict = name
+	said, err := pairs.Unrolled(func(yield func(Verdict, int) bool) {
+		for _, r := range v.Runs {
+			verdict := VerdictUnknown
+			for name, code := range verdictCodes {
+				if r.Code == string(code) {
+					verdict = name
+				}
+			}
+			if !yield(verdict, r.Pairs) {
+				return
 			}
 		}
-		for range r.Pairs {
-			said = append(said, verdict)
-		}
-	}
-	if len(said) != rec.Part.Pairs() {
-		return nil, fmt.Errorf("read the verdicts on part %s: %d for %d pairs", rec.Part.TaskID(), len(said), rec.Part.Pairs())
+	}, rec.Part.Pairs())
+	if err != nil {
+		return nil, fmt.Errorf("read the verdicts on part %s: %w", rec.Part.TaskID(), err)
 	}
 	return said, nil
 }

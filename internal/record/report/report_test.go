@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/test/redistest"
 	"github.com/unrole/unrole/tasks"
@@ -45,7 +46,7 @@ func submit(t testing.TB, rdb redis.UniversalClient, users []string, outcome fun
 		var s []ledger.Settlement
 		for u, user := range parts[i].UserIDs {
 			if o := outcome(user); o.Kind != ledger.Pending {
-				s = append(s, ledger.Settlement{Users: []int{u}, Outcome: o})
+				s = append(s, ledger.Settlement{Pairs: pairs.Rectangle{Users: []pairs.User{pairs.User(u)}}, Outcome: o})
 			}
 		}
 		_, err = l.Settle(ctx, claims[0], s...)

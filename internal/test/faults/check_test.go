@@ -307,12 +307,8 @@ func (w *world) letters() map[string]map[pair]bool {
 		if all[letter.JobID] == nil {
 			all[letter.JobID] = map[pair]bool{}
 		}
-		for u, user := range letter.UserIDs {
-			for r, role := range letter.RoleIDs {
-				if letter.Owns(u, r) {
-					all[letter.JobID][pair{user, role}] = true
-				}
-			}
+		for user, role := range letter.EachOwned() {
+			all[letter.JobID][pair{user, role}] = true
 		}
 	}
 	return all

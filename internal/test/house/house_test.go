@@ -55,7 +55,7 @@ func place(name string) (floor, at int, known bool) {
 }
 
 // pure rooms import nothing but the standard library and each other.
-var pure = []string{"internal/in/cover", "internal/out/isolate", "internal/base/pairs"}
+var pure = []string{"internal/in/cover", "internal/out/isolate", "internal/base/pairs", "tasks"}
 
 // forTests are rooms that only tests and measurements may import.
 var forTests = "internal/test/"

@@ -6,11 +6,12 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/in/cover"
 )
 
 // Limits are those of one DingTalk call.
-var Limits = cover.Limits{Roles: 20, Users: 100}
+var Limits = pairs.Size{Users: 100, Roles: 20}
 
 // Templates describes a company whose users each have the roles of a department and of a title, and with probability
 // Extra one more role that is theirs alone. The role sets of departments and titles are drawn from all Roles.
@@ -24,11 +25,11 @@ type Templates struct {
 // Draw gives the same company for the same seed.
 func (t Templates) Draw(seed uint64) cover.Matrix {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	sets := func(n, k int) [][]int32 {
-		all := make([][]int32, n)
+	sets := func(n, k int) [][]pairs.Role {
+		all := make([][]pairs.Role, n)
 		for i := range all {
 			for _, r := range rng.Perm(t.Roles)[:k] {
-				all[i] = append(all[i], int32(r))
+				all[i] = append(all[i], pairs.Role(r))
 			}
 		}
 		return all
@@ -38,7 +39,7 @@ func (t Templates) Draw(seed uint64) cover.Matrix {
 	for range t.Users {
 		roles := slices.Concat(departments[rng.IntN(t.Departments)], titles[rng.IntN(t.Titles)])
 		if rng.Float64() < t.Extra {
-			roles = append(roles, int32(rng.IntN(t.Roles)))
+			roles = append(roles, pairs.Role(rng.IntN(t.Roles)))
 		}
 		slices.Sort(roles)
 		m.Roles = append(m.Roles, slices.Compact(roles))
@@ -51,10 +52,10 @@ func Random(seed uint64, users, roles int, p float64) cover.Matrix {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	m := cover.Matrix{NumRoles: roles}
 	for range users {
-		var set []int32
+		var set []pairs.Role
 		for r := range roles {
 			if rng.Float64() < p {
-				set = append(set, int32(r))
+				set = append(set, pairs.Role(r))
 			}
 		}
 		m.Roles = append(m.Roles, set)
