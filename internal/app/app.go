@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/out/worker"
@@ -46,14 +47,18 @@ func (f *Fault) Unwrap() error { return f.Err }
 // Engine is a worker with what it works with.
 type Engine struct {
 	DingTalk *dingtalk.Client
+	// Pacer and Ledger are for those who watch; the worker has its own, which wait while Redis refuses.
 	Pacer    *pace.Pacer
 	Ledger   *ledger.Ledger
 	Observed *Observation
 
-	worker   *worker.Worker
-	notifier *webhook.Notifier // nil without a receiver
-	audit    audit.Config      // without a File there is none
-	log      zerolog.Logger
+	pacer  *pace.Pacer
+	worker *worker.Worker
+	// end ends the waits for a Redis that refuses; closeSteady closes the connections that have them.
+	end, closeSteady func()
+	notifier         *webhook.Notifier // nil without a receiver
+	audit            audit.Config      // without a File there is none
+	log              zerolog.Logger
 }
 
 // New assembles an engine; nothing happens before Run. A *Fault says what is wrong with the configuration.
@@ -66,20 +71,26 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	observed := newObservation(c, with)
-	client, err := NewClient(c, with, pacer, observed.call)
-	if err != nil {
+	gate := redisconn.NewGate(with.Log)
+	steady := with
+	ending, end := context.WithCancel(context.Background())
+	var closeSteady func()
+	steady.Redis, closeSteady = redisconn.Steady(ending, with.Redis, gate)
+	e := &Engine{Pacer: pacer, Ledger: ledger.New(with.Redis, c.Retention), Observed: newObservation(c, with), end: end, closeSteady: closeSteady, log: with.Log}
+	if e.pacer, err = NewPacer(c, steady); err != nil {
 		return nil, err
 	}
-	e := &Engine{DingTalk: client, Pacer: pacer, Ledger: ledger.New(with.Redis, c.Retention), Observed: observed, log: with.Log}
-	observed.ledger, observed.pacer = e.Ledger, pacer
-	if e.notifier, err = newNotifier(c, with, e.Ledger); err != nil {
+	if e.DingTalk, err = NewClient(c, with, e.pacer, e.Observed.call); err != nil {
+		return nil, err
+	}
+	e.Observed.ledger, e.Observed.pacer, e.Observed.gate = e.Ledger, pacer, gate
+	if e.notifier, err = newNotifier(c, with, e.Ledger, gate); err != nil {
 		return nil, err
 	}
 	e.audit = audit.Config{Redis: with.Redis, Ledger: e.Ledger, File: c.AuditFile, Log: with.Log, Hold: e.holdForAudit, Release: e.releaseForAudit}
-	e.worker, err = worker.New(worker.Config{Redis: with.Redis, DingTalk: client, Pacer: pacer, Ledger: e.Ledger, Protected: protected,
+	e.worker, err = worker.New(worker.Config{Redis: steady.Redis, Gate: gate, DingTalk: e.DingTalk, Pacer: e.pacer, Ledger: ledger.New(steady.Redis, c.Retention), Protected: protected,
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
-		BusyMaxAge: c.BusyMaxAge, CheckInterval: c.CheckInterval, Observer: observed.metrics, Random: with.Random, Log: with.Log})
+		BusyMaxAge: c.BusyMaxAge, CheckInterval: c.CheckInterval, Observer: e.Observed.metrics, Random: with.Random, Log: with.Log})
 	return e, err
 }
 
@@ -97,7 +108,7 @@ func (e *Engine) releaseForAudit(ctx context.Context) error {
 func (e *Engine) Run(ctx context.Context) error {
 	pacing, stopPacing := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { e.Pacer.Run(pacing) })
+	background.Go(func() { e.pacer.Run(pacing) })
 	background.Go(func() { notify(ctx, e.notifier, e.log) })
 	if e.audit.File != "" {
 		// No call before it is known whether it can be recorded.
@@ -108,7 +119,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	err := e.worker.Run(ctx)
 	stopPacing()
+	e.end()
 	background.Wait()
+	e.closeSteady()
 	e.DingTalk.Close()
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/webhook"
 	"github.com/unrole/unrole/internal/run/config"
@@ -39,7 +40,7 @@ func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, erro
 		return nil, &Fault{err}
 	}
 	records := ledger.New(with.Redis, c.Retention)
-	notifier, err := newNotifier(c, with, records)
+	notifier, err := newNotifier(c, with, records, redisconn.NewGate(with.Log))
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, erro
 func (i *Intake) Notify(ctx context.Context) { notify(ctx, i.notifier, i.log) }
 
 // newNotifier is what tells UNROLE_WEBHOOK_URL when jobs end; nil where that is not set.
-func newNotifier(c *config.Config, with Parts, l *ledger.Ledger) (*webhook.Notifier, error) {
+func newNotifier(c *config.Config, with Parts, l *ledger.Ledger, gate *redisconn.Gate) (*webhook.Notifier, error) {
 	if c.WebhookURL == "" {
 		return nil, nil
 	}
@@ -72,7 +73,7 @@ func newNotifier(c *config.Config, with Parts, l *ledger.Ledger) (*webhook.Notif
 	if err != nil {
 		return nil, &Fault{fmt.Errorf("UNROLE_WEBHOOK_SECRET: %w", err)}
 	}
-	return webhook.New(webhook.Config{Redis: with.Redis, Ledger: l, URL: c.WebhookURL, Secrets: secrets, Transport: with.Transport,
+	return webhook.New(webhook.Config{Redis: with.Redis, Gate: gate, Ledger: l, URL: c.WebhookURL, Secrets: secrets, Transport: with.Transport,
 		UserAgent: with.userAgent(), Log: with.Log})
 }
 

@@ -2,7 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -24,7 +27,8 @@ type Observation struct {
 	redisURL string
 	redis    redis.UniversalClient
 	ledger   *ledger.Ledger
-	pacer    *pace.Pacer // nil in a process that takes removals during a hold too
+	pacer    *pace.Pacer     // nil in a process that takes removals during a hold too
+	gate     *redisconn.Gate // nil in a process that asks Redis only when it is asked itself
 }
 
 func newObservation(c *config.Config, with Parts) *Observation {
@@ -53,11 +57,25 @@ func (o *Observation) Handler() (http.Handler, error) {
 			return report.Servers, err
 		},
 	}
-	conf := admin.Config{HoldIsReady: o.pacer == nil, Redis: func(ctx context.Context) error { return o.redis.Ping(ctx).Err() }}
+	conf := admin.Config{HoldIsReady: o.pacer == nil, Redis: o.redisWorks}
 	if o.pacer != nil {
 		sources.Pace, conf.Pace, conf.Token = o.pacer.Status, o.pacer.Status, o.token
 	}
 	o.metrics.WatchFleet(sources)
 	conf.Metrics = o.metrics.Handler()
 	return admin.Handler(conf), nil
+}
+
+// redisWorks is nil while Redis does what this process wants of it.
+func (o *Observation) redisWorks(ctx context.Context) error {
+	if o.gate != nil {
+		if r, since, refused := o.gate.Refusal(); refused {
+			return fmt.Errorf("it %s; since %s", r.Says, since.UTC().Format(time.RFC3339))
+		}
+	}
+	err := o.redis.Ping(ctx).Err()
+	if r, refused := redisconn.Explain(err); refused {
+		return errors.New("it " + r.Says)
+	}
+	return err
 }

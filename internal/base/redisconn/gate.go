@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,44 +30,48 @@ const (
 // for one try per pause, until that try succeeds. Meanwhile scripts wait in it, and other commands get the last refusal
 // at once. It is for processes that have loops, workers above all: many handlers, and asynq's, which know no pause.
 //
-// A Gate is a redis.Hook (see Steady), safe for concurrent use. What was not refused passes: Redis may take reads while it
-// takes no writes.
+// Clients that go through it are made by Steady. It is safe for concurrent use. What was not refused passes: Redis may take
+// reads while it takes no writes.
 type Gate struct {
 	log zerolog.Logger
 
 	mu      sync.Mutex
-	closed  map[string]struct{} // the kinds of commands that were refused; empty while all pass
+	shut    map[string]*shut // what was refused, by kind; empty while everything passes
+	order   []string         // the kinds in the order of their turns
 	refusal Refusal
-	last    error
-	lastAt  time.Time
 	since   time.Time
 	pause   time.Duration
-	next    *time.Timer
-	turn    chan struct{} // holds one token while somebody may try
-	opened  chan struct{} // closed when all may pass again
+	next    *time.Timer // to the next turn
 
 	nextDial time.Time // while the login is refused
 }
 
+// shut is a kind of commands that was refused.
+type shut struct {
+	at     time.Time
+	last   error
+	waits  int           // commands that wait
+	turn   chan struct{} // holds one token while somebody may try
+	opened chan struct{} // closed when all may pass again
+}
+
 // NewGate returns an open Gate. It logs one line when Redis begins to refuse, and one when it works again.
 func NewGate(log zerolog.Logger) *Gate {
-	return &Gate{log: log, closed: map[string]struct{}{}, turn: make(chan struct{}, 1)}
+	return &Gate{log: log, shut: map[string]*shut{}}
 }
 
 // Refusal is what Redis refuses just now, and since when; refused is false while everything passes.
 func (g *Gate) Refusal() (r Refusal, since time.Time, refused bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.closed) > 0 && time.Since(g.lastAt) > forgotten {
-		g.open() // whoever was refused does not ask any more
-	}
-	return g.refusal, g.since, len(g.closed) > 0
+	return g.refusal, g.since, len(g.shut) > 0
 }
 
 // Steady returns another client of the same Redis, with a connection pool of its own, whose commands go through hooks, in
-// that order, and then through the gate. Hooks of rdb are not taken over. The caller closes it. A client of a kind that it
-// does not know is returned as it is, with a close that does nothing.
-func Steady(rdb redis.UniversalClient, gate *Gate, hooks ...redis.Hook) (client redis.UniversalClient, closeClient func()) {
+// that order, and then through the gate, where nobody waits any more when ctx has ended: asynq's loops know no end of their
+// own. Hooks of rdb are not taken over. The caller closes it. A client of a kind that it does not know is returned as it is,
+// with a close that does nothing.
+func Steady(ctx context.Context, rdb redis.UniversalClient, gate *Gate, hooks ...redis.Hook) (client redis.UniversalClient, closeClient func()) {
 	// The one option that go-redis still writes to while clients connect is not shared.
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch c := rdb.(type) {
@@ -81,17 +86,27 @@ func Steady(rdb redis.UniversalClient, gate *Gate, hooks ...redis.Hook) (client 
 	default:
 		return rdb, func() {}
 	}
-	for _, h := range append(hooks, gate) {
+	for _, h := range append(hooks, entrance{gate, ctx}) {
 		client.AddHook(h)
 	}
 	return client, func() { client.Close() }
 }
 
+// entrance is how the commands of one client get to the gate.
+type entrance struct {
+	*Gate
+	ending context.Context
+}
+
 // DialHook holds back connections while the login is refused: subscriptions connect anew as fast as they are refused.
-func (g *Gate) DialHook(next redis.DialHook) redis.DialHook {
+func (g entrance) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		g.mu.Lock()
-		opened, last, pause := g.opened, g.last, time.Duration(0)
+		var login *shut
+		for _, login = range g.shut {
+			break
+		}
+		pause := time.Duration(0)
 		if g.loginRefused() {
 			pause = max(0, time.Until(g.nextDial))
 		}
@@ -100,11 +115,11 @@ func (g *Gate) DialHook(next redis.DialHook) redis.DialHook {
 		}
 		g.mu.Unlock()
 		if pause > longestPause {
-			return nil, last
+			return nil, login.last
 		}
 		if pause > 0 {
 			select {
-			case <-opened:
+			case <-login.opened:
 			case <-time.After(pause):
 			case <-ctx.Done():
 				return nil, ctx.Err()
@@ -116,11 +131,11 @@ func (g *Gate) DialHook(next redis.DialHook) redis.DialHook {
 
 // loginRefused is asked with g.mu held.
 func (g *Gate) loginRefused() bool {
-	return len(g.closed) > 0 && (g.refusal.Code == "WRONGPASS" || g.refusal.Code == "NOAUTH")
+	return len(g.shut) > 0 && (g.refusal.Code == "WRONGPASS" || g.refusal.Code == "NOAUTH")
 }
 
 // ProcessHook lets a command through, or not.
-func (g *Gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (g entrance) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		kind, script := kindOf(cmd)
 		sent, err := g.pass(ctx, kind, script, func() error { return next(ctx, cmd) })
@@ -132,7 +147,7 @@ func (g *Gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // ProcessPipelineHook lets a pipeline through, or not. It is repeated only where it is all scripts.
-func (g *Gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (g entrance) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		pipeline, scripts := "", true
 		for _, cmd := range cmds {
@@ -178,7 +193,7 @@ func kindOf(cmd redis.Cmder) (kind string, script bool) {
 }
 
 // pass sends a command of the kind when that may be done; sent is false where it never was.
-func (g *Gate) pass(ctx context.Context, kind string, script bool, send func() error) (sent bool, err error) {
+func (g entrance) pass(ctx context.Context, kind string, script bool, send func() error) (sent bool, err error) {
 	if name := strings.TrimPrefix(kind, pipelineOf); connecting[name] {
 		err := send()
 		if err == nil && (name == "hello" || name == "auth") {
@@ -215,85 +230,106 @@ func (g *Gate) pass(ctx context.Context, kind string, script bool, send func() e
 			case <-time.After(pause):
 			case <-ctx.Done():
 				return sent, err
+			case <-g.ending.Done():
+				return sent, err
 			}
 		}
 	}
 }
 
 // wait returns nil when a command of the kind may be sent: at once, when Redis works again, or for a try.
-func (g *Gate) wait(ctx context.Context, kind string, script bool) error {
-	for {
-		g.mu.Lock()
-		_, closed := g.closed[kind]
-		opened, last := g.opened, g.last
-		g.mu.Unlock()
-		if !closed {
-			return nil
-		}
-		if !script {
-			select {
-			case <-g.turn:
-				g.trying()
-				return nil
-			default:
-				return last
-			}
-		}
-		select {
-		case <-opened:
-		case <-g.turn:
-			g.trying()
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// trying gives the next turn after a longer pause.
-func (g *Gate) trying() {
+func (g entrance) wait(ctx context.Context, kind string, script bool) error {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.pause = min(2*g.pause, longestPause)
-	g.later()
-}
-
-func (g *Gate) later() {
-	if g.next != nil {
-		g.next.Stop()
+	s := g.shut[kind]
+	if s != nil && script {
+		s.waits++
 	}
-	opened := g.opened
-	g.next = time.AfterFunc(g.pause, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if len(g.closed) > 0 && g.opened == opened {
-			select {
-			case g.turn <- struct{}{}:
-			default:
-			}
+	g.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	if !script {
+		select {
+		case <-s.turn:
+			return nil
+		default:
+			return s.last
 		}
-	})
+	}
+	var ended error
+	select {
+	case <-s.opened:
+	case <-s.turn:
+	case <-ctx.Done():
+		ended = ctx.Err()
+	}
+	g.mu.Lock()
+	s.waits--
+	g.mu.Unlock()
+	return ended
 }
 
 func (g *Gate) refuse(kind string, r Refusal, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.closed) == 0 {
-		g.since, g.pause, g.opened = time.Now(), firstPause, make(chan struct{})
-		g.later()
+	if len(g.shut) == 0 {
+		g.since = time.Now()
+		g.turnIn(firstPause)
 	}
-	g.closed[kind] = struct{}{}
+	s := g.shut[kind]
+	if s == nil {
+		s = &shut{turn: make(chan struct{}, 1), opened: make(chan struct{}), last: err}
+		g.shut[kind], g.order = s, append(g.order, kind)
+	}
+	s.at = time.Now()
 	if g.refusal.Code != r.Code {
 		g.log.Error().Str("code", r.Code).AnErr("reply", err).Msg("Redis " + r.Says + "; until then everything waits, and goes on by itself")
 	}
-	g.refusal, g.last, g.lastAt = r, err, time.Now()
+	g.refusal = r
+}
+
+// nextTurn lets one command of the next kind be tried, and comes again after a longer pause.
+func (g *Gate) nextTurn() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, kind := range slices.Clone(g.order) {
+		if time.Since(g.shut[kind].at) > forgotten {
+			g.open(kind) // whoever was refused does not ask any more
+		}
+	}
+	if len(g.order) == 0 {
+		return
+	}
+	kind := g.order[0]
+	g.order = append(g.order[1:], kind)
+	select {
+	case g.shut[kind].turn <- struct{}{}:
+	default:
+	}
+	g.turnIn(min(2*g.pause, longestPause))
+}
+
+func (g *Gate) turnIn(pause time.Duration) {
+	if g.next != nil {
+		g.next.Stop()
+	}
+	g.pause = pause
+	g.next = time.AfterFunc(pause, g.nextTurn)
 }
 
 func (g *Gate) allow(kind string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, closed := g.closed[kind]; closed {
-		g.open()
+	if g.shut[kind] == nil {
+		return
+	}
+	for _, k := range slices.Clone(g.order) {
+		if k == kind || g.shut[k].waits == 0 {
+			g.open(k)
+		}
+	}
+	if len(g.shut) > 0 {
+		g.turnIn(firstPause) // most likely the others may pass too
 	}
 }
 
@@ -302,19 +338,19 @@ func (g *Gate) loggedIn() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.loginRefused() {
-		g.open()
+		for _, kind := range slices.Clone(g.order) {
+			g.open(kind)
+		}
 	}
 }
 
-// open lets everything pass. Whatever is refused still closes the gate again.
-func (g *Gate) open() {
-	g.log.Info().Dur("after", time.Since(g.since)).Msg("Redis works again")
-	clear(g.closed)
-	g.refusal, g.last = Refusal{}, nil
-	g.next.Stop()
-	select {
-	case <-g.turn:
-	default:
+// open lets commands of the kind pass. Whatever is refused still shuts it again.
+func (g *Gate) open(kind string) {
+	close(g.shut[kind].opened)
+	delete(g.shut, kind)
+	g.order = slices.DeleteFunc(g.order, func(k string) bool { return k == kind })
+	if len(g.shut) == 0 {
+		g.log.Info().Dur("after", time.Since(g.since)).Msg("Redis works again")
+		g.refusal = Refusal{}
 	}
-	close(g.opened)
 }

@@ -51,7 +51,7 @@ func TestAGateAsksOncePerPauseAndOpensForAll(t *testing.T) {
 		var log bytes.Buffer
 		g := NewGate(zerolog.New(&log))
 		s := &server{refuses: map[string]error{}}
-		ask := g.ProcessHook(s.process)
+		ask := entrance{g, t.Context()}.ProcessHook(s.process)
 		for _, text := range []string{"OOM command not allowed", "ERR never seen"} {
 			log.Reset()
 			scripts := []string{"a", "b", "c"}
@@ -102,7 +102,7 @@ func TestWhatIsNotRefusedPasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(zerolog.Nop())
 		s := &server{refuses: map[string]error{"settle": reply("OOM no"), "x": reply("OOM no")}}
-		ask := g.ProcessHook(s.process)
+		ask := entrance{g, t.Context()}.ProcessHook(s.process)
 		go ask(t.Context(), redis.NewCmd(t.Context(), "evalsha", "settle"))
 		time.Sleep(time.Minute)
 		if err := ask(t.Context(), redis.NewCmd(t.Context(), "get", "key")); err != nil {
@@ -135,7 +135,7 @@ func TestARefusalThatNobodyTriesAgainIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(zerolog.Nop())
 		s := &server{refuses: map[string]error{"x": reply("OOM no")}}
-		g.ProcessHook(s.process)(t.Context(), redis.NewCmd(t.Context(), "set", "x"))
+		entrance{g, t.Context()}.ProcessHook(s.process)(t.Context(), redis.NewCmd(t.Context(), "set", "x"))
 		time.Sleep(forgotten + time.Second)
 		if r, _, refused := g.Refusal(); refused {
 			t.Error(r)
@@ -221,7 +221,7 @@ func TestARealRedisThatRefusesIsAskedSeldomAndFoundAgain(t *testing.T) {
 				MinRetryBackoff: 50 * time.Millisecond, MaxRetryBackoff: time.Second, DialerRetries: 1})
 			defer rdb.Close()
 			gate, count := NewGate(zerolog.Nop()), &counter{}
-			client, closeClient := Steady(rdb, gate)
+			client, closeClient := Steady(t.Context(), rdb, gate)
 			defer closeClient()
 			client.AddHook(count)
 

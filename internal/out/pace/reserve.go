@@ -96,10 +96,10 @@ func newBackoff() *backoff {
 	return &b
 }
 
-// next returns a wait that doubles up to 2 s, with jitter, a number in [0, 1), so that a fleet does not come back as one.
+// next returns a wait that doubles up to 1 s, with jitter, a number in [0, 1), so that a fleet does not come back as one.
 func (b *backoff) next(jitter float64) time.Duration {
 	d := time.Duration(*b)
-	*b = backoff(min(2*d, 2*time.Second))
+	*b = backoff(min(2*d, time.Second))
 	return d/2 + time.Duration(jitter*float64(d/2))
 }
 
@@ -119,7 +119,7 @@ func (m *mood) change(to string) (from string, changed bool) {
 func (m *mood) redisAway(p *Pacer, err error) {
 	p.away.Store(true)
 	if _, changed := m.change("redis away"); changed {
-		p.cfg.Log.Error().Err(err).Msg("redis does not answer: no calls until it does")
+		p.cfg.Log.Debug().Err(err).Msg("Redis does not do what it is asked: no calls until it does")
 	}
 }
 

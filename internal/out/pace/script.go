@@ -38,6 +38,9 @@ type reply struct {
 func (p *Pacer) send(ctx context.Context, op string, args ...any) (reply, error) {
 	p.sendMu.Lock()
 	defer p.sendMu.Unlock()
+	// The client may wait for a Redis that refuses; others want to know sooner.
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
 	todo := p.take()
 	raw, err := p.eval(ctx, op, todo, args...).Slice()
 	if err != nil {

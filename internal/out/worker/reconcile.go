@@ -39,7 +39,7 @@ func (w *Worker) Reconcile(ctx context.Context) error {
 		return errors.Join(append(errs, err)...)
 	}
 	for _, job := range stalled {
-		n, err := producer.Repair(ctx, w.cfg.Ledger, w.cfg.Redis, w.client, job)
+		n, err := producer.Repair(ctx, w.cfg.Ledger, w.redis, w.client, job)
 		errs = append(errs, err)
 		if n > 0 {
 			w.log.Warn().Str("job", job.JobID).Int("parts", n).Msg("parts without a task were enqueued again")

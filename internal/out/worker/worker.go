@@ -161,11 +161,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer end()
 	w.stopping, w.ending = stopping, ending
 
-	steadied, closeSteadied := steady(w.cfg.Redis, w.cfg.Gate, ending, w.lead)
+	// asynq's connection rides out whatever Redis refuses. It is closed once asynq's servers have shut down, and not before:
+	// their subscriber panics when its channel is closed under it.
+	steadied, closeSteadied := redisconn.Steady(ending, w.cfg.Redis, w.cfg.Gate, w.lead)
 	defer closeSteadied()
 	w.redis = steadied
 	w.client = asynq.NewClientFromRedisClient(w.redis)
-	w.inspector = asynq.NewInspectorFromRedisClient(w.cfg.Redis)
+	w.inspector = asynq.NewInspectorFromRedisClient(w.redis)
 	w.dispatch = newDispatcher(w.cfg.Pacer, w.cfg.DingTalk.Prepare, w.cfg.Concurrency)
 
 	var background sync.WaitGroup

@@ -17,6 +17,7 @@ import (
 
 	"github.com/unrole/unrole/internal/base/asynqlog"
 	"github.com/unrole/unrole/internal/base/defaults"
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -35,6 +36,8 @@ const (
 type Config struct {
 	Redis  redis.UniversalClient
 	Ledger *ledger.Ledger
+	// Gate is what the deliveries' commands wait in while Redis refuses; nil means one of their own.
+	Gate *redisconn.Gate
 	// URL is the only address that messages go to.
 	URL string
 	// Secrets sign each message, as Sign does.
@@ -91,6 +94,9 @@ func New(cfg Config) (*Notifier, error) {
 	if cfg.Backoff == nil {
 		cfg.Backoff = DefaultBackoff
 	}
+	if cfg.Gate == nil {
+		cfg.Gate = redisconn.NewGate(cfg.Log)
+	}
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "unrole"
 	}
@@ -103,13 +109,18 @@ func New(cfg Config) (*Notifier, error) {
 
 // Run looks for jobs that ended and delivers messages, until ctx ends and the deliveries under way have ended.
 func (n *Notifier) Run(ctx context.Context) error {
-	server := asynq.NewServerFromRedisClient(n.cfg.Redis, asynq.Config{
+	ending, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	steady, closeSteady := redisconn.Steady(ending, n.cfg.Redis, n.cfg.Gate)
+	defer closeSteady()
+	const patience = attemptTimeout + 2*time.Second
+	server := asynq.NewServerFromRedisClient(steady, asynq.Config{
 		Concurrency:              8,
 		Queues:                   map[string]int{Queue: 1},
 		TaskCheckInterval:        500 * time.Millisecond,
 		DelayedTaskCheckInterval: 500 * time.Millisecond,
 		RetryDelayFunc:           n.retryDelay,
-		ShutdownTimeout:          attemptTimeout + 2*time.Second,
+		ShutdownTimeout:          patience,
 		Logger:                   asynqlog.Logger{Log: n.log},
 		BaseContext:              func() context.Context { return context.WithoutCancel(ctx) },
 	})
@@ -124,6 +135,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+			defer time.AfterFunc(patience, end).Stop()
 			server.Shutdown()
 			return nil
 		case <-tick.C:
