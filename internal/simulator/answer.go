@@ -31,9 +31,19 @@ func (s *Simulator) answer(call *Call, api string, r *http.Request, formErr erro
 	switch api {
 	case apiToken:
 		return s.getToken(r.Form, now)
-	case apiRemove, apiAdd, apiRoles, apiHolders, apiUser:
-	default:
-		return answer{code: 404, message: "请求的URI地址不存在"}
+	case apiNewToken:
+		return s.accessToken(r.Form, now)
+	}
+	read, reads := readers[api]
+	switch {
+	case reads, api == apiRemove, api == apiAdd:
+	case onNewHost(api):
+		return answer{code: 404, message: "Specified api is not found"}
+	default: // (B)
+		return answer{code: 22, message: "Invalid method[submsg=不合法ApiName，ApiName = " + api + "]"}
+	}
+	if onNewHost(api) {
+		r.Form["access_token"] = r.Header[http.CanonicalHeaderKey(tokenHeader)]
 	}
 	if a := s.gate(api, r.Form, now); a.code != 0 {
 		return a
@@ -42,7 +52,7 @@ func (s *Simulator) answer(call *Call, api string, r *http.Request, formErr erro
 		return answer{code: -1, message: "系统繁忙"}
 	}
 	switch {
-	case r.Method != http.MethodPost:
+	case r.Method != http.MethodPost && !byGet[api]:
 		return answer{code: 43002, message: "需要POST请求"}
 	case formErr != nil, s.failing(FaultBadRequest, now):
 		return answer{code: 400002, message: "无效的参数"}
@@ -51,13 +61,9 @@ func (s *Simulator) answer(call *Call, api string, r *http.Request, formErr erro
 	case apiRemove:
 		return s.change(call, r.Form, 20, 100, func(u *employee, role int64) { delete(u.roles, role) })
 	case apiAdd:
-		return s.change(nil, r.Form, 20, 20, func(u *employee, role int64) { u.roles[role] = struct{}{} })
-	case apiRoles:
-		return s.listRoles(r.Form)
-	case apiHolders:
-		return s.listHolders(r.Form)
+		return s.change(nil, r.Form, 20, 20, func(u *employee, role int64) { u.roles[role] = nil })
 	}
-	return s.getUser(r.Form)
+	return read(s, r.Form)
 }
 
 // gate is DingTalk's gateway: token, address, app, permission, limits.
@@ -256,7 +262,7 @@ func twice[T comparable](ids []T) bool {
 	return len(seen) != len(ids)
 }
 
-// encode writes an answer in one of DingTalk's shapes.
+// encode writes an answer in one of the old host's shapes.
 func (s *Simulator) encode(a answer) []byte {
 	fields := map[string]any{"request_id": s.requestID()}
 	for name, value := range a.fields {

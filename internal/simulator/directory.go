@@ -7,8 +7,10 @@ import (
 )
 
 type employee struct {
-	name  string
-	roles map[int64]struct{}
+	name   string
+	person Person
+	// roles are those held, with the departments managed by each; none means everybody.
+	roles map[int64][]int64
 }
 
 type role struct {
@@ -19,7 +21,8 @@ type role struct {
 func (s *Simulator) AddUser(userID, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.user(userID).name = name
+	u := s.user(userID)
+	u.name, u.person.Name = name, name
 }
 
 // AddRole puts a role into the directory.
@@ -38,7 +41,9 @@ func (s *Simulator) Grant(userID string, roleIDs ...int64) {
 		if _, known := s.roles[id]; !known {
 			s.roles[id] = role{}
 		}
-		u.roles[id] = struct{}{}
+		if _, held := u.roles[id]; !held {
+			u.roles[id] = nil
+		}
 	}
 }
 
@@ -76,7 +81,7 @@ func (s *Simulator) Assignments() int {
 func (s *Simulator) user(id string) *employee {
 	u := s.users[id]
 	if u == nil {
-		u = &employee{roles: make(map[int64]struct{})}
+		u = &employee{person: Person{UserID: id}, roles: make(map[int64][]int64)}
 		s.users[id] = u
 	}
 	return u

@@ -77,6 +77,9 @@ type Options struct {
 
 	// Shape says how the gateway's own refusals (token, permission, address, throttle) arrive.
 	Shape Shape
+	// Quirks has v2/user/get answer as its documented sample does: numbers and booleans as strings, an object for a list
+	// of one.
+	Quirks bool
 	// StringErrCode writes errcode as a string, as some pages of the documentation do.
 	StringErrCode bool
 
@@ -163,6 +166,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		strings.Join(faultNames(), ", "))
 
 	fs.Var(&o.Shape, "shape", "how the gateway's refusals arrive: wrapped, text, plain or mixed")
+	fs.BoolVar(&o.Quirks, "quirks", o.Quirks, "answer about a person as the documentation's sample does: strings for numbers, objects for lists")
 	fs.BoolVar(&o.StringErrCode, "string-errcode", o.StringErrCode, "write errcode as a string")
 	fs.IntVar(&o.KeepCalls, "keep-calls", o.KeepCalls, "how many calls to remember (0: all, -1: none)")
 }

@@ -18,13 +18,38 @@ import (
 
 // The APIs that are simulated, as paths without the leading slash.
 const (
-	apiToken   = "gettoken"
-	apiRemove  = "topapi/role/removerolesforemps"
-	apiAdd     = "topapi/role/addrolesforemps"
-	apiRoles   = "topapi/role/list"
-	apiHolders = "topapi/role/simplelist"
-	apiUser    = "topapi/v2/user/get"
+	apiToken    = "gettoken"
+	apiNewToken = newHost + "oauth2/accessToken"
+	apiRemove   = "topapi/role/removerolesforemps"
+	apiAdd      = "topapi/role/addrolesforemps"
 )
+
+// readers are the calls beside those, most of which only read.
+var readers = map[string]func(*Simulator, url.Values) answer{
+	"topapi/role/list":                         (*Simulator).listRoles,
+	"topapi/role/getrole":                      (*Simulator).getRole,
+	"topapi/role/getrolegroup":                 (*Simulator).getRoleGroup,
+	"topapi/role/simplelist":                   (*Simulator).listHolders,
+	"topapi/role/scope/update":                 (*Simulator).updateScope,
+	"topapi/v2/user/get":                       (*Simulator).getUser,
+	"topapi/v2/user/getbymobile":               (*Simulator).byMobile,
+	"topapi/user/getbyunionid":                 (*Simulator).byUnionID,
+	"topapi/user/listid":                       (*Simulator).listUserIDs,
+	"topapi/user/listadmin":                    (*Simulator).listAdmins,
+	"topapi/v2/user/list":                      (*Simulator).listUsers,
+	"topapi/v2/department/listsub":             (*Simulator).listDepartments,
+	"topapi/v2/department/listsubid":           (*Simulator).listDepartmentIDs,
+	"topapi/smartwork/hrm/employee/queryonjob": (*Simulator).onTheJob,
+	"auth/scopes":                              (*Simulator).scopes,
+	newHost + "contact/users/search":           (*Simulator).searchPeople,
+	newHost + "contact/empLeaveRecords":        (*Simulator).leaveRecords,
+	newHost + "hrm/employees/dismissions":      (*Simulator).dismissions,
+	newHost + "hrm/employees/dimissionInfos":   (*Simulator).dismissionInfos, // spelled like that (A)
+}
+
+// byGet are the calls that are no POST.
+var byGet = map[string]bool{"auth/scopes": true, newHost + "contact/empLeaveRecords": true,
+	newHost + "hrm/employees/dismissions": true, newHost + "hrm/employees/dimissionInfos": true}
 
 const (
 	mostForm        = 1 << 20 // bytes
@@ -42,6 +67,9 @@ type Simulator struct {
 	users  map[string]*employee
 	roles  map[int64]role
 	faults []Fault
+
+	departments map[int64]Department
+	leavers     []leaver
 
 	// The standing of ids that is not what the directory says.
 	userStanding map[string]Standing
@@ -86,11 +114,14 @@ func New(opt Options) *Simulator {
 		opt.Now = time.Now
 	}
 	s := &Simulator{
-		opt:        opt,
-		now:        opt.Now,
-		began:      opt.Now(),
-		users:      make(map[string]*employee),
-		roles:      make(map[int64]role),
+		opt:   opt,
+		now:   opt.Now,
+		began: opt.Now(),
+		users: make(map[string]*employee),
+		roles: make(map[int64]role),
+
+		departments: make(map[int64]Department),
+
 		faults:     append([]Fault(nil), opt.Faults...),
 		pastTokens: make(map[string]bool),
 		used:       make(map[string]int),
@@ -131,7 +162,7 @@ type outcome struct {
 // ServeHTTP answers one call. What happens to it is decided when it arrives; it takes effect after the latency.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, mostForm)
-	formErr := r.ParseForm()
+	formErr := parseBody(r)
 
 	s.mu.Lock()
 	o := s.arrive(strings.Trim(r.URL.Path, "/"), r, formErr)
@@ -220,7 +251,12 @@ func (s *Simulator) travel(o *outcome, call *Call, api string, r *http.Request, 
 		return s.lose(call, CodeProxyPage)
 	}
 	a := s.answer(call, api, r, formErr, now)
-	o.body, o.effect = s.encode(a), a.effect
+	o.effect = a.effect
+	if onNewHost(api) {
+		o.status, o.body = s.encodeNewHost(a)
+	} else {
+		o.body = s.encode(a)
+	}
 	switch {
 	case proxied:
 		s.proxyPage(o)

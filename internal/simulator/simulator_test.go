@@ -441,7 +441,7 @@ func TestFlagsSetEveryOption(t *testing.T) {
 		"--open", "--bad-users=a,b", "--gone-users=c", "--out-of-scope-users=d", "--bad-roles=1,2", "--system-roles=3",
 		"--user-codes=x=-1", "--bad-user-share=0.1", "--bad-role-share=0.2", "--blames=random", "--apply-good=always", "--limit=20",
 		"--capacity=7,15 every 20s", "--busy=0.3", "--latency=50ms", "--jitter=10ms", "--drop-before=0.01", "--drop-after=0.02",
-		"--proxy-pages=0.03", "--truncated=0.04", "--fault=permission=15s@5s", "--fault=outage", "--shape=mixed", "--string-errcode",
+		"--proxy-pages=0.03", "--truncated=0.04", "--fault=permission=15s@5s", "--fault=outage", "--shape=mixed", "--string-errcode", "--quirks",
 		"--keep-calls=5"})
 	if err != nil {
 		t.Fatal(err)
@@ -453,7 +453,7 @@ func TestFlagsSetEveryOption(t *testing.T) {
 		Capacity: simulator.Capacity{Steps: []int{7, 15}, Every: 20 * time.Second}, Busy: 0.3, Latency: 50 * time.Millisecond,
 		Jitter: 10 * time.Millisecond, DropBefore: 0.01, DropAfter: 0.02, ProxyPages: 0.03, Truncated: 0.04,
 		Faults: []simulator.Fault{{Kind: simulator.FaultPermission, For: 15 * time.Second, After: 5 * time.Second}, {Kind: simulator.FaultOutage}},
-		Shape:  simulator.ShapeMixed, StringErrCode: true, KeepCalls: 5}
+		Shape:  simulator.ShapeMixed, StringErrCode: true, Quirks: true, KeepCalls: 5}
 	if d := cmp.Diff(want, opt); d != "" {
 		t.Error(d)
 	}

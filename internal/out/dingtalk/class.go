@@ -181,7 +181,7 @@ var decisions = []struct {
 	{[]int{50003, 50005, 48002, 48004, 70001, 90017}, verdict{class: ClassDisabled}},     // A
 	{[]int{33011, 60301}, verdict{class: ClassInvalidRole}},                              // A
 	{[]int{23004}, verdict{class: ClassSystemRole}},                                      // A, D
-	{[]int{33012}, verdict{class: ClassInvalidUser}},                                     // A
+	{[]int{33012, 40104}, verdict{class: ClassInvalidUser}},                              // A
 	{[]int{60121, 46004, 60111, 40003, 40031}, verdict{class: ClassUserGone}},            // A, D
 	{[]int{50002}, verdict{class: ClassUserOutOfScope}},                                  // A
 	{[]int{41001}, verdict{class: ClassTokenNotSent}},                                    // A, B

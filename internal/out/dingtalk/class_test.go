@@ -22,7 +22,7 @@ var every = map[int]Class{
 	50003: ClassDisabled, 50005: ClassDisabled, 48002: ClassDisabled, 48004: ClassDisabled, 70001: ClassDisabled,
 	90017: ClassDisabled,
 	33011: ClassInvalidRole, 60301: ClassInvalidRole, 23004: ClassSystemRole,
-	33012: ClassInvalidUser,
+	33012: ClassInvalidUser, 40104: ClassInvalidUser,
 	60121: ClassUserGone, 46004: ClassUserGone, 60111: ClassUserGone, 40003: ClassUserGone, 40031: ClassUserGone,
 	50002:  ClassUserOutOfScope,
 	41001:  ClassTokenNotSent,

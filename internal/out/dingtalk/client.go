@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -29,14 +28,24 @@ const OpToken = "gettoken"
 
 // The other paths of the API.
 const (
-	opRemove = "topapi/role/removerolesforemps"
-	opRoles  = "topapi/role/list"
-	opHolder = "topapi/role/simplelist"
-	opUser   = "topapi/v2/user/get"
+	opRemove      = "topapi/role/removerolesforemps"
+	opRoles       = "topapi/role/list"
+	opHolder      = "topapi/role/simplelist"
+	opUser        = "topapi/v2/user/get"
+	opMobile      = "topapi/v2/user/getbymobile"
+	opUnion       = "topapi/user/getbyunionid"
+	opDepartments = "topapi/v2/department/listsub"
+	opMembers     = "topapi/v2/user/list"
+	opAdmins      = "topapi/user/listadmin"
+	opScopes      = "auth/scopes"
+	opSearch      = "v1.0/contact/users/search"
+	opLeavers     = "v1.0/contact/empLeaveRecords"
 )
 
 // Ops lists every path that is called.
-func Ops() []string { return []string{OpToken, opRemove, opRoles, opHolder, opUser} }
+func Ops() []string {
+	return []string{OpToken, opRemove, opRoles, opHolder, opUser, opMobile, opUnion, opDepartments, opMembers, opAdmins, opScopes, opSearch, opLeavers}
+}
 
 // Config says where DingTalk is and who calls. Either AppKey and AppSecret or AccessToken must be given.
 type Config struct {
@@ -232,10 +241,10 @@ func (c *Client) RemoveRoles(ctx context.Context, roleIDs []int64, userIDs []str
 	if err := checkBatch(roleIDs, userIDs); err != nil {
 		return Reply{}, fmt.Errorf("%s: %w: %w", opRemove, ErrNotSent, err)
 	}
-	fields, err := c.call(ctx, opRemove, url.Values{
+	fields, err := c.call(ctx, question{op: opRemove, form: url.Values{
 		"roleIds": {strings.Join(words.RoleIDs(roleIDs), ",")},
 		"userIds": {strings.Join(userIDs, ",")},
-	})
+	}})
 	if err != nil {
 		return Reply{}, err
 	}
@@ -252,13 +261,14 @@ func checkBatch(roleIDs []int64, userIDs []string) error {
 }
 
 // call makes one call and, when the token was refused and can be renewed, repeats it once with another token.
-func (c *Client) call(ctx context.Context, op string, form url.Values) (map[string]json.RawMessage, error) {
+func (c *Client) call(ctx context.Context, q question) (map[string]json.RawMessage, error) {
 	for repeated := false; ; repeated = true {
 		t, err := c.tokens.get(ctx)
 		if err != nil {
-			return nil, c.whileWaiting(op, err)
+			return nil, c.whileWaiting(q.op, err)
 		}
-		fields, err := c.exchange(ctx, op, url.Values{"access_token": {t.text}}, form, t.text)
+		q.token = t.text
+		fields, err := c.exchange(ctx, q)
 		var e *Error
 		if !errors.As(err, &e) || e.Class != ClassToken {
 			if err == nil || e != nil && (e.Class.BlamesUser() || e.Class.BlamesRole()) {
@@ -275,7 +285,7 @@ func (c *Client) call(ctx context.Context, op string, form url.Values) (map[stri
 		}
 		if c.beforeRepeat != nil {
 			if err := c.beforeRepeat(ctx); err != nil {
-				return nil, fmt.Errorf("%s: %w", op, err)
+				return nil, fmt.Errorf("%s: %w", q.op, err)
 			}
 		}
 	}
@@ -293,7 +303,7 @@ func (c *Client) whileWaiting(op string, err error) error {
 
 // fetchToken asks gettoken. Its answer is the only place where a token comes from.
 func (c *Client) fetchToken(ctx context.Context) (string, time.Duration, error) {
-	fields, err := c.exchange(ctx, OpToken, url.Values{"appkey": {c.appKey}, "appsecret": {c.appSecret}}, nil)
+	fields, err := c.exchange(ctx, question{op: OpToken, query: url.Values{"appkey": {c.appKey}, "appsecret": {c.appSecret}}})
 	if err != nil {
 		var e *Error
 		if !errors.As(err, &e) { // the flight's own time ran out: to the callers DingTalk is busy
@@ -308,72 +318,4 @@ func (c *Client) fetchToken(ctx context.Context) (string, time.Duration, error) 
 	}
 	seconds, _ := strconv.ParseInt(readText(fields["expires_in"]), 10, 32)
 	return text, time.Duration(seconds) * time.Second, nil
-}
-
-// exchange is one HTTP request and its answer: a GET without a form, else a POST. The error is ctx's own when ctx ended
-// the exchange, else an *Error.
-func (c *Client) exchange(ctx context.Context, op string, query, form url.Values, secrets ...string) (map[string]json.RawMessage, error) {
-	began := c.now()
-	fields, err := c.send(ctx, op, query, form, append(secrets, c.appSecret, c.tokens.static)...)
-	if c.observe != nil {
-		call := Call{Op: op, Class: ClassOK, Code: "0", Duration: c.now().Sub(began)}
-		var e *Error
-		switch {
-		case errors.As(err, &e):
-			call.Class, call.Scope, call.Code = e.Class, e.Scope, e.Code()
-		case err != nil:
-			call.Class, call.Code, call.Cancelled = ClassUnknown, "", true
-		}
-		c.observe(call)
-	}
-	return fields, err
-}
-
-func (c *Client) send(ctx context.Context, op string, query, form url.Values, secrets ...string) (map[string]json.RawMessage, error) {
-	bounded, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	failed := func(status int, err error) error {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: %w", op, ctx.Err())
-		}
-		if bounded.Err() != nil {
-			err = fmt.Errorf("no answer within %v: %w", c.timeout, context.DeadlineExceeded)
-		}
-		return &Error{Class: ClassBusy, Op: op, HTTPStatus: status, Err: onTheWay(err, secrets...)}
-	}
-	req, err := c.request(bounded, op, query, form)
-	if err != nil {
-		return nil, failed(0, err)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, failed(0, err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, mostBody+1))
-	if err != nil {
-		return nil, failed(resp.StatusCode, fmt.Errorf("the answer broke off: %w", err))
-	}
-	fields, refusal := decode(op, reply{resp.StatusCode, resp.Header, body}, c.now(), secrets...)
-	if refusal != nil {
-		return nil, refusal
-	}
-	return fields, nil
-}
-
-func (c *Client) request(ctx context.Context, op string, query, form url.Values) (*http.Request, error) {
-	method, body := http.MethodGet, io.Reader(nil)
-	if form != nil {
-		method, body = http.MethodPost, strings.NewReader(form.Encode())
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+"/"+op+"?"+query.Encode(), body)
-	if err != nil {
-		return nil, err
-	}
-	if form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset=utf-8")
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.userAgent)
-	return req, nil
 }

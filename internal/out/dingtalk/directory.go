@@ -36,6 +36,8 @@ type RolesPage struct {
 type Person struct {
 	UserID string
 	Name   string
+	// Scope are the departments that they manage by the role; none means everybody.
+	Scope []int64
 }
 
 // HoldersPage is a page of the users who hold a role.
@@ -46,14 +48,6 @@ type HoldersPage struct {
 	HasMore    bool
 }
 
-// User is what the directory knows of one user.
-type User struct {
-	UserID string
-	Name   string
-	Active bool
-	Roles  []Role
-}
-
 // ListRoles returns a page of the roles of the organisation, group by group: size 1 to 200, offset from 0. Errors are
 // as RemoveRoles has them.
 func (c *Client) ListRoles(ctx context.Context, offset, size int) (RolesPage, error) {
@@ -61,22 +55,22 @@ func (c *Client) ListRoles(ctx context.Context, offset, size int) (RolesPage, er
 		return RolesPage{}, err
 	}
 	var result struct {
-		HasMore bool `json:"hasMore"`
-		List    []struct {
+		HasMore flexBool `json:"hasMore"`
+		List    flexList[struct {
 			Name  string `json:"name"`
-			Roles []struct {
-				ID   int64  `json:"id"`
-				Name string `json:"name"`
-			} `json:"roles"`
-		} `json:"list"`
+			Roles flexList[struct {
+				ID   flexInt `json:"id"`
+				Name string  `json:"name"`
+			}] `json:"roles"`
+		}] `json:"list"`
 	}
 	if err := c.read(ctx, opRoles, pageForm(offset, size), &result); err != nil {
 		return RolesPage{}, err
 	}
-	page := RolesPage{Groups: len(result.List), HasMore: result.HasMore}
+	page := RolesPage{Groups: len(result.List), HasMore: bool(result.HasMore)}
 	for _, group := range result.List {
 		for _, role := range group.Roles {
-			page.Roles = append(page.Roles, Role{ID: role.ID, Name: role.Name, Group: group.Name})
+			page.Roles = append(page.Roles, Role{ID: int64(role.ID), Name: role.Name, Group: group.Name})
 		}
 	}
 	return page, nil
@@ -92,48 +86,30 @@ func (c *Client) RoleHolders(ctx context.Context, roleID int64, offset, size int
 		return HoldersPage{}, err
 	}
 	var result struct {
-		HasMore    bool `json:"hasMore"`
-		NextCursor int  `json:"nextCursor"`
-		List       []struct {
-			UserID string `json:"userid"`
-			Name   string `json:"name"`
-		} `json:"list"`
+		HasMore    flexBool `json:"hasMore"`
+		NextCursor flexInt  `json:"nextCursor"`
+		List       flexList[struct {
+			UserID       string `json:"userid"`
+			Name         string `json:"name"`
+			ManageScopes flexList[struct {
+				DeptID flexInt `json:"dept_id"`
+			}] `json:"manageScopes"`
+		}] `json:"list"`
 	}
 	form := pageForm(offset, size)
 	form.Set("role_id", strconv.FormatInt(roleID, 10))
 	if err := c.read(ctx, opHolder, form, &result); err != nil {
 		return HoldersPage{}, err
 	}
-	page := HoldersPage{HasMore: result.HasMore, NextOffset: max(result.NextCursor, offset+len(result.List))}
+	page := HoldersPage{HasMore: bool(result.HasMore), NextOffset: max(int(result.NextCursor), offset+len(result.List))}
 	for _, p := range result.List {
-		page.Holders = append(page.Holders, Person{UserID: p.UserID, Name: p.Name})
+		holder := Person{UserID: p.UserID, Name: p.Name}
+		for _, scope := range p.ManageScopes {
+			holder.Scope = append(holder.Scope, int64(scope.DeptID))
+		}
+		page.Holders = append(page.Holders, holder)
 	}
 	return page, nil
-}
-
-// User returns what the directory knows of the user, with the roles they hold. Errors are as RemoveRoles has them.
-func (c *Client) User(ctx context.Context, userID string) (User, error) {
-	if err := tasks.ValidateUserID(userID); err != nil {
-		return User{}, fmt.Errorf("%s: %w: %w", opUser, ErrNotSent, err)
-	}
-	var result struct {
-		UserID   string `json:"userid"`
-		Name     string `json:"name"`
-		Active   bool   `json:"active"`
-		RoleList []struct {
-			ID        int64  `json:"id"`
-			Name      string `json:"name"`
-			GroupName string `json:"group_name"`
-		} `json:"role_list"`
-	}
-	if err := c.read(ctx, opUser, url.Values{"userid": {userID}}, &result); err != nil {
-		return User{}, err
-	}
-	user := User{UserID: result.UserID, Name: result.Name, Active: result.Active}
-	for _, role := range result.RoleList {
-		user.Roles = append(user.Roles, Role{ID: role.ID, Name: role.Name, Group: role.GroupName})
-	}
-	return user, nil
 }
 
 func checkPage(op string, offset, size, most int) error {
@@ -148,16 +124,24 @@ func pageForm(offset, size int) url.Values {
 	return url.Values{"offset": {strconv.Itoa(offset)}, "size": {strconv.Itoa(size)}}
 }
 
-// read makes a call and decodes its result. A result of another shape is no answer of DingTalk: busy.
+// read makes a call of the old host and decodes its result. A result that is not there, or empty in any way, leaves *result
+// empty: nobody. One of another shape is no answer of DingTalk: busy.
 func (c *Client) read(ctx context.Context, op string, form url.Values, result any) error {
-	fields, err := c.call(ctx, op, form)
+	fields, err := c.call(ctx, question{op: op, form: form})
 	if err != nil {
 		return err
 	}
-	raw := fields["result"]
-	if len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, result) != nil {
-		return &Error{Class: ClassBusy, Op: op, HasErrCode: true, HTTPStatus: http.StatusOK,
-			RequestID: tidy(readString(fields["request_id"])), Message: "an answer without a readable result"}
+	return into(op, fields["result"], readString(fields["request_id"]), result)
+}
+
+func into(op string, raw json.RawMessage, requestID string, result any) error {
+	switch string(raw) {
+	case "", "null", "{}", "[]", `""`:
+		return nil
 	}
-	return nil
+	if json.Unmarshal(raw, result) == nil {
+		return nil
+	}
+	return &Error{Class: ClassBusy, Op: op, HasErrCode: true, HTTPStatus: http.StatusOK, RequestID: tidy(requestID),
+		Message: "an answer without a readable result"}
 }

@@ -54,7 +54,7 @@ func TestTheDirectoryIsReadPageByPage(t *testing.T) {
 	}
 
 	user, err := c.User(t.Context(), "u03")
-	if d := cmp.Diff(dingtalk.User{UserID: "u03", Name: "员工u03", Active: true,
+	if d := cmp.Diff(dingtalk.User{UserID: "u03", Name: "员工u03", Active: true, Departments: []int64{1},
 		Roles: []dingtalk.Role{{11, "主管", "默认"}, {12, "Auditor", "Finance"}}}, user); err != nil || d != "" {
 		t.Errorf("user: %v %s", err, d)
 	}
@@ -88,13 +88,28 @@ func TestAReadOutsideTheLimitsIsNotSent(t *testing.T) {
 	}
 }
 
-func TestAnAnswerWithoutItsResultIsBusy(t *testing.T) {
-	for _, body := range []string{`{"errcode":0}`, `{"errcode":0,"result":null}`, `{"errcode":0,"result":[]}`, `{"errcode":0,"result":{"list":7}}`} {
-		c := connect(t, nil, func(cfg *dingtalk.Config) {
-			cfg.AppKey, cfg.AppSecret, cfg.AccessToken = "", "", "given"
-			cfg.HTTP = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return answering(200, body), nil })}
-		})
-		_, err := c.RoleHolders(t.Context(), 1, 0, 10)
+// answers is a client to which DingTalk always says the same.
+func answers(t *testing.T, body string) *dingtalk.Client {
+	t.Helper()
+	return connect(t, nil, func(cfg *dingtalk.Config) {
+		cfg.AppKey, cfg.AppSecret, cfg.AccessToken = "", "", "given"
+		cfg.HTTP = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return answering(200, body), nil })}
+	})
+}
+
+func TestAnAnswerWithoutAListMeansNobody(t *testing.T) {
+	for _, body := range []string{`{"errcode":0}`, `{"errcode":0,"result":null}`, `{"errcode":0,"result":[]}`, `{"errcode":0,"result":{}}`,
+		`{"errcode":"0","result":{"hasMore":"false"}}`, `{"errcode":0,"result":{"hasMore":false,"list":null}}`} {
+		page, err := answers(t, body).RoleHolders(t.Context(), 1, 0, 10)
+		if err != nil || len(page.Holders) != 0 || page.HasMore {
+			t.Errorf("%s: %+v %v", body, page, err)
+		}
+	}
+}
+
+func TestAnAnswerOfAnotherShapeIsBusy(t *testing.T) {
+	for _, body := range []string{`{"errcode":0,"result":{"list":7}}`, `{"errcode":0,"result":"soon"}`, `{"errcode":0,"result":{"hasMore":"perhaps"}}`} {
+		_, err := answers(t, body).RoleHolders(t.Context(), 1, 0, 10)
 		if e := refusal(t, err, "given"); e.Class != dingtalk.ClassBusy {
 			t.Errorf("%s: %v", body, e)
 		}

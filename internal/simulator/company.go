@@ -1,0 +1,124 @@
+package simulator
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Person is somebody of the directory. Only UserID is required; what is empty is left out of answers.
+type Person struct {
+	UserID, Name string
+	// Mobile is without a country code for the mainland, else as in +49-1511234567.
+	Mobile                                     string
+	JobNumber, UnionID, Email, OrgEmail, Title string
+	// Departments are ids of departments; none means the root.
+	Departments []int64
+	// Admin is 1 for the main administrator, 2 for a sub-administrator, 0 for everybody else.
+	Admin int
+	// External is a contact who is no employee: found by union id only.
+	External bool
+	// LastDay is set while somebody is leaving, as the HR calls tell it.
+	LastDay time.Time
+}
+
+// Department is a node of the tree below the root, which has the id 1.
+type Department struct {
+	ID, Parent int64
+	Name       string
+}
+
+const rootDepartment = 1
+
+// leaver is somebody who left, as the list of leavers keeps them for a year.
+type leaver struct {
+	Person
+	at     time.Time
+	reason string
+}
+
+// AddPerson puts a person into the directory, or changes what it knows of them; roles stay. Somebody who had left is back.
+func (s *Simulator) AddPerson(p Person) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.user(p.UserID)
+	u.name, u.person = p.Name, p
+	delete(s.userStanding, p.UserID)
+}
+
+// AddDepartment puts a department into the tree. A parent of 0 is the root.
+func (s *Simulator) AddDepartment(d Department) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.Parent == 0 {
+		d.Parent = rootDepartment
+	}
+	s.departments[d.ID] = d
+}
+
+// Leave takes a person out of the directory, with the roles they hold: only the list of leavers still knows them.
+func (s *Simulator) Leave(userID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.users[userID]; u != nil {
+		s.leavers = append(s.leavers, leaver{Person: u.person, at: s.now(), reason: "leave"})
+		delete(s.users, userID)
+	}
+	s.userStanding[userID] = Gone
+}
+
+// SetScope gives a user the departments that they manage by a role; none means everybody.
+func (s *Simulator) SetScope(userID string, roleID int64, departments ...int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.user(userID).roles[roleID] = departments
+}
+
+// Scope is what SetScope, or a call, gave the user.
+func (s *Simulator) Scope(userID string, roleID int64) []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.user(userID).roles[roleID])
+}
+
+// inDepartment reports whether the person is a direct member; s.mu is held.
+func (u *employee) inDepartment(id int64) bool {
+	if len(u.person.Departments) == 0 {
+		return id == rootDepartment
+	}
+	return slices.Contains(u.person.Departments, id)
+}
+
+// employees are the ids of those who are in the directory and no external contacts, sorted; s.mu is held.
+func (s *Simulator) employees(which func(*employee) bool) []string {
+	var ids []string
+	for id, u := range s.users {
+		if !u.person.External && s.userStanding[id] == Accepted && which(u) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// below are the departments right below another, sorted; s.mu is held.
+func (s *Simulator) below(id int64) []Department {
+	var list []Department
+	for _, at := range slices.Sorted(maps.Keys(s.departments)) {
+		if d := s.departments[at]; d.Parent == id {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+func (s *Simulator) knowsDepartment(id int64) bool {
+	_, known := s.departments[id]
+	return known || id == rootDepartment
+}
+
+// sameMobile compares numbers as DingTalk does: with and without the mainland's country code.
+func sameMobile(a, b string) bool {
+	return a != "" && strings.TrimPrefix(a, "+86-") == strings.TrimPrefix(b, "+86-")
+}
