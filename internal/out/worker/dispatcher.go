@@ -24,13 +24,12 @@ type dispatcher struct {
 	calls  sync.WaitGroup
 }
 
-// slot is the right to make one call now. It must be given back with done.
+// slot is the right to make one call now. Its place among the calls in flight must be given back with done; again is
+// harmless.
 type slot struct {
 	pace.Grant
-	d *dispatcher
+	done func()
 }
-
-func (s slot) done() { <-s.d.tokens }
 
 type probe struct {
 	lane    int
@@ -111,7 +110,7 @@ func (d *dispatcher) run(ctx context.Context, call func(slot, combine.Call)) {
 			<-d.tokens
 			return
 		}
-		d.assign(ctx, slot{Grant: grant, d: d}, call)
+		d.assign(ctx, slot{Grant: grant, done: sync.OnceFunc(func() { <-d.tokens })}, call)
 	}
 }
 

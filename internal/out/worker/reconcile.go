@@ -83,36 +83,35 @@ func (w *Worker) sweep(ctx context.Context, queue string, info *asynq.TaskInfo) 
 	part, err := tasks.Decode(info.Payload)
 	switch {
 	case err != nil:
-		if err := w.unreadable(ctx, info.ID, queue, info.Payload, err); err != nil {
-			return err
-		}
+		err = w.letters.unreadable(ctx, info.ID, queue, info.Payload, err)
 	case part.Failure != nil && part.Failure.Reason == tasks.ReasonBadPayload:
-		if err := w.putUnreadable(ctx, tasks.NextGeneration(info.ID), part, errors.New("archived")); err != nil {
-			return err
-		}
+		err = w.letters.putUnreadable(ctx, info.ID, info.ID, part, errors.New("archived"))
 	default:
-		t := &task{id: info.ID, queue: queue, lane: laneOf(queue, part), log: w.log.With().Str("job", part.JobID).Str("part", part.Part).Logger()}
-		if err := w.claim(ctx, t, part); err != nil {
-			return err
-		}
-		if part.Fits() {
-			why := "the task was archived in asynq"
-			if info.LastErr != "" {
-				why += ": " + info.LastErr
-			}
-			failedAt := info.LastFailedAt
-			if failedAt.IsZero() {
-				failedAt = time.Now()
-			}
-			if err := w.setAside(t, tasks.Failure{Reason: tasks.ReasonCrashed, ErrMsg: why, Attempts: info.Retried, FailedAt: failedAt}); err != nil {
-				return err
-			}
-		} else if err := w.split(ctx, t); err != nil {
-			return err
-		}
+		err = w.visit(info.ID, queue, part).giveUp(ctx, info)
+	}
+	if err != nil {
+		return err
 	}
 	if err := w.inspector.DeleteTask(queue, info.ID); err != nil && !errors.Is(err, asynq.ErrTaskNotFound) {
 		return fmt.Errorf("clear task %s from the archive: %w", info.ID, err)
 	}
 	return nil
+}
+
+// giveUp makes a dead letter of a task that asynq has given up; one that is larger than a call is divided after all.
+func (v *visit) giveUp(ctx context.Context, info *asynq.TaskInfo) error {
+	if err := v.look(ctx); err != nil {
+		return err
+	}
+	if !v.part.Fits() {
+		return v.split(ctx)
+	}
+	f := tasks.Failure{Reason: tasks.ReasonCrashed, ErrMsg: "the task was archived in asynq", Attempts: info.Retried, FailedAt: info.LastFailedAt}
+	if info.LastErr != "" {
+		f.ErrMsg += ": " + info.LastErr
+	}
+	if f.FailedAt.IsZero() {
+		f.FailedAt = time.Now()
+	}
+	return v.setAside(f)
 }

@@ -15,22 +15,21 @@ const maxChildren = 500
 
 // split divides a part that is larger than one call into children, each a task of its own. The ledger takes the
 // children over first; a crash anywhere leaves the parent, whose next run makes the same children.
-func (w *Worker) split(ctx context.Context, t *task) error {
-	if t.claim.Cancelled {
-		return w.settleKnown(t)
+func (v *visit) split(ctx context.Context) error {
+	c := v.claim // nobody else has it: a part of that size is in no call
+	if c.Cancelled {
+		return v.settleKnown()
 	}
-	children := childrenOf(t.claim.Part)
-	if t.claim.State.Children == 0 {
-		if err := w.cfg.Ledger.Split(ctx, t.claim, children); err != nil {
+	children := childrenOf(v.part)
+	if c.State.Children == 0 {
+		if err := v.w.cfg.Ledger.Split(ctx, c, children); err != nil {
 			return err
 		}
 	}
-	lane := tasks.Lanes()[t.lane]
-	if err := producer.Enqueue(ctx, w.client, children, lane, t.claim.At); err != nil {
-		return fmt.Errorf("enqueue the children of part %s: %w", t.id, err)
+	if err := producer.Enqueue(ctx, v.w.client, children, v.laneName(), c.At); err != nil {
+		return fmt.Errorf("enqueue the children of part %s: %w", v.id, err)
 	}
-	t.log.Info().Int("children", len(children)).Int("roles", len(t.claim.Part.RoleIDs)).Int("users", len(t.claim.Part.UserIDs)).
-		Msg("part was split")
+	v.log.Info().Int("children", len(children)).Int("roles", len(v.part.RoleIDs)).Int("users", len(v.part.UserIDs)).Msg("part was split")
 	return nil
 }
 

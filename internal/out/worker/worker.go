@@ -21,6 +21,7 @@ import (
 	"github.com/unrole/unrole/internal/base/asynqlog"
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -130,6 +131,7 @@ type Worker struct {
 	redis     redis.UniversalClient // asynq's connection: rides out short outages
 	client    *asynq.Client
 	inspector *asynq.Inspector
+	letters   *letters
 	dispatch  *dispatcher
 	learned   *learnedJobs
 	lead      *lead
@@ -168,6 +170,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.redis = steadied
 	w.client = asynq.NewClientFromRedisClient(w.redis)
 	w.inspector = asynq.NewInspectorFromRedisClient(w.redis)
+	w.letters = &letters{client: w.client, inspector: w.inspector, log: w.log}
 	w.dispatch = newDispatcher(w.cfg.Pacer, w.cfg.DingTalk.Prepare, w.cfg.Concurrency)
 
 	var background sync.WaitGroup
@@ -228,33 +231,25 @@ func (w *Worker) server(queue string) *asynq.Server {
 	})
 }
 
-// later asks asynq to run the task again after a delay. It is no failure: asynq's count of retries is left to crashes.
-type later struct {
-	after time.Duration
-	why   string
-}
-
-func (l *later) Error() string { return l.why }
-
-func isFailure(err error) bool {
-	var l *later
-	return err != nil && !errors.As(err, &l) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
-}
-
-// retryDelay rounds to the nearest second because asynq cuts off fractions; delays below two seconds are waited out in
-// the handler.
-func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	var l *later
-	if errors.As(err, &l) {
-		return l.after + 500*time.Millisecond
+// persist repeats a write while Redis refuses it: what DingTalk has done must not be forgotten for a short outage. It
+// gives up when the worker ends.
+func (w *Worker) persist(write func(context.Context) error) error {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := write(w.ending)
+		if _, refused := redisconn.Explain(err); !refused {
+			return err
+		}
+		if wait.For(w.ending, pause) != nil {
+			return err
+		}
 	}
-	return time.Second
 }
 
-// recovered turns a panic into an error, so that a fault of ours costs one attempt of one task and is seen.
-func (w *Worker) recovered(id string, err *error) {
+// recovered turns a panic into the end of whatever was being done, so that a fault of ours costs one attempt of the tasks
+// it happened to and is seen.
+func (w *Worker) recovered(what, task string, then func(crash *end)) {
 	if p := recover(); p != nil {
-		w.log.Error().Str("task", id).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("a handler panicked")
-		*err = fmt.Errorf("panic: %v", p)
+		w.log.Error().Str("task", task).Interface("panic", p).Bytes("stack", debug.Stack()).Msg(what)
+		then(&end{kind: endCrashed, why: fmt.Sprintf("panic: %v", p)})
 	}
 }

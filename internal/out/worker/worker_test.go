@@ -92,7 +92,7 @@ func TestCallsForSeveralJobsLearnTogether(t *testing.T) {
 	of := func(jobs ...string) *group {
 		g := &group{}
 		for _, id := range jobs {
-			g.members = append(g.members, member{stay: &stay{task: &task{claim: &ledger.Claim{Part: &tasks.Part{JobID: id}}}}})
+			g.members = append(g.members, &member{stay: &stay{visit: &visit{part: &tasks.Part{JobID: id}}}})
 		}
 		return g
 	}

@@ -30,6 +30,8 @@ type world struct {
 	client *enqueue.Client
 	config Config // what workers start with, Redis, DingTalk, Pacer and Ledger excepted
 	qps    float64
+	// holdProbe is how long a hold lasts until it is probed.
+	holdProbe time.Duration
 	// transport carries the calls; nil is the network.
 	transport http.RoundTripper
 	// gate, when not nil, holds the slots back until it is closed.
@@ -42,7 +44,7 @@ func newWorld(t *testing.T, rdb *redis.Client, opt simulator.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, rdb: rdb, sim: simulator.Start(t, opt), ledger: ledger.New(rdb, 0), client: client, qps: 2000}
+	w := &world{T: t, rdb: rdb, sim: simulator.Start(t, opt), ledger: ledger.New(rdb, 0), client: client, qps: 2000, holdProbe: 50 * time.Millisecond}
 	w.config = Config{RetryBase: 10 * time.Millisecond, RetryCap: 50 * time.Millisecond, CheckInterval: 5 * time.Millisecond,
 		ShutdownTimeout: 5 * time.Second, Log: zerolog.Nop()}
 	if os.Getenv("UNROLE_TEST_LOG") != "" {
@@ -63,10 +65,7 @@ func (w *world) work() (stop func()) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	pacer, err := pace.New(w.rdb, pace.Config{App: "test", QPS: w.qps, HoldProbe: 50 * time.Millisecond, ProbeCap: 200 * time.Millisecond, Log: cfg.Log})
-	if err != nil {
-		w.Fatal(err)
-	}
+	pacer := w.pacer()
 	cfg.Redis, cfg.DingTalk, cfg.Pacer, cfg.Ledger = w.rdb, dt, pacer, w.ledger
 	if w.gate != nil {
 		cfg.Pacer = gated{Pacer: pacer, open: w.gate}
@@ -90,6 +89,16 @@ func (w *world) work() (stop func()) {
 	})
 	w.Cleanup(stop)
 	return stop
+}
+
+// pacer is one that belongs to the fleet of the test.
+func (w *world) pacer() *pace.Pacer {
+	w.Helper()
+	p, err := pace.New(w.rdb, pace.Config{App: "test", QPS: w.qps, HoldProbe: w.holdProbe, ProbeCap: 200 * time.Millisecond, Log: w.config.Log})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return p
 }
 
 // gated is a pacer whose first slot comes when the gate opens.
@@ -176,8 +185,7 @@ func (w *world) letters() map[string]*tasks.Part {
 		w.Fatal(err)
 	}
 	for _, id := range ids {
-		w2 := &Worker{inspector: newInspector(w.rdb)}
-		p, err := w2.letterAt(id)
+		p, err := (&letters{inspector: newInspector(w.rdb)}).at(id)
 		if err != nil || p == nil {
 			w.Fatalf("letter %s: %v", id, err)
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -59,10 +58,10 @@ func (l *Ledger) Settle(ctx context.Context, c *Claim, settlements ...Settlement
 			last = st.Outcome
 		}
 		if total.Dead < 0 { // opened again: what the batch went through before does not count
-			s.Attempts, s.Accepted, s.Tries, s.BusySince = 0, 0, 0, time.Time{}
+			s.Tries = Tries{}
 		}
 		if total.Removed > 0 {
-			s.Tries, s.BusySince = 0, time.Time{}
+			s.Tries.passed()
 		}
 		event := EventSettled
 		switch last.Kind {

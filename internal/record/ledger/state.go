@@ -42,14 +42,8 @@ type PartState struct {
 	write   string // names the write of this version, so that one whose reply was lost is told from somebody else's
 	// Children is the number of parts that this one was split into; its pairs are theirs then.
 	Children int
-	// Attempts that counted so far, and the fleet's number of accepted calls at the last one: an attempt counts only
-	// if some call was accepted since the previous one.
-	Attempts int
-	Accepted int64
-	// Tries is how often the part was answered "busy", whether it counted or not; it sets the backoff.
-	Tries int
-	// BusySince is when the part was answered "busy" for the first time without a success since.
-	BusySince time.Time
+	// Tries are those that were answered "busy".
+	Tries Tries
 
 	// What became of each pair of the part, user by user: 0 is nothing, n is outcomes[n-1]. While all have the same, which
 	// is usual, pairs is nil and it stands in all.
@@ -60,14 +54,11 @@ type PartState struct {
 
 // stored is the form of a PartState in Redis. Runs are pairs of (outcome, how many pairs in a row).
 type stored struct {
-	Write     string    `json:"w,omitempty"`
-	Children  int       `json:"children,omitempty"`
-	Attempts  int       `json:"attempts,omitempty"`
-	Accepted  int64     `json:"accepted,omitempty"`
-	Tries     int       `json:"tries,omitempty"`
-	BusySince time.Time `json:"busy_since,omitzero"`
-	Runs      [][2]int  `json:"runs,omitempty"`
-	Outcomes  []Outcome `json:"outcomes,omitempty"`
+	Write    string `json:"w,omitempty"`
+	Children int    `json:"children,omitempty"`
+	Tries
+	Runs     [][2]int  `json:"runs,omitempty"`
+	Outcomes []Outcome `json:"outcomes,omitempty"`
 }
 
 // decodeState reads "VERSION|JSON" of a part of so many pairs; the empty string is the zero state.
@@ -84,8 +75,7 @@ func decodeState(s string, total int) (PartState, error) {
 	if err := json.Unmarshal([]byte(body), &st); err != nil {
 		return PartState{}, fmt.Errorf("part state: %w", err)
 	}
-	ps := PartState{version: version, write: st.Write, Children: st.Children, Attempts: st.Attempts, Accepted: st.Accepted, Tries: st.Tries,
-		BusySince: st.BusySince, outcomes: st.Outcomes}
+	ps := PartState{version: version, write: st.Write, Children: st.Children, Tries: st.Tries, outcomes: st.Outcomes}
 	for _, run := range st.Runs {
 		if run[0] < 0 || run[0] > min(len(st.Outcomes), math.MaxUint16) {
 			return PartState{}, fmt.Errorf("part state: run %v of %d outcomes", run, len(st.Outcomes))
@@ -111,7 +101,7 @@ func decodeState(s string, total int) (PartState, error) {
 
 // encode returns the stored form, under the given version, of the state of a part of so many pairs.
 func (s *PartState) encode(version int64, total int) (string, error) {
-	st := stored{Write: s.write, Children: s.Children, Attempts: s.Attempts, Accepted: s.Accepted, Tries: s.Tries, BusySince: s.BusySince, Outcomes: s.outcomes}
+	st := stored{Write: s.write, Children: s.Children, Tries: s.Tries, Outcomes: s.outcomes}
 	if s.all != 0 {
 		st.Runs = [][2]int{{int(s.all), total}}
 	}

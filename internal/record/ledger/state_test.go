@@ -11,7 +11,7 @@ const fuzzPairs = 4
 
 // FuzzDecodeState: a stored state is refused, or is of the part's pairs and the same when it is stored again.
 func FuzzDecodeState(f *testing.F) {
-	s := PartState{write: "w", Children: 2, Attempts: 1, Accepted: 7, Tries: 3, BusySince: time.Unix(1_700_000_000, 0).UTC(),
+	s := PartState{write: "w", Children: 2, Tries: Tries{Attempts: 1, Accepted: 7, All: 3, BusySince: time.Unix(1_700_000_000, 0).UTC()},
 		pairs: []uint16{0, 1, 1, 2}, outcomes: []Outcome{{Kind: Removed}, {Kind: Dead, Letter: "3.1-u17"}}}
 	text, err := s.encode(4, fuzzPairs)
 	if err != nil {

@@ -1,0 +1,143 @@
+package worker
+
+import (
+	"context"
+	"slices"
+
+	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
+)
+
+// deadLetter sets the open pairs of a rectangle apart, nil meaning all users or all roles: first the letter is enqueued,
+// then the ledger counts, so that a crash in between repeats both and loses neither. mu is held.
+func (v *visit) deadLetter(about pairs.Rectangle, f tasks.Failure) error {
+	c := v.claim
+	within := pairs.SizeOf(c.Part).Whole()
+	if about.Users != nil {
+		within.Users = about.Users
+	}
+	if about.Roles != nil {
+		within.Roles = about.Roles
+	}
+	open := c.Open().Within(within)
+	if !open.Any() {
+		return nil
+	}
+	letter := cutOut(c.Part, open)
+	f.Queue = v.laneName()
+	f.Attempts = max(f.Attempts, 1)
+	if old := c.Part.Failure; old != nil {
+		f.Attempts += old.Attempts
+	}
+	letter.Failure, letter.Part = &f, letterName(c, about)
+	if err := v.putLetter(letter); err != nil {
+		return err
+	}
+	v.log.Warn().Str("letter", letter.Part).Str("reason", string(f.Reason)).Int("errcode", f.ErrCode).Str("sub_code", f.SubCode).
+		Str("errmsg", f.ErrMsg).Str("request_id", f.RequestID).Strs("users", firstFew(letter.UserIDs)).
+		Ints64("roles", letter.RoleIDs).Msg("dead letter")
+	return v.settle(open, heldBy(letter))
+}
+
+// reopen makes the pairs of a dead letter that is tried again pending. mu is held.
+func (v *visit) reopen() error {
+	return v.settle(v.claim.Dead(), ledger.Outcome{Kind: ledger.Pending, Letter: v.part.Part})
+}
+
+// setAside makes one dead letter of everything that is open.
+func (v *visit) setAside(f tasks.Failure) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.part.Failure != nil {
+		// A letter that was made due and not begun yet has dead pairs; they are its own and go with it.
+		if err := v.reopen(); err != nil {
+			return err
+		}
+	}
+	return v.deadLetter(pairs.Rectangle{}, f)
+}
+
+// keepLetter puts a letter back that was made due although its job is cancelled. Pairs that it had opened before the
+// cancel are dead no more, and not its own any longer. mu is held.
+func (v *visit) keepLetter() error {
+	dead := v.claim.Dead()
+	if !dead.Any() {
+		return nil
+	}
+	letter := cutOut(v.part, dead)
+	letter.Failure, letter.Part = v.part.Failure, tasks.NextGeneration(v.part.Part)
+	v.log.Warn().Str("letter", letter.Part).Msg("the job is cancelled: the dead letter is not tried again")
+	if err := v.putLetter(letter); err != nil {
+		return err
+	}
+	return v.settle(dead, heldBy(letter))
+}
+
+// heldBy is the outcome of the pairs of a letter.
+func heldBy(letter *tasks.Part) ledger.Outcome {
+	f := letter.Failure
+	return ledger.Outcome{Kind: ledger.Dead, Letter: letter.Part, Reason: f.Reason, ErrCode: f.ErrCode, SubCode: f.SubCode,
+		ErrMsg: f.ErrMsg, RequestID: f.RequestID, Attempts: f.Attempts, At: f.FailedAt}
+}
+
+// putLetter enqueues a letter of the task, under the next generation of its name if that is taken by other pairs.
+func (v *visit) putLetter(letter *tasks.Part) error {
+	return v.w.persist(func(ctx context.Context) error {
+		_, err := v.w.letters.put(ctx, letter, letter.TaskID(), v.id, func(have *tasks.Part) bool { return covers(have, letter) })
+		return err
+	})
+}
+
+// letterName names a letter by its place in the batch, always the same for the same id: the letter of a letter is its
+// next generation.
+func letterName(c *ledger.Claim, about pairs.Rectangle) string {
+	batch := tasks.BatchName(c.Part.Part)
+	u, r := pairs.User(-1), pairs.Role(-1)
+	if len(about.Users) == 1 {
+		u, _ = c.InBatch(about.Users[0], 0)
+	}
+	if len(about.Roles) == 1 {
+		_, r = c.InBatch(0, about.Roles[0])
+	}
+	name := tasks.WholeLetter(batch)
+	switch {
+	case u >= 0 && r >= 0:
+		name = tasks.PairLetter(batch, int(u), int(r))
+	case u >= 0:
+		name = tasks.UserLetter(batch, int(u))
+	case r >= 0:
+		name = tasks.RoleLetter(batch, int(r))
+	}
+	if c.Part.Failure != nil {
+		return tasks.WithGeneration(name, tasks.Generation(c.Part.Part)+1)
+	}
+	return name
+}
+
+// covers reports whether every pair that b owns is one that a owns.
+func covers(a, b *tasks.Part) bool {
+	for user, role := range b.EachOwned() {
+		u, r := slices.Index(a.UserIDs, user), slices.Index(a.RoleIDs, role)
+		if u < 0 || r < 0 || !a.Own.Has(pairs.SizeOf(a).Number(pairs.User(u), pairs.Role(r))) {
+			return false
+		}
+	}
+	return true
+}
+
+// cutOut is a part of some pairs of p, without a name.
+func cutOut(p *tasks.Part, some pairs.Set) *tasks.Part {
+	hull := some.Hull()
+	cut := &tasks.Part{JobID: p.JobID, Own: some.Owned(hull)}
+	for _, u := range hull.Users {
+		cut.UserIDs = append(cut.UserIDs, p.UserIDs[u])
+	}
+	for _, r := range hull.Roles {
+		cut.RoleIDs = append(cut.RoleIDs, p.RoleIDs[r])
+	}
+	return cut
+}
+
+// firstFew keeps log lines short.
+func firstFew(ids []string) []string { return ids[:min(len(ids), 5)] }

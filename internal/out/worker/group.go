@@ -1,0 +1,104 @@
+package worker
+
+import (
+	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/out/combine"
+)
+
+// group is a rectangle to be called with the tasks that it serves.
+type group struct {
+	lane    int
+	users   []string
+	roles   []int64
+	whole   pairs.Rectangle // all of it; others are positions in the lists too
+	members []*member
+}
+
+// member is one task's share in a group.
+type member struct {
+	*stay
+	users  []pairs.User // position in the task's part of each user of the group, -1 where the task has no such user
+	roles  []pairs.Role
+	called bool // the task has begun this call, see visit.begin
+}
+
+func newGroup(c combine.Call) *group {
+	g := &group{lane: c.Lane, users: c.Users, roles: c.Roles, whole: c.Size().Whole()}
+	userAt := make(map[string]int, len(c.Users))
+	for i, id := range c.Users {
+		userAt[id] = i
+	}
+	roleAt := make(map[int64]int, len(c.Roles))
+	for i, id := range c.Roles {
+		roleAt[id] = i
+	}
+	for _, cm := range c.Members {
+		m := &member{stay: cm.Offer.Tag.(*stay), users: absent[pairs.User](len(c.Users)), roles: absent[pairs.Role](len(c.Roles))}
+		for _, u := range cm.Users {
+			m.users[userAt[m.part.UserIDs[u]]] = u
+		}
+		for _, r := range cm.Roles {
+			m.roles[roleAt[m.part.RoleIDs[r]]] = r
+		}
+		g.members = append(g.members, m)
+	}
+	return g
+}
+
+func absent[P pairs.User | pairs.Role](n int) []P {
+	list := make([]P, n)
+	for i := range list {
+		list[i] = -1
+	}
+	return list
+}
+
+// share translates a rectangle of the group to the member's part, leaving out what the member does not have.
+func (m *member) share(of pairs.Rectangle) pairs.Rectangle {
+	return pairs.Rectangle{Users: translate(m.users, of.Users), Roles: translate(m.roles, of.Roles)}
+}
+
+func translate[P pairs.User | pairs.Role](positions, inGroup []P) []P {
+	out := make([]P, 0, len(inGroup))
+	for _, i := range inGroup {
+		if p := positions[i]; p >= 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// ids are the users and the roles of a rectangle.
+func (g *group) ids(of pairs.Rectangle) (users []string, roles []int64) {
+	users, roles = make([]string, len(of.Users)), make([]int64, len(of.Roles))
+	for i, r := range of.Roles {
+		roles[i] = g.roles[r]
+	}
+	for i, u := range of.Users {
+		users[i] = g.users[u]
+	}
+	return users, roles
+}
+
+// leave takes all tasks of the group out of the pool.
+func (g *group) leave(why error) {
+	for _, m := range g.members {
+		m.leave(why)
+	}
+}
+
+// rest takes the mark of a call under way off the tasks, so that a cancel reaches them while the group waits.
+func (g *group) rest() {
+	for _, m := range g.members {
+		if m.called {
+			m.called = false
+			m.visit.rest()
+		}
+	}
+}
+
+func (g *group) progress() {
+	for _, m := range g.members {
+		m.progress()
+	}
+}

@@ -1,0 +1,117 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+// crashLimit is how often a task may take its worker down, or panic, before it is set aside.
+const crashLimit = 10
+
+// handle is the way of a task, top to bottom.
+func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
+	id, _ := asynq.GetTaskID(ctx)
+	queue, _ := asynq.GetQueueName(ctx)
+	defer w.recovered("a handler panicked", id, func(crash *end) { err = crash })
+
+	if at.Type() != tasks.TypeRemove {
+		return w.letters.unreadable(ctx, id, queue, at.Payload(), fmt.Errorf("task type %q is not known to this build", at.Type()))
+	}
+	part, err := tasks.Decode(at.Payload())
+	if err != nil {
+		return w.letters.unreadable(ctx, id, queue, at.Payload(), err)
+	}
+	if part.Failure != nil && part.Failure.Reason == tasks.ReasonBadPayload {
+		return w.letters.readAgain(ctx, id, part)
+	}
+	v := w.visit(id, queue, part)
+	crashes, _ := asynq.GetRetryCount(ctx)
+	err = v.through(ctx, crashes)
+	if err == nil && part.Fits() {
+		v.showResult(at)
+	}
+	return w.ended(v.log, err)
+}
+
+// laneOf is the lane a task competes in, the most urgent being 0. A dead letter competes in the lane it came from.
+func laneOf(queue string, part *tasks.Part) int {
+	if part.Failure != nil {
+		queue = part.Failure.Queue
+	}
+	if i := slices.Index(tasks.Lanes(), queue); i >= 0 {
+		return i
+	}
+	return slices.Index(tasks.Lanes(), tasks.QueueDefault)
+}
+
+// through brings the task to its end: in children if it is larger than a call, else pair by pair.
+func (v *visit) through(ctx context.Context, crashes int) error {
+	if err := v.look(ctx); err != nil {
+		return err
+	}
+	if !v.part.Fits() {
+		return v.split(ctx)
+	}
+	// A worker that dies takes every task that waits in it along; to blame is one that was being called.
+	if crashes >= crashLimit && v.begun() || crashes >= 10*crashLimit {
+		return v.setAside(tasks.Failure{Reason: tasks.ReasonCrashed, Attempts: crashes, FailedAt: time.Now(),
+			ErrMsg: fmt.Sprintf("the task took its worker down, or panicked, %d times", crashes)})
+	}
+	for {
+		if err := v.settleKnown(); err != nil || !v.open() {
+			return err
+		}
+		err := v.wait(ctx)
+		var e *end
+		if errors.As(err, &e) && e.kind == endSpent {
+			err = v.halve(e.spent)
+		}
+		if err := v.w.goesOn(err); err != nil {
+			return err
+		}
+		if err == nil && !v.open() {
+			return nil
+		}
+		if err := v.look(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// wait offers the task to the calls to come, until every open pair of it was called or it has to leave.
+func (v *visit) wait(ctx context.Context) error {
+	st := newStay(v)
+	v.w.dispatch.offer(st.offer)
+	select {
+	case <-st.ended:
+	case <-v.w.stopping.Done():
+		st.leave(stopping)
+	case <-ctx.Done():
+		st.leave(back("the task waited for as long as asynq lets it"))
+	}
+	// What is in flight ends normally.
+	<-st.ended
+	return st.why
+}
+
+// showResult leaves what became of the part with the task, where the asynq web UI shows it.
+func (v *visit) showResult(at *asynq.Task) {
+	if at.ResultWriter() == nil {
+		return
+	}
+	body, err := json.Marshal(v.summary())
+	if err == nil {
+		_, err = at.ResultWriter().Write(body)
+	}
+	if err != nil {
+		v.log.Debug().Err(err).Msg("the task's result is not shown in the web UI")
+	}
+}

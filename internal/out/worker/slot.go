@@ -1,0 +1,132 @@
+package worker
+
+import (
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/record/ledger"
+)
+
+var (
+	// errFallen: the call does not stand any more, and whom that is down to has left.
+	errFallen = errors.New("the call does not stand any more")
+	// errMissed: the slot came too long ago.
+	errMissed = errors.New("the slot was missed")
+)
+
+// use spends a slot on a rectangle of the group, a whole call or a probe of a search; there is no other way to DingTalk. It
+// looks at the ledger again, asks DingTalk, and tells the pacer. What was removed is settled then; whoever only stands by
+// waits for the next slot unmarked. An error says that no call was made, and the slot is still to be used.
+//
+// What is left to the caller: a refusal (search), which the pacer is told of when it is known what it established, and a
+// try that may be repeated (retry). The tasks are marked as being called until then.
+func (w *Worker) use(s slot, g *group, rect pairs.Rectangle, isolating bool) (verdict, error) {
+	if err := w.lookAgain(g, rect); err != nil {
+		return verdict{}, err
+	}
+	if w.lag.Missed(s.Grant) {
+		return verdict{}, errMissed
+	}
+	if !isolating {
+		for _, m := range g.members {
+			m.slot.Do(func() { w.cfg.Observer.Waited(m.laneName(), time.Since(m.began)) })
+		}
+	}
+	v := w.ask(g, rect, isolating)
+	if v.action != search {
+		w.cfg.Pacer.Report(w.ending, s.Grant, v.outcome)
+	}
+	switch v.action {
+	case settle:
+		w.removed(g, rect, v, !isolating)
+	case standBy, abandon:
+		g.rest()
+	}
+	return v, nil
+}
+
+// lookAgain reads the ledger just before the call, marks the parts as begun, and returns nil if every pair may still be
+// called: tasks whose job was cancelled, that are settled, or of whose ids one has turned out bad meanwhile leave the
+// group, and the call falls.
+func (w *Worker) lookAgain(g *group, rect pairs.Rectangle) error {
+	if w.stopping.Err() != nil {
+		g.leave(stopping)
+		return errFallen
+	}
+	shares := make([]pairs.Rectangle, len(g.members))
+	requests := make([]ledger.Request, len(g.members))
+	for i, m := range g.members {
+		shares[i] = m.share(rect)
+		if len(shares[i].Users) > 0 && len(shares[i].Roles) > 0 && !m.called {
+			m.called = true
+			m.begin()
+		}
+		requests[i] = ledger.Request{Part: m.part, Lane: m.laneName(), Begin: m.called, Again: true}
+	}
+	claims, err := w.cfg.Ledger.Claim(w.ending, requests...)
+	if err != nil {
+		return err
+	}
+	stands, wanted := true, false
+	for i, m := range g.members {
+		may, wants := m.refresh(claims[i], shares[i], m.share(g.whole), m.asked)
+		// A probe may be about pairs that are removed already, or another part's: the search as a whole is still wanted.
+		wanted = wanted || wants
+		if !may {
+			m.leave(again("the task changed while it waited"))
+			stands = false
+		}
+	}
+	if stands && !wanted {
+		g.leave(again("somebody else has done it"))
+	}
+	if !stands || !wanted {
+		return errFallen
+	}
+	return nil
+}
+
+// ask makes one call and says what its answer means. It is logged for every task it serves, and counts for every job.
+func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) verdict {
+	users, roles := g.ids(rect)
+	w.cfg.Observer.Attempted(isolating)
+	began := time.Now()
+	reply, err := w.cfg.DingTalk.RemoveRoles(w.ending, roles, users)
+	v := judge(reply, err, time.Now())
+	w.lead.heard(err == nil || v.answered)
+	jobs := map[string]bool{}
+	for i, m := range g.members {
+		level := zerolog.DebugLevel
+		if i == 0 {
+			level = zerolog.InfoLevel
+		}
+		m.log.WithLevel(level).Str("request_id", v.request).Str("outcome", string(v.outcome.Kind)).Int("roles", len(roles)).
+			Int("users", len(users)).Int("serves", len(g.members)).Bool("isolating", isolating).Dur("took", time.Since(began)).
+			AnErr("error", err).Msg("call")
+		if job := m.part.JobID; !jobs[job] {
+			jobs[job] = true
+			m.countCall()
+		}
+	}
+	return v
+}
+
+// removed settles a rectangle of the group as removed, for every task that asked for some of it. With rests the call is
+// over by that.
+func (w *Worker) removed(g *group, rect pairs.Rectangle, v verdict, rests bool) {
+	for _, m := range g.members {
+		share := m.share(rect)
+		if len(share.Users) == 0 || len(share.Roles) == 0 {
+			continue
+		}
+		rests := rests && m.called
+		m.called = m.called && !rests
+		if err := m.removed(share, v.request, rests); err != nil {
+			m.log.Error().Err(err).Str("request_id", v.request).Msg("removed, but the ledger could not be told: the call will be repeated")
+			m.leave(err)
+		}
+	}
+}

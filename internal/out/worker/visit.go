@@ -1,0 +1,289 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/out/isolate"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
+)
+
+// visit is a task in the hands of this worker, from handle to its end. It alone owns the task's claim: the handler, and
+// the calls that serve the task, read and change it here, one at a time.
+type visit struct {
+	w    *Worker
+	id   string // asynq's
+	lane int
+	part *tasks.Part
+	log  zerolog.Logger
+
+	mu    sync.Mutex
+	claim *ledger.Claim
+	calls int // that have begun and not rested; while there are any, the ledger has the part marked as begun
+}
+
+func (w *Worker) visit(id, queue string, part *tasks.Part) *visit {
+	return &visit{w: w, id: id, lane: laneOf(queue, part), part: part,
+		log: w.log.With().Str("job", part.JobID).Str("part", part.Part).Logger()}
+}
+
+// look looks the part up in the ledger, which adopts it if nobody told it. A part whose name is taken by other content
+// (a foreign producer that names all its parts alike) gets a name of its own.
+func (v *visit) look(ctx context.Context) error {
+	rq := ledger.Request{Part: v.part, Lane: v.laneName()}
+	claims, err := v.w.cfg.Ledger.Claim(ctx, rq)
+	if errors.Is(err, ledger.ErrOtherContent) {
+		payload, encodeErr := v.part.Encode()
+		if encodeErr != nil {
+			return encodeErr
+		}
+		v.part.Part = tasks.ChildName(v.part.Part, int(crc32.ChecksumIEEE(payload)))
+		claims, err = v.w.cfg.Ledger.Claim(ctx, rq)
+	}
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.claim == nil {
+		v.claim = claims[0]
+	} else {
+		v.claim.Refresh(claims[0])
+	}
+	return nil
+}
+
+func (v *visit) laneName() string { return tasks.Lanes()[v.lane] }
+
+// settleKnown settles what needs no call: a cancelled job, a time that has not come, protected ids, and ids that the
+// job has learned to be bad. A dead letter that is tried again opens its pairs here.
+func (v *visit) settleKnown() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	c := v.claim
+	if c.Part.Failure != nil && !c.Cancelled {
+		if err := v.reopen(); err != nil {
+			return err
+		}
+	}
+	if c.Cancelled {
+		if c.Part.Failure != nil {
+			// What was dead stays dead; the letter waits on.
+			if err := v.keepLetter(); err != nil {
+				return err
+			}
+		}
+		return v.settle(c.Open(), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: c.CancelReason})
+	}
+	if wait := time.Until(c.At); wait > 0 {
+		return later(wait, "the job's time has not come: "+c.At.Format(time.RFC3339))
+	}
+	for u, id := range c.Part.UserIDs {
+		f, bad := c.BadUser(pairs.User(u))
+		if v.w.cfg.Protected.User(id) {
+			f, bad = protectedFailure("user "+id), true
+		}
+		if bad {
+			if err := v.deadLetter(pairs.Rectangle{Users: []pairs.User{pairs.User(u)}}, f); err != nil {
+				return err
+			}
+		}
+	}
+	for r, id := range c.Part.RoleIDs {
+		f, bad := c.BadRole(pairs.Role(r))
+		if v.w.cfg.Protected.Role(id) {
+			f, bad = protectedFailure(fmt.Sprintf("role %d", id)), true
+		}
+		if bad {
+			if err := v.deadLetter(pairs.Rectangle{Roles: []pairs.Role{pairs.Role(r)}}, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func protectedFailure(what string) tasks.Failure {
+	return tasks.Failure{Reason: tasks.ReasonProtected, ErrMsg: what + " is protected by this worker's configuration", FailedAt: time.Now()}
+}
+
+// open reports whether any pair of the task still waits for an outcome.
+func (v *visit) open() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.claim.Open().Any()
+}
+
+// begun reports whether the part was marked as being called when it was looked at first.
+func (v *visit) begun() bool { return v.claim.Begun }
+
+func (v *visit) summary() ledger.Summary {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.claim.Summary()
+}
+
+// wants is what the task asks the calls to come for: of the users and roles that have something open, every pair that may
+// be called, also one that another part of the job owns, or that is removed already; leaving it out would tear a hole into
+// the rectangle.
+func (v *visit) wants() pairs.Set {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.claim.Callable().Within(v.claim.Open().Hull())
+}
+
+// rectangles divide what is open.
+func (v *visit) rectangles() []pairs.Rectangle {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.claim.Open().Rectangles()
+}
+
+// refresh takes in a newer look at the part. may reports whether what the task asked for in share may still be called:
+// not cancelled, due, nothing known to be bad. A pair that the task did not ask for is in the call for another one.
+// wanted reports whether anything in whole is still open.
+func (v *visit) refresh(newer *ledger.Claim, share, whole pairs.Rectangle, asked pairs.Set) (may, wanted bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	c := v.claim
+	c.Refresh(newer)
+	wanted = c.Open().Within(whole).Any()
+	if c.Cancelled || time.Until(c.At) > 0 {
+		return false, wanted
+	}
+	for _, u := range share.Users {
+		if _, bad := c.BadUser(u); bad {
+			return false, wanted
+		}
+	}
+	for _, r := range share.Roles {
+		if _, bad := c.BadRole(r); bad {
+			return false, wanted
+		}
+	}
+	return c.Callable().Contains(asked.Within(share)), wanted
+}
+
+// begin announces a call that serves the task. It comes before the look that marks the part as begun.
+func (v *visit) begin() {
+	v.mu.Lock()
+	v.calls++
+	v.mu.Unlock()
+}
+
+// rest ends what begin announced: with no other call under way the part is marked no more, and a cancel reaches it.
+func (v *visit) rest() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.calls--
+	v.unmark()
+}
+
+// unmark takes the mark of a call off unless one is under way. mu is held.
+func (v *visit) unmark() {
+	if v.calls > 0 {
+		return
+	}
+	if err := v.w.persist(func(ctx context.Context) error { return v.w.cfg.Ledger.Unbegin(ctx, v.claim) }); err != nil {
+		v.log.Debug().Err(err).Msg("still marked as being called; a cancel takes effect at the next slot")
+	}
+}
+
+// countCall counts a call for the job.
+func (v *visit) countCall() {
+	v.mu.Lock()
+	v.claim.CountCall()
+	v.mu.Unlock()
+}
+
+// removed settles what is open in a rectangle as removed. With rests the call is over by that.
+func (v *visit) removed(share pairs.Rectangle, request string, rests bool) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if rests {
+		v.calls--
+	}
+	if v.part.Failure != nil {
+		// What was refused is accepted now: the other batches of the job may try it again too.
+		fields := make([]string, 0, len(share.Users)+len(share.Roles))
+		for _, u := range share.Users {
+			fields = append(fields, ledger.UserField(v.part.UserIDs[u]))
+		}
+		for _, r := range share.Roles {
+			fields = append(fields, ledger.RoleField(v.part.RoleIDs[r]))
+		}
+		if err := v.w.persist(func(ctx context.Context) error { return v.w.cfg.Ledger.Forget(ctx, v.part.JobID, fields...) }); err != nil {
+			return err
+		}
+	}
+	open := v.claim.Open().Within(share)
+	if rests && !open.Any() {
+		v.unmark()
+	}
+	return v.settle(open, ledger.Outcome{Kind: ledger.Removed, RequestID: request, Attempts: v.claim.State.Tries.Attempts + 1})
+}
+
+// note keeps one more busy answer and returns the tries so far. The call is over by that.
+func (v *visit) note(busy func(*ledger.Tries)) (ledger.Tries, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.calls--
+	v.claim.StaysBegun = v.calls > 0
+	err := v.w.persist(func(ctx context.Context) error {
+		return v.w.cfg.Ledger.Note(ctx, v.claim, func(s *ledger.PartState) { busy(&s.Tries) })
+	})
+	return v.claim.State.Tries, err
+}
+
+// condemn sets the pairs of a user, a role or a pair that was proven bad apart, and tells the job of an id, so that no
+// other batch of it searches for the same.
+func (v *visit) condemn(kind isolate.Kind, about pairs.Rectangle, f tasks.Failure) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	// What was busy or unknown here may be fine elsewhere: only ids that DingTalk named are known for the whole job.
+	if f.Reason != tasks.ReasonBusy && f.Reason != tasks.ReasonUnknown && kind != isolate.BadPair {
+		err := v.w.persist(func(ctx context.Context) error {
+			if kind == isolate.BadUser {
+				return v.w.cfg.Ledger.LearnUser(ctx, v.part.JobID, v.part.UserIDs[about.Users[0]], f)
+			}
+			return v.w.cfg.Ledger.LearnRole(ctx, v.part.JobID, v.part.RoleIDs[about.Roles[0]], f)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return v.deadLetter(about, f)
+}
+
+// settle gives one outcome to some pairs of the task. mu is held.
+func (v *visit) settle(which pairs.Set, o ledger.Outcome) error {
+	rectangles := which.Rectangles()
+	if len(rectangles) == 0 {
+		return nil
+	}
+	if o.At.IsZero() {
+		o.At = time.Now()
+	}
+	settlements := make([]ledger.Settlement, len(rectangles))
+	for i, r := range rectangles {
+		settlements[i] = ledger.Settlement{Pairs: r, Outcome: o}
+	}
+	v.claim.StaysBegun = v.calls > 0
+	return v.w.persist(func(ctx context.Context) error {
+		delta, err := v.w.cfg.Ledger.Settle(ctx, v.claim, settlements...)
+		for kind, n := range map[ledger.Kind]int64{ledger.Removed: delta.Removed, ledger.Dead: delta.Dead, ledger.Cancelled: delta.Cancelled} {
+			if n > 0 {
+				v.w.cfg.Observer.Settled(kind, o.Reason, int(n))
+			}
+		}
+		return err
+	})
+}
