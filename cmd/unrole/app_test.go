@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
+	"pgregory.net/rapid"
+
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/run/config"
 )
@@ -178,11 +181,11 @@ func TestLogIsJSONExceptOnATerminal(t *testing.T) {
 }
 
 func TestTableAlignsChineseAndNumbers(t *testing.T) {
-	table := newTable("role", "users", "why")
+	a, out, _ := testApp("", false, nil)
+	table := a.newTable("role", "users", "why")
 	table.row("财务经理", "1,204", "gone")
 	table.row("hr", "7", "\x1b[31mred")
-	var out bytes.Buffer
-	if err := table.print(&out); err != nil {
+	if err := table.print(); err != nil {
 		t.Fatal(err)
 	}
 	want := "" +
@@ -190,7 +193,56 @@ func TestTableAlignsChineseAndNumbers(t *testing.T) {
 		"财务经理  1,204  gone\n" +
 		"hr            7   [31mred\n"
 	if out.String() != want {
-		t.Errorf("got\n%swant\n%s", &out, want)
+		t.Errorf("got\n%swant\n%s", out, want)
+	}
+}
+
+// Whatever the cells: no line of a table is wider than the terminal but for an id that is, which is never cut, and no
+// text is lost.
+func TestATableFitsTheTerminal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, out, _ := testApp("", false, nil)
+		table := a.newTable()
+		id := rapid.StringMatching(`[a-z0-9-]{1,64}`).Draw(t, "id")
+		state := rapid.StringMatching(`[a-z]{1,12}`).Draw(t, "state")
+		said := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"role", "不合法的UserID", "the", "not", "找不到该用户", "60121"}), 1, 40).Draw(t, "said"), " ")
+		table.row(id, state, said)
+		if err := table.print(); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if line = strings.TrimRight(line, "\n"); text.StringWidth(line) > standardWidth {
+				t.Errorf("%d wide: %q", text.StringWidth(line), line)
+			}
+		}
+		if !strings.Contains(out.String(), id) {
+			t.Errorf("the id is cut:\n%s", out)
+		}
+		_, below, _ := strings.Cut(out.String(), id)
+		squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
+		if squeeze(below) != squeeze(state+said) {
+			// The second column stands between the lines of the wrapped last one only on the first line.
+			t.Errorf("got %q, want %q", squeeze(below), squeeze(state+said))
+		}
+	})
+}
+
+func TestColourIsForTerminalsAndHeedsNoColor(t *testing.T) {
+	for _, c := range []struct {
+		terminal bool
+		env      map[string]string
+		want     string
+	}{
+		{true, nil, "\x1b[31mred\x1b[0m\n"},
+		{false, nil, "red\n"},
+		{true, map[string]string{"NO_COLOR": "1"}, "red\n"},
+	} {
+		a, out, _ := testApp("", c.terminal, c.env)
+		table := a.newTable()
+		table.row(cell{"red", text.FgRed})
+		if err := table.print(); err != nil || out.String() != c.want {
+			t.Errorf("%+v: %q", c, out)
+		}
 	}
 }
 
@@ -200,8 +252,8 @@ func TestNumbersForPeople(t *testing.T) {
 			t.Errorf("%d: %q", n, got)
 		}
 	}
-	for s, want := range map[float64]string{0.05: "0.1 s", 9.94: "9.9 s", 12.4: "12 s", 200: "3m20s", 7500: "2h5m0s"} {
-		if got := duration(s); got != want {
+	for s, want := range map[float64]string{0.05: "0.1 s", 9.94: "9.9 s", 12.4: "12 s", 200: "3 min 20 s", 7500: "2 h 5 min"} {
+		if got := duration(s).String(); got != want {
 			t.Errorf("%v: %q, want %q", s, got, want)
 		}
 	}

@@ -45,9 +45,7 @@ func (f *letterFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.users, "user", nil, "only letters that hold one of these user ids")
 	flags.StringArrayVar(&f.roles, "role", nil, "only letters that hold one of these role ids")
 	flags.StringVar(&f.olderThan, "older-than", "", "only letters that were set apart longer ago than this, such as 36h or 7d")
-	cmd.RegisterFlagCompletionFunc("reason", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return texts(tasks.Reasons()), cobra.ShellCompDirectiveNoFileComp
-	})
+	complete(cmd, "reason", named(tasks.Reasons()))
 }
 
 // filter is what the flags choose, checked.
@@ -61,7 +59,7 @@ func (f *letterFlags) filter(cmd *cobra.Command, now time.Time) (deadletter.Filt
 	}
 	for _, name := range items(f.reasons) {
 		if !slices.Contains(tasks.Reasons(), tasks.Reason(name)) {
-			return out, usageError(cmd, fmt.Errorf("--reason %q is not one of %s", name, strings.Join(texts(tasks.Reasons()), ", ")))
+			return out, usageError(cmd, fmt.Errorf("--reason %q is not one of %s", name, strings.Join(named(tasks.Reasons()), ", ")))
 		}
 		out.Reasons = append(out.Reasons, tasks.Reason(name))
 	}

@@ -211,11 +211,11 @@ func (a *app) sayFew(names []string, sentence string) {
 
 func (a *app) printShares(s *deadletter.Selection) error {
 	shares := s.Shares()
-	t := newTable("job", "letters", "pairs")
+	t := a.newTable("job", "letters", "pairs")
 	for _, share := range shares[:min(len(shares), mostShares)] {
 		t.row(share.JobID, thousands(share.Letters), thousands(share.Pairs))
 	}
-	if err := t.print(a.stdout); err != nil {
+	if err := t.print(); err != nil {
 		return err
 	}
 	if more := len(shares) - mostShares; more > 0 {

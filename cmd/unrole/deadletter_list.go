@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/internal/base/sheet"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/report"
@@ -27,7 +28,7 @@ func (a *app) lettersListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the dead letters that wait",
-		Long: `list shows the dead letters that wait, by job and part. Text output is paged by --limit and --offset; JSON output is whole,
+		Long: `list shows the dead letters that wait: by reason, with what it means and what to do, the id that each is about. Text output is paged by --limit and --offset; JSON output is whole,
 one letter a line. CSV output is whole too, one line for each user and role: correct the ids in a spreadsheet and submit
 the file as a new job with unrole enqueue, which ignores the other columns.
 
@@ -66,7 +67,8 @@ the file as a new job with unrole enqueue, which ignores the other columns.
 var errPageFull = errors.New("the page is full")
 
 func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter.Filter, page pageFlags) error {
-	t := newTable("id", "reason", "code", "pairs", "users", "roles", "attempts", "since", "DingTalk said")
+	byReason := map[tasks.Reason]*alignedTable{}
+	var order []tasks.Reason
 	matched := 0
 	err := q.Each(ctx, f, func(l deadletter.Letter) error {
 		switch matched++; {
@@ -74,8 +76,12 @@ func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter
 		case matched > page.offset+page.limit:
 			return errPageFull
 		default:
-			t.row(l.ID, string(l.Reason), report.CodeText(l.ErrCode, l.SubCode), thousands(l.Pairs), firstOf(l.UserIDs), firstOf(words.RoleIDs(l.RoleIDs)),
-				thousands(l.Attempts), letterTime(l.FailedAt), words.Clip(l.ErrMsg, 60))
+			t := byReason[l.Reason]
+			if t == nil {
+				t = a.newTable()
+				byReason[l.Reason], order = t, append(order, l.Reason)
+			}
+			t.row("  "+l.ID, subjectOf(l), pairsOf(l.Pairs), strings.TrimSpace(report.CodeText(l.ErrCode, l.SubCode)+" "+words.Clip(l.ErrMsg, 60)))
 		}
 		return nil
 	})
@@ -83,8 +89,14 @@ func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter
 	if err != nil && !full {
 		return err
 	}
-	if matched > page.offset {
-		if err := t.print(a.stdout); err != nil {
+	for i, reason := range order {
+		if i > 0 {
+			a.line(texts.T(""))
+		}
+		if err := a.printReason(reason); err != nil {
+			return err
+		}
+		if err := byReason[reason].print(); err != nil {
 			return err
 		}
 	}
@@ -94,20 +106,34 @@ func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter
 	}
 	switch {
 	case full:
-		fmt.Fprintf(a.stderr, "there are more: --offset %d shows the next; %s of all jobs wait\n", page.offset+page.limit, counted(counts.Waiting, "letter", "letters"))
+		a.note(texts.T("there are more: --offset %s shows the next; %s of all jobs wait", strconv.Itoa(page.offset+page.limit),
+			texts.Count(counts.Waiting, "%d letter", "%d letters")))
+	case matched == 0 && f.Any():
+		a.note(texts.T("no dead letter waits"))
 	case matched == 0:
-		fmt.Fprintf(a.stderr, "no dead letter waits%s\n", map[bool]string{true: " that matches"}[!f.Any()])
+		a.note(texts.T("no dead letter waits that matches"))
 	case matched <= page.offset:
-		fmt.Fprintf(a.stderr, "only %s there, fewer than --offset %d\n", counted(matched, "letter is", "letters are"), page.offset)
+		a.note(texts.T("only %s there, fewer than --offset %s", texts.Count(matched, "%d letter", "%d letters"), strconv.Itoa(page.offset)))
 	}
 	a.sayInMotion(counts)
 	return nil
 }
 
+// subjectOf names the id that a letter is about, or how many ids it holds.
+func subjectOf(l deadletter.Letter) texts.Text {
+	switch {
+	case report.AboutRole(l.Reason) && len(l.RoleIDs) == 1:
+		return report.Subject(true, words.RoleIDs(l.RoleIDs)[0])
+	case len(l.UserIDs) == 1:
+		return report.Subject(false, l.UserIDs[0])
+	}
+	return texts.T("%s × %s", usersOf(len(l.UserIDs)), rolesOf(len(l.RoleIDs)))
+}
+
 // sayInMotion mentions the letters that are not listed because they are being tried again.
 func (a *app) sayInMotion(c deadletter.Counts) {
 	if n := c.InMotion(); n > 0 {
-		fmt.Fprintf(a.stderr, "%s of all jobs being tried again just now\n", counted(n, "letter is", "letters are"))
+		a.note(texts.Count(n, "%d letter of all jobs is being tried again just now", "%d letters of all jobs are being tried again just now"))
 	}
 }
 
@@ -200,43 +226,24 @@ func (a *app) printLetter(l deadletter.Letter, further bool) error {
 	if further {
 		fmt.Fprintln(a.stdout)
 	}
-	t := newTable()
-	t.row("dead letter", l.ID)
-	t.row("job", l.JobID)
-	t.row("state", string(l.State))
-	t.row("reason", string(l.Reason))
-	t.row("code", report.CodeText(l.ErrCode, l.SubCode))
-	t.row("DingTalk said", l.ErrMsg)
+	t := a.newTable()
+	t.row(texts.T("dead letter"), l.ID)
+	t.row(texts.T("job"), l.JobID)
+	t.row(texts.T("state"), string(l.State))
+	t.row(texts.T("reason"), texts.T("%s: %s", string(l.Reason), report.Means(l.Reason)))
+	t.row(texts.T("what to do"), report.Remedy(l.Reason))
+	t.row(texts.T("what DingTalk said"), strings.TrimSpace(report.CodeText(l.ErrCode, l.SubCode)+" "+l.ErrMsg))
 	if l.RequestID != "" {
-		t.row("request id", l.RequestID)
+		t.row(texts.T("request id"), l.RequestID)
 	}
-	t.row("attempts", thousands(l.Attempts))
-	t.row("since", letterTime(l.FailedAt))
-	t.row("lane", l.Lane)
-	t.row("pairs", thousands(l.Pairs))
+	t.row(texts.T("attempts"), thousands(l.Attempts))
+	t.row(texts.T("since"), moment(l.FailedAt))
+	t.row(texts.T("priority"), l.Lane)
+	t.row(texts.T("pairs"), thousands(l.Pairs))
 	if l.Payload != "" {
-		t.row("payload", l.Payload)
+		t.row(texts.T("payload"), l.Payload)
 	}
-	for i, role := range words.RoleIDs(l.RoleIDs) {
-		t.row(map[bool]string{true: "roles"}[i == 0], role)
-	}
-	for i, user := range l.UserIDs {
-		t.row(map[bool]string{true: "users"}[i == 0], user)
-	}
-	return t.print(a.stdout)
-}
-
-func letterTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return localTime(t)
-}
-
-// firstOf is the first of a list, with how many more there are.
-func firstOf(list []string) string {
-	if len(list) < 2 {
-		return strings.Join(list, "")
-	}
-	return fmt.Sprintf("%s +%s", list[0], thousands(len(list)-1))
+	t.row(texts.T("roles"), strings.Join(words.RoleIDs(l.RoleIDs), " "))
+	t.row(texts.T("users"), strings.Join(l.UserIDs, " "))
+	return t.print()
 }

@@ -50,7 +50,7 @@ func (a *app) waitForLetters(ctx context.Context, r *records, q *deadletter.Queu
 
 // printReplayed prints the jobs whose letters were tried again, and ends with exitDeadLetters where one still has some.
 func (a *app) printReplayed(ctx context.Context, l *ledger.Ledger, jobIDs []string) error {
-	t := newTable("job", "state", "removed", "dead", "cancelled", "pending")
+	t := a.newTable("job", "state", "removed", "dead", "cancelled", "pending")
 	dead := false
 	for _, id := range jobIDs {
 		job, err := l.Get(ctx, id)
@@ -69,10 +69,10 @@ func (a *app) printReplayed(ctx context.Context, l *ledger.Ledger, jobIDs []stri
 			}
 			continue
 		}
-		t.row(job.JobID, stateWords(job.State), thousands(int(p.Removed)), thousands(int(p.Dead)), thousands(int(p.Cancelled)), thousands(int(p.Pending)))
+		t.row(job.JobID, a.stateOf(job.State), thousands(int(p.Removed)), thousands(int(p.Dead)), thousands(int(p.Cancelled)), thousands(int(p.Pending)))
 	}
 	if a.output == outputText {
-		if err := t.print(a.stdout); err != nil {
+		if err := t.print(); err != nil {
 			return err
 		}
 	}

@@ -11,8 +11,10 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/fleet"
 )
 
 func (a *app) enqueueCommand() *cobra.Command {
@@ -59,7 +61,7 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	s := req.submission.of(a, req.removals)
 	s.Plan = req.plan
 	// The id is shown before anything is sent: whoever loses the connection can go on with it.
-	fmt.Fprintf(a.stderr, "job %s\n", s.JobID)
+	a.note(texts.T("job %s", s.JobID))
 	var bar *progress
 	s.Progress = func(done, total int) {
 		if bar == nil {
@@ -76,11 +78,14 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	case err != nil:
 		return fmt.Errorf("%w\nthe same command with --job-id %s completes the submission, and doubles nothing", err, s.JobID)
 	case submitted.Existed:
-		fmt.Fprintf(a.stderr, "job %s was submitted before, with the same content\n", s.JobID)
+		a.note(texts.T("job %s was submitted before, with the same content", s.JobID))
 	}
 	l := ledger.New(rdb, req.config.Retention)
 	if !wait {
-		return a.printJob(ctx, l, submitted.Job, 0)
+		if err := a.printJob(ctx, l, submitted.Job, 0); err != nil {
+			return err
+		}
+		return a.sayWhatIsNext(ctx, rdb, submitted.Job)
 	}
 	pacer, err := engine.NewPacer(req.config, parts(rdb, zerolog.Nop()))
 	if err != nil {
@@ -89,16 +94,32 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	return a.wait(ctx, l, pacer, s.JobID)
 }
 
+// sayWhatIsNext names the command that follows a job, and says where nothing will happen because no worker runs.
+func (a *app) sayWhatIsNext(ctx context.Context, rdb redis.UniversalClient, job ledger.Job) error {
+	if job.State.Finished() {
+		return nil
+	}
+	workers, err := fleet.NewReader(rdb, ledger.New(rdb, 0)).Workers(ctx)
+	if err != nil {
+		return err
+	}
+	if len(workers) == 0 {
+		a.note(texts.T("no worker runs: nothing is removed until one is started with unrole worker"))
+	}
+	a.note(texts.T("unrole jobs watch %s follows it", job.JobID))
+	return nil
+}
+
 // wait follows a job to its end and tells by the exit code how it ended.
 func (a *app) wait(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, jobID string) error {
 	job, err := a.follow(ctx, l, pacer, jobID, func(pace.Status) bool { return true })
 	var held *errHeld
 	switch {
 	case errors.As(err, &held):
-		return exitf(exitCredentials, "%w\nthe job waits and goes on by itself once that is mended; unrole jobs watch %s follows it", held, jobID)
+		return exitWith(exitCredentials, texts.T("%v\nthe job waits and goes on by itself once that is mended; unrole jobs watch %s follows it", held, jobID))
 	case err != nil:
 		if ctx.Err() != nil {
-			fmt.Fprintf(a.stderr, "the job goes on; unrole jobs watch %s follows it\n", jobID)
+			a.note(texts.T("the job goes on; unrole jobs watch %s follows it", jobID))
 		}
 		return err
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/unrole/unrole/enqueue"
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/run/config"
 )
 
@@ -25,27 +27,30 @@ const (
 	exitInterrupted exitCode = 130
 )
 
-// String is the meaning of the code, which is the last line on stderr where the code is not 0.
-func (c exitCode) String() string {
+// String is the meaning of the code in English, which docs/exit-codes.md has.
+func (c exitCode) String() string { return c.meaning().String() }
+
+// meaning is the last line on stderr where the code is not 0.
+func (c exitCode) meaning() texts.Text {
 	switch c {
 	case exitDone:
-		return "all done"
+		return texts.T("all done")
 	case exitUsage:
-		return "wrong usage or bad input; nothing was sent"
+		return texts.T("wrong usage or bad input; nothing was sent")
 	case exitDeadLetters:
-		return "done, with dead letters"
+		return texts.T("done, with dead letters")
 	case exitCredentials:
-		return "credentials or a permission are missing or refused"
+		return texts.T("credentials or a permission are missing or refused")
 	case exitJobTaken:
-		return "the job id is taken by other content; nothing was sent"
+		return texts.T("the job id is taken by other content; nothing was sent")
 	case exitGuard:
-		return "stopped by the guard; nothing was sent"
+		return texts.T("stopped by the guard; nothing was sent")
 	case exitCancelled:
-		return "the job was cancelled"
+		return texts.T("the job was cancelled")
 	case exitInterrupted:
-		return "interrupted"
+		return texts.T("interrupted")
 	default:
-		return "it failed"
+		return texts.T("it failed")
 	}
 }
 
@@ -99,9 +104,11 @@ func (a *app) say(err error, code exitCode) {
 	switch {
 	case errors.As(err, &silent) && silent.err == nil, code == exitInterrupted && errors.Is(err, context.Canceled):
 	case errors.As(err, &conf), errors.As(err, &input) && input.Name != "":
-		fmt.Fprintln(a.stderr, err)
+		fmt.Fprintln(a.stderr, texts.Say(a.lang, err))
+	case errors.Is(err, syscall.EPIPE): // nobody reads on, which nobody needs to be told
+		return
 	default:
-		fmt.Fprintf(a.stderr, "unrole: %v\n", err)
+		fmt.Fprintf(a.stderr, "unrole: %s\n", texts.Say(a.lang, err))
 	}
-	fmt.Fprintf(a.stderr, "exit %d: %s\n", int(code), code)
+	a.note(texts.T("exit %d: %s", int(code), code.meaning()))
 }

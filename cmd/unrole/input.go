@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -180,41 +179,6 @@ func (c contextReader) Read(p []byte) (int, error) {
 		return 0, context.Cause(c.ctx)
 	}
 	return c.r.Read(p)
-}
-
-// replacement is a file that takes the place of an older one only when it is complete, so that it may even have the
-// name of the input.
-type replacement struct {
-	*os.File
-	flag, name string
-}
-
-func newReplacement(flag, name string) (*replacement, error) {
-	if _, err := os.Stat(filepath.Dir(name)); err != nil {
-		return nil, exitf(exitUsage, "%s: %w", flag, err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return nil, exitf(exitUsage, "%s: %w", flag, err)
-	}
-	return &replacement{f, flag, name}, nil
-}
-
-// keep completes the file under its name.
-func (r *replacement) keep() error {
-	if err := r.Close(); err != nil {
-		return fmt.Errorf("%s: %w", r.flag, err)
-	}
-	if err := os.Rename(r.File.Name(), r.name); err != nil {
-		return fmt.Errorf("%s: %w", r.flag, err)
-	}
-	return nil
-}
-
-// discard removes what keep did not complete.
-func (r *replacement) discard() {
-	r.Close()
-	os.Remove(r.File.Name())
 }
 
 // checkProtected refuses removals that touch protected users or roles.

@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
@@ -55,20 +58,56 @@ func (a *app) withRecords(do func(ctx context.Context, cmd *cobra.Command, r *re
 type jobFilter struct {
 	states  []string
 	sources []string
+	users   []string
 }
 
 func (f *jobFilter) check(cmd *cobra.Command) error {
 	for _, s := range f.states {
 		if !slices.Contains(ledger.States(), ledger.State(s)) {
-			return usageError(cmd, fmt.Errorf("--state %q is not one of %s", s, strings.Join(texts(ledger.States()), ", ")))
+			return usageError(cmd, fmt.Errorf("--state %q is not one of %s", s, strings.Join(named(ledger.States()), ", ")))
 		}
 	}
 	return nil
 }
 
-func (f *jobFilter) matches(j ledger.Job) bool {
-	return (len(f.states) == 0 || slices.Contains(f.states, string(j.State))) &&
-		(len(f.sources) == 0 || slices.Contains(f.sources, j.Source))
+// each visits the jobs that match, the most recent first.
+func (f *jobFilter) each(ctx context.Context, l *ledger.Ledger, visit func(ledger.Job) error) error {
+	for job, err := range l.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if len(f.states) > 0 && !slices.Contains(f.states, string(job.State)) || len(f.sources) > 0 && !slices.Contains(f.sources, job.Source) {
+			continue
+		}
+		if len(f.users) > 0 {
+			concerned, err := concerns(ctx, l, job, f.users)
+			if err != nil {
+				return err
+			}
+			if !concerned {
+				continue
+			}
+		}
+		if err := visit(job); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// concerns reports whether a job was to take roles from one of the users. It reads the job's parts until one is found.
+func concerns(ctx context.Context, l *ledger.Ledger, job ledger.Job, users []string) (bool, error) {
+	errFound := errors.New("found")
+	err := l.Each(ctx, job.JobID, func(rec ledger.Record) error {
+		if slices.ContainsFunc(users, func(u string) bool { return slices.Contains(rec.Part.UserIDs, u) }) {
+			return errFound
+		}
+		return nil
+	})
+	if errors.Is(err, errFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 func (a *app) jobsListCommand() *cobra.Command {
@@ -85,6 +124,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 		Short: "List jobs, the most recent first",
 		Long:  `list shows jobs, the most recent first. Text output is paged by --limit and --offset; JSON output is whole, one job a line.`,
 		Example: `  unrole jobs list --state running,scheduled
+  unrole jobs list --user manager4220
   unrole jobs list --source hr --output json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -99,58 +139,57 @@ func (a *app) jobsListCommand() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&filter.states, "state", nil, "only jobs in these states")
 	cmd.Flags().StringSliceVar(&filter.sources, "source", nil, "only jobs of these sources")
+	cmd.Flags().StringSliceVar(&filter.users, "user", nil, "only jobs that were to take roles from one of these user ids")
+	complete(cmd, "state", named(ledger.States()))
 	page.add(cmd, "jobs", 20)
 	addConfigFlags(cmd.Flags(), "REDIS_URL")
 	return cmd
 }
 
 func (a *app) listJobsJSON(ctx context.Context, l *ledger.Ledger, filter jobFilter) error {
-	for job, err := range l.All(ctx) {
-		if err != nil {
-			return err
-		}
-		if filter.matches(job) {
-			if err := a.printJSON(job); err != nil {
-				return err
-			}
-		}
+	return filter.each(ctx, l, func(job ledger.Job) error { return a.printJSON(job) })
+}
+
+// stateInList is the state of a job in few words, with how many of its pairs are not removed.
+func (a *app) stateInList(job ledger.Job) cell {
+	p := job.Pairs
+	switch job.State {
+	case ledger.StateCompletedWithDeadLetter:
+		return a.coloured(text.FgRed, texts.Count(p.Dead, "%d not removed", "%d not removed"))
+	case ledger.StateRunning:
+		return a.coloured(0, texts.T("running, %d left", p.Pending))
 	}
-	return nil
+	return a.stateOf(job.State)
 }
 
 func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, page pageFlags) error {
-	t := newTable("job", "state", "created", "source", "pairs", "removed", "dead", "cancelled", "pending", "reason")
+	t := a.newTable(texts.T("job"), texts.T("created"), texts.T("state"), texts.T("removed"), texts.T("why"))
 	matched := 0
-	for job, err := range l.All(ctx) {
-		if err != nil {
-			return err
-		}
-		if !filter.matches(job) {
-			continue
-		}
+	err := filter.each(ctx, l, func(job ledger.Job) error {
 		if matched++; matched <= page.offset || matched > page.offset+page.limit {
-			continue
+			return nil
 		}
-		p := job.Pairs
-		t.row(job.JobID, stateWords(job.State), localTime(job.CreatedAt), job.Source, thousands(int(p.Total)), thousands(int(p.Removed)),
-			thousands(int(p.Dead)), thousands(int(p.Cancelled)), thousands(int(p.Pending)), words.Clip(job.Reason, 40))
+		t.row(job.JobID, job.CreatedAt.Local().Format("01-02 15:04"), a.stateInList(job), texts.T("%d of %d", job.Pairs.Removed, job.Pairs.Total),
+			strings.TrimPrefix(job.Source+": "+words.Clip(job.Reason, 40), ": "))
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if matched == 0 {
-		fmt.Fprintln(a.stderr, "no jobs")
+		a.note(texts.T("no jobs"))
 		return nil
 	}
 	if matched > page.offset {
-		if err := t.print(a.stdout); err != nil {
+		if err := t.print(); err != nil {
 			return err
 		}
 	}
 	if rest := matched - page.offset - page.limit; rest > 0 {
-		fmt.Fprintf(a.stderr, "%s more: --offset %d shows the next\n", thousands(rest), page.offset+page.limit)
+		a.note(texts.T("%d more: --offset %s shows the next", rest, strconv.Itoa(page.offset+page.limit)))
 	}
 	return nil
 }
-
-func localTime(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 func (a *app) jobsShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -175,45 +214,40 @@ func (a *app) showJob(ctx context.Context, l *ledger.Ledger, job ledger.Job) err
 	if a.output == outputJSON {
 		return a.printJSON(job)
 	}
-	t := newTable()
-	say := func(name, value string) {
+	t := a.newTable()
+	say := func(name texts.Text, value string) {
 		if value != "" {
 			t.row(name, value)
 		}
 	}
-	say("submitted by", job.SubmittedBy)
-	say("source", job.Source)
-	say("reason", job.Reason)
-	say("priority", job.Priority)
-	say("created", localTime(job.CreatedAt))
+	say(texts.T("submitted by"), job.SubmittedBy)
+	say(texts.T("source"), job.Source)
+	say(texts.T("reason"), job.Reason)
+	say(texts.T("priority"), job.Priority)
+	say(texts.T("created"), moment(job.CreatedAt))
 	if job.At != nil {
-		say("to begin", localTime(*job.At))
+		say(texts.T("to begin"), moment(*job.At))
 	}
 	if job.FinishedAt != nil {
-		say("finished", localTime(*job.FinishedAt))
+		say(texts.T("finished"), moment(*job.FinishedAt))
 	}
 	if job.CancelledAt != nil {
-		say("cancelled", localTime(*job.CancelledAt)+" by "+job.CancelledBy)
-		say("because", job.CancelReason)
+		t.row(texts.T("cancelled"), texts.T("%s by %s", moment(*job.CancelledAt), job.CancelledBy))
+		say(texts.T("because"), job.CancelReason)
 	}
 	if job.Users > 0 {
-		say("asked for", fmt.Sprintf("%s: %s, %s", counted(int(job.Pairs.Total), "pair", "pairs"), counted(int(job.Users), "user", "users"),
-			counted(int(job.Roles), "role", "roles")))
+		t.row(texts.T("asked for"), texts.T("%s: %s, %s", pairsOf(job.Pairs.Total), usersOf(job.Users), rolesOf(job.Roles)))
 	}
 	v, verified, err := l.Verification(ctx, job.JobID)
 	if err != nil {
 		return err
 	}
 	if verified {
-		say("verified", localTime(v.At)+": "+verificationWords(v))
+		t.row(texts.T("verified"), texts.T("%s: %d gone, %d still held, %d unknown", moment(v.At), v.Gone, v.StillHeld, v.Unknown))
 	}
-	if err := t.print(a.stdout); err != nil {
+	if err := t.print(); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
 	return a.printJob(ctx, l, job, 0)
-}
-
-func verificationWords(v ledger.Verification) string {
-	return fmt.Sprintf("%s gone, %s still held, %s unknown", thousands(int(v.Gone)), thousands(int(v.StillHeld)), thousands(int(v.Unknown)))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
 )
@@ -83,11 +84,10 @@ normally, and what they removed counts as removed. A cancel cannot be taken back
 
 // printCancelled says what the cancel did: the job's summary, and on stderr what it changed.
 func (a *app) printCancelled(ctx context.Context, l *ledger.Ledger, before, job ledger.Job) error {
-	fmt.Fprintf(a.stderr, "%s cancelled, %s removed before", counted(int(job.Pairs.Cancelled-before.Pairs.Cancelled), "pair", "pairs"), thousands(int(job.Pairs.Removed)))
+	a.note(texts.T("%s cancelled, %d removed before", pairsOf(job.Pairs.Cancelled-before.Pairs.Cancelled), job.Pairs.Removed))
 	if job.Pairs.Pending > 0 {
-		fmt.Fprintf(a.stderr, "; %s in flight or still to be taken back, unrole jobs watch %s shows their end", thousands(int(job.Pairs.Pending)), job.JobID)
+		a.note(texts.T("%s in flight or still to be taken back, unrole jobs watch %s shows their end", pairsOf(job.Pairs.Pending), job.JobID))
 	}
-	fmt.Fprintln(a.stderr)
 	return a.printJob(ctx, l, job, 0)
 }
 

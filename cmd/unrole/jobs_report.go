@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -12,63 +11,63 @@ import (
 )
 
 func (a *app) jobsReportCommand() *cobra.Command {
-	var html string
+	var file, html string
 	cmd := &cobra.Command{
 		Use:   "report JOB",
 		Short: "Say what became of every requested pair",
 		Long: `report writes one row for every requested pair to stdout, as CSV or as JSON lines; a million rows are no matter. With
---html it writes one self-contained page for an auditor instead: who asked for what and why, the totals, the dead letters
-with their reasons, and the pairs, searchable. The page lists up to 20,000 removed pairs and everything else whole.`,
+--report it writes a file for people, as .csv, .xlsx, .html or .json by its name, with each outcome in words and what to do.
+
+An .html file is one self-contained page for an auditor: who asked for what and why, the totals, the dead letters with
+their reasons, and the pairs, searchable. It lists up to 20,000 removed pairs and everything else whole. --html FILE is
+the same under any name (- is stdout).`,
 		Example: `  unrole jobs report 20261231-180000-k3x9q2ab > removed.csv
-  unrole jobs report 20261231-180000-k3x9q2ab --html removed.html`,
+  unrole jobs report 20261231-180000-k3x9q2ab --report removed.xlsx`,
 		Args:        exactArgs("JOB"),
 		Annotations: map[string]string{outputsAnnotation: outputCSV},
 		RunE: a.withRecords(func(ctx context.Context, cmd *cobra.Command, r *records, args []string) error {
-			if html != "" && cmd.Flags().Changed("output") {
-				return usageError(cmd, fmt.Errorf("--html and --output cannot be combined"))
+			switch {
+			case html != "" && cmd.Flags().Changed("output"), file != "" && cmd.Flags().Changed("output"):
+				return usageError(cmd, fmt.Errorf("--html, --report and --output cannot be combined"))
+			case html != "" && file != "":
+				return usageError(cmd, fmt.Errorf("--html and --report cannot be combined"))
 			}
 			job, err := r.ledger.Get(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			switch {
+			case html == "-":
+				return report.HTML(ctx, r.ledger, job, a.stdout, a.reportOptions(nil))
 			case html != "":
-				return a.writePage(ctx, r.ledger, job, html)
+				out, err := newReplacement("--html", html)
+				if err != nil {
+					return err
+				}
+				return a.fileReport(ctx, &reportTarget{out, report.HTML}, r.ledger, job)
+			case file != "":
+				out, err := a.newReportTarget("--report", file, "")
+				if err != nil {
+					return err
+				}
+				return a.fileReport(ctx, out, r.ledger, job)
 			case a.output == outputJSON:
-				return report.JSON(ctx, r.ledger, job.JobID, a.stdout)
+				return report.JSON(ctx, r.ledger, job.JobID, a.stdout, report.Options{})
 			default:
-				return report.CSV(ctx, r.ledger, job.JobID, a.stdout)
+				return report.CSV(ctx, r.ledger, job.JobID, a.stdout, report.Options{})
 			}
 		}),
 	}
+	cmd.Flags().StringVar(&file, "report", "", "write the report to this file: .csv, .xlsx, .html or .json")
 	cmd.Flags().StringVar(&html, "html", "", "write a page for an auditor to this file (- is stdout)")
 	addConfigFlags(cmd.Flags(), "REDIS_URL")
 	return cmd
 }
 
-func (a *app) writePage(ctx context.Context, l *ledger.Ledger, job ledger.Job, name string) error {
-	page := report.Page{Now: a.now(), Version: readBuildInfo().Version}
-	if name == "-" {
-		return report.HTML(ctx, l, job, a.stdout, page)
-	}
-	return a.writeReport("--html", name, func(w io.Writer) error { return report.HTML(ctx, l, job, w, page) })
-}
-
-// writeReport writes a file that is complete or not there, and says so.
-func (a *app) writeReport(flag, name string, write func(io.Writer) error) error {
-	f, err := newReplacement(flag, name)
-	if err != nil {
-		return err
-	}
-	defer f.discard()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.keep(); err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stderr, "report: %s\n", name)
-	return nil
+// fileReport writes a report file, complete or not at all.
+func (a *app) fileReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job) error {
+	defer out.discard()
+	return a.writeReport(ctx, out, l, job, nil)
 }
 
 func (a *app) jobsAuditCommand() *cobra.Command {

@@ -5,9 +5,13 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/unrole/unrole/internal/base/texts"
 )
 
 func main() {
@@ -15,6 +19,9 @@ func main() {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		getenv: os.Getenv, isTerminal: isTerminal, now: time.Now,
 	}
+	// A reader that goes away, such as head, must not end a removal in the middle.
+	signal.Ignore(syscall.SIGPIPE)
+	a.lang = texts.OfEnvironment(a.getenv)
 	ctx, stop := withSignals(context.Background(), os.Stderr, os.Exit)
 	code := a.main(ctx, os.Args[1:])
 	stop()
@@ -35,6 +42,7 @@ type app struct {
 	isTerminal     func(stream any) bool
 	now            func() time.Time
 
-	// output is the value of --output.
+	// output is the value of --output, lang the language of the reader.
 	output string
+	lang   texts.Lang
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -133,44 +133,31 @@ func biggest(removals *enqueue.Removals) []roleUsers {
 }
 
 func (a *app) printPlan(s planSummary) error {
-	t := newTable()
-	t.row("users", thousands(s.Users))
-	t.row("roles", thousands(s.Roles))
-	t.row("pairs", thousands(s.Pairs))
-	t.row("API calls", thousands(s.APICalls), duration(s.SecondsAtQPS)+" at "+strconv.FormatFloat(s.QPS, 'g', -1, 64)+" calls/s")
-	t.row("one call per user", thousands(s.CallsOnePerUser), duration(seconds(s.CallsOnePerUser, s.QPS)))
-	t.row("one per set of roles", thousands(s.CallsOnePerRoleSet))
-	t.row("one per role", thousands(s.CallsOnePerRole))
-	if err := t.print(a.stdout); err != nil {
+	t := a.newTable()
+	t.row(texts.T("users"), thousands(s.Users))
+	t.row(texts.T("roles"), thousands(s.Roles))
+	t.row(texts.T("pairs"), thousands(s.Pairs))
+	t.row(texts.T("API calls"), thousands(s.APICalls), texts.T("%s at %s calls/s", duration(s.SecondsAtQPS), strconv.FormatFloat(s.QPS, 'g', -1, 64)))
+	t.row(texts.T("one call per user"), thousands(s.CallsOnePerUser), duration(seconds(s.CallsOnePerUser, s.QPS)))
+	t.row(texts.T("one per set of roles"), thousands(s.CallsOnePerRoleSet))
+	t.row(texts.T("one per role"), thousands(s.CallsOnePerRole))
+	if err := t.print(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "\nbiggest roles\n")
-	t = newTable()
+	a.line(texts.T("\nbiggest roles"))
+	t = a.newTable()
 	for _, r := range s.BiggestRoles {
-		t.row("  "+strconv.FormatInt(r.RoleID, 10), thousands(r.Users), plural(r.Users, "user", "users"))
+		t.row("  "+strconv.FormatInt(r.RoleID, 10), usersOf(r.Users))
 	}
-	if err := t.print(a.stdout); err != nil {
+	if err := t.print(); err != nil {
 		return err
 	}
 	if n := s.Roles - len(s.BiggestRoles); n > 0 {
-		fmt.Fprintf(a.stdout, "  and %s more\n", counted(n, "role", "roles"))
+		a.line(texts.T("  and %s more", rolesOf(n)))
 	}
-	fmt.Fprintln(a.stdout, "\nnothing was sent")
+	a.line(texts.T("\nnothing was sent"))
 	if s.NeedsConfirmation {
-		fmt.Fprintf(a.stderr, "more than %d users: submitting this needs a confirmation or --yes\n", defaultMaxUsers)
+		a.note(texts.T("more than %s: submitting this needs a confirmation or --yes", usersOf(defaultMaxUsers)))
 	}
 	return nil
-}
-
-// duration is a time for people: 0.4 s, 12 s, 3m20s, 2h5m0s.
-func duration(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second))
-	switch {
-	case d < 10*time.Second:
-		return strconv.FormatFloat(seconds, 'f', 1, 64) + " s"
-	case d < time.Minute:
-		return strconv.FormatFloat(seconds, 'f', 0, 64) + " s"
-	default:
-		return d.Round(time.Second).String()
-	}
 }

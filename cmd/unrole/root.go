@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/run/config"
 )
 
@@ -33,6 +34,7 @@ const (
 )
 
 func (a *app) rootCommand() *cobra.Command {
+	var lang string
 	root := &cobra.Command{
 		Use:   "unrole",
 		Short: "Remove DingTalk roles from employees, in bulk and reliably",
@@ -45,10 +47,17 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if lang != "" {
+				var err error
+				if a.lang, err = texts.Named(lang); err != nil {
+					return usageError(cmd, fmt.Errorf("--lang: %w", err))
+				}
+			}
 			return a.checkOutput(cmd)
 		},
 	}
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", outputText, "what results look like on stdout: text or json")
+	root.PersistentFlags().StringVar(&lang, "lang", "", "language of what HR and auditors read: en or zh (by LC_ALL or LANG unless given)")
 	addConfigFlags(root.PersistentFlags(), "UNROLE_LOG_LEVEL", "UNROLE_LOG_FORMAT")
 	root.SetFlagErrorFunc(usageError)
 	root.AddGroup(

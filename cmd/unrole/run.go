@@ -3,16 +3,16 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
-	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/internal/simulator"
 )
 
@@ -29,7 +29,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 
 ` + inputHelp,
 		Example: `  unrole run --simulate examples/leavers.csv
-  unrole run leavers.csv --reason "left in December" --report removed.csv`,
+  unrole run leavers.csv --reason "left in December" --report removed.xlsx`,
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := a.request(cmd, args, &in, &sub)
@@ -47,7 +47,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 	in.add(cmd.Flags())
 	sub.add(cmd.Flags())
 	cmd.Flags().BoolVar(&simulate, "simulate", false, "call the built-in simulator instead of DingTalk")
-	cmd.Flags().StringVar(&reportFile, "report", "", "write what became of each pair to this CSV file")
+	cmd.Flags().StringVar(&reportFile, "report", "", "write what became of each pair to this file: .csv, .xlsx, .html or .json")
 	addConfigFlags(cmd.Flags(), "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_CONCURRENCY",
 		"UNROLE_MAX_ATTEMPTS", "UNROLE_RETRY_BASE", "UNROLE_RETRY_CAP", "UNROLE_BUSY_MAX_AGE", "UNROLE_HOLD_PROBE",
 		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
@@ -75,10 +75,10 @@ func logLevelGiven(a *app, cmd *cobra.Command) bool {
 // run submits the request to a queue in memory and works until it is done.
 func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	// Before anything is sent: a report that cannot be written is noticed now.
-	var out *replacement
+	var out *reportTarget
 	if opt.report != "" {
 		var err error
-		if out, err = newReplacement("--report", opt.report); err != nil {
+		if out, err = a.newReportTarget("--report", opt.report, opt.file); err != nil {
 			return err
 		}
 		defer out.discard()
@@ -122,9 +122,8 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "job %s: %s of %s and %s in %s\n", req.JobID, counted(req.removals.Pairs(), "pair", "pairs"),
-		counted(len(req.removals.Users()), "user", "users"), counted(len(req.removals.Roles()), "role", "roles"),
-		counted(int(submitted.Job.PlannedCalls), "call", "calls"))
+	a.note(texts.T("job %s: %s of %s and %s in %s", req.JobID, pairsOf(req.removals.Pairs()), usersOf(len(req.removals.Users())),
+		rolesOf(len(req.removals.Roles())), callsFor(submitted.Job.PlannedCalls)))
 
 	working, stop := context.WithCancel(ctx)
 	defer stop()
@@ -146,17 +145,16 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	if last, err := e.Ledger.Get(after, req.JobID); err == nil {
 		job = last
 	}
-	if err := a.printJob(after, e.Ledger, job, took); err != nil {
-		return err
-	}
+	// The report first: whoever reads the summary may have gone.
+	var notWritten error
 	if out != nil {
-		if err := report.CSV(after, e.Ledger, req.JobID, out); err != nil {
-			return err
-		}
-		if err := out.keep(); err != nil {
-			return err
-		}
-		fmt.Fprintf(a.stderr, "report: %s\n", opt.report)
+		notWritten = a.writeReport(after, out, e.Ledger, job, nil)
+	}
+	if err := a.printJob(after, e.Ledger, job, took); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return errors.Join(notWritten, err)
+	}
+	if notWritten != nil {
+		return notWritten
 	}
 	return a.endOfRun(job, followErr)
 }
@@ -166,9 +164,9 @@ func (a *app) endOfRun(job ledger.Job, err error) error {
 	var held *errHeld
 	switch {
 	case errors.As(err, &held):
-		return exitf(exitCredentials, "%w\nthe queue was in memory: once that is mended, the same command goes on; removing twice is harmless", held)
+		return exitWith(exitCredentials, texts.T("%v\nthe queue was in memory: once that is mended, the same command goes on; removing twice is harmless", held))
 	case err != nil && job.Pairs.Pending > 0:
-		fmt.Fprintln(a.stderr, "the queue was in memory: the same command goes on where this ended; removing twice is harmless")
+		a.note(texts.T("the queue was in memory: the same command goes on where this ended; removing twice is harmless"))
 		return err
 	case job.State == ledger.StateCompleted:
 		return nil

@@ -13,12 +13,15 @@ import (
 // errInterrupted is the cause of a context that a signal ended.
 var errInterrupted = errors.New("interrupted")
 
-// withSignals returns a context that the first SIGINT or SIGTERM cancels, with errInterrupted as its cause; the second
+// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP (a closed terminal) cancels, with errInterrupted as its cause; the second
 // one ends the process at once. The returned function gives the signals back.
 func withSignals(parent context.Context, stderr io.Writer, exitProcess func(int)) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	done := make(chan struct{})
 	go func() {
 		select {

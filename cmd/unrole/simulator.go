@@ -190,7 +190,7 @@ func (a *app) printStats(sim *simulator.Simulator) error {
 		return a.printJSON(simulatorStats{Calls: s.Calls, Removals: s.Removals, ByCode: s.ByCode,
 			RemovedPairs: s.RemovedPairs, Violations: s.Violations, PeakPerSecond: s.PeakPerSecond, Assignments: sim.Assignments()})
 	}
-	t := newTable()
+	t := a.newTable()
 	t.row("calls", thousands(s.Calls))
 	t.row("removal calls", thousands(s.Removals))
 	for _, code := range slices.Sorted(maps.Keys(s.ByCode)) {
@@ -199,5 +199,5 @@ func (a *app) printStats(sim *simulator.Simulator) error {
 	t.row("most in a second", thousands(s.PeakPerSecond))
 	t.row("pairs removed", thousands(s.RemovedPairs))
 	t.row("limits broken", thousands(s.Violations))
-	return t.print(a.stdout)
+	return t.print()
 }

@@ -34,7 +34,7 @@ func (a *app) printStatus(s fleetStatus) error {
 	if a.output == outputJSON {
 		return a.printJSON(s)
 	}
-	t := newTable()
+	t := a.newTable()
 	t.row("pace", paceWords(s))
 	if h := s.Pace.Hold; h != nil {
 		t.row("hold", pace.HoldReason{Kind: h.Kind, Message: h.Message, Named: h.Named}.Words())
@@ -48,7 +48,7 @@ func (a *app) printStatus(s fleetStatus) error {
 	t.row("workers", workerWords(s.Workers))
 	backlog := counted(s.Backlog, "part", "parts")
 	if s.Backlog > 0 {
-		backlog += ", the oldest waits " + duration(s.OldestSeconds)
+		backlog += ", the oldest waits " + duration(s.OldestSeconds).String()
 	}
 	t.row("backlog", backlog)
 	letters := "none"
@@ -59,7 +59,7 @@ func (a *app) printStatus(s fleetStatus) error {
 		letters += fmt.Sprintf("; %s tried again", thousands(s.Retried))
 	}
 	t.row("dead letters", letters)
-	if err := t.print(a.stdout); err != nil {
+	if err := t.print(); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
@@ -71,7 +71,7 @@ func (a *app) printStatus(s fleetStatus) error {
 }
 
 func (a *app) printLanes(s fleetStatus) error {
-	t := newTable("lane", "pending", "active", "retry", "scheduled", "oldest", "")
+	t := a.newTable("lane", "pending", "active", "retry", "scheduled", "oldest", "")
 	for _, l := range s.Lanes {
 		var notes []string
 		if l.Paused {
@@ -82,11 +82,11 @@ func (a *app) printLanes(s fleetStatus) error {
 		}
 		oldest := "-"
 		if l.Pending+l.Active > 0 {
-			oldest = duration(l.OldestSeconds)
+			oldest = duration(l.OldestSeconds).String()
 		}
 		t.row(l.Lane, thousands(l.Pending), thousands(l.Active), thousands(l.Retry), thousands(l.Scheduled), oldest, strings.Join(notes, ", "))
 	}
-	return t.print(a.stdout)
+	return t.print()
 }
 
 // printMinutes shows the calls of the last minutes, the newest first, with only the outcomes that happened.
@@ -105,16 +105,16 @@ func (a *app) printMinutes(s fleetStatus) error {
 			header = append(header, strings.ReplaceAll(string(kind), "_", " "))
 		}
 	}
-	t := newTable(header...)
+	t := a.newTable(cellsOf(header)...)
 	for i := len(s.Minutes) - 1; i >= 0; i-- {
 		m := s.Minutes[i]
 		row := []string{m.Start.Local().Format("15:04")}
 		for _, kind := range shown {
 			row = append(row, thousands(int(m.Calls[kind])))
 		}
-		t.row(row...)
+		t.row(cellsOf(row)...)
 	}
-	return t.print(a.stdout)
+	return t.print()
 }
 
 // paceWords is the pace now, and why it is not the ceiling.

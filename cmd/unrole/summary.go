@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/report"
+	"github.com/unrole/unrole/tasks"
 )
 
 // printJob prints a finished or waiting job: as the JSON object of the contract, or as a summary for people.
@@ -15,68 +18,108 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 		return a.printJSON(job)
 	}
 	p := job.Pairs
-	var refused []*report.Letter
+	var refused []*report.RefusedID
 	if p.Dead > 0 {
 		var err error
-		if refused, err = report.Letters(ctx, l, job.JobID); err != nil {
+		if refused, err = report.Refused(ctx, l, job.JobID); err != nil {
 			return err
 		}
 	}
-	t := newTable()
-	t.row("job", job.JobID)
-	t.row("state", stateWords(job.State))
-	t.row("removed", counted(int(p.Removed), "pair", "pairs"))
+	t := a.newTable()
+	t.row(texts.T("job"), job.JobID)
+	t.row(texts.T("state"), a.stateOf(job.State))
+	t.row(texts.T("removed"), pairsOf(p.Removed))
 	if p.Dead > 0 {
-		t.row("dead letters", counted(int(p.Dead), "pair", "pairs")+" of "+counted(len(refused), "id", "ids")+" that DingTalk refuses")
+		t.row(texts.T("dead letters"), texts.T("%s of %s that DingTalk refuses", pairsOf(p.Dead), texts.Count(len(refused), "%d id", "%d ids")))
 	}
 	if p.Cancelled > 0 {
-		t.row("cancelled", counted(int(p.Cancelled), "pair", "pairs"))
+		t.row(texts.T("cancelled"), pairsOf(p.Cancelled))
 	}
 	if p.Pending > 0 {
-		t.row("pending", counted(int(p.Pending), "pair", "pairs"))
+		t.row(texts.T("pending"), pairsOf(p.Pending))
 	}
-	calls := thousands(int(job.APICalls))
-	if job.PlannedCalls > 0 && job.State.Finished() {
-		calls += fmt.Sprintf(" (%s planned", thousands(int(job.PlannedCalls)))
-		if more := job.APICalls - job.PlannedCalls; more > 0 {
-			calls += fmt.Sprintf(", %s more for refused ids and faults", thousands(int(more)))
-		}
-		calls += ")"
-	}
-	t.row("API calls", calls)
+	t.row(texts.T("API calls"), callsOfJob(job))
 	if took > 0 {
-		t.row("time", duration(took.Seconds()))
+		t.row(texts.T("time"), duration(took.Seconds()))
 	}
-	if err := t.print(a.stdout); err != nil {
+	if err := t.print(); err != nil {
 		return err
-	}
-	if len(refused) == 0 {
-		return nil
 	}
 	return a.printRefused(refused)
 }
 
-func stateWords(s ledger.State) string {
-	if s == ledger.StateCompletedWithDeadLetter {
-		return "completed, with dead letters"
+// callsOfJob is how many calls a job took, and how many were planned once that can be compared.
+func callsOfJob(job ledger.Job) texts.Text {
+	more := job.APICalls - job.PlannedCalls
+	switch {
+	case job.PlannedCalls == 0 || !job.State.Finished():
+		return texts.T("%d", job.APICalls)
+	case more > 0:
+		return texts.T("%d (%d planned, %d more for refused ids and faults)", job.APICalls, job.PlannedCalls, more)
 	}
-	return string(s)
+	return texts.T("%d (%d planned)", job.APICalls, job.PlannedCalls)
+}
+
+// states are the states of a job in words, with the colours that they have on a terminal.
+var states = map[ledger.State]struct {
+	words  texts.Text
+	colour text.Color
+}{
+	ledger.StateSubmitting:              {texts.T("being submitted"), 0},
+	ledger.StateScheduled:               {texts.T("scheduled"), 0},
+	ledger.StateRunning:                 {texts.T("running"), 0},
+	ledger.StateCompleted:               {texts.T("completed"), text.FgGreen},
+	ledger.StateCompletedWithDeadLetter: {texts.T("completed, with dead letters"), text.FgRed},
+	ledger.StateCancelled:               {texts.T("cancelled"), text.FgYellow},
+}
+
+func (a *app) stateOf(s ledger.State) cell {
+	known, ok := states[s]
+	if !ok {
+		return cell{text: string(s)}
+	}
+	return a.coloured(known.colour, known.words)
 }
 
 // mostRefused is how many refused ids a summary names.
 const mostRefused = 20
 
-func (a *app) printRefused(refused []*report.Letter) error {
-	fmt.Fprintf(a.stdout, "\ndead letters\n")
-	t := newTable()
-	for _, f := range refused[:min(mostRefused, len(refused))] {
-		t.row("  "+string(f.Reason), f.ID, counted(int(f.Pairs), "pair", "pairs"), f.Code, f.ErrMsg)
+// printRefused names the ids that DingTalk refuses, under what is the matter with them and what to do.
+func (a *app) printRefused(refused []*report.RefusedID) error {
+	var t *alignedTable
+	end := func() error {
+		if t == nil {
+			return nil
+		}
+		return t.print()
 	}
-	if err := t.print(a.stdout); err != nil {
+	var last tasks.Reason
+	for i, r := range refused[:min(mostRefused, len(refused))] {
+		if i == 0 || r.Reason != last {
+			if err := end(); err != nil {
+				return err
+			}
+			t, last = a.newTable(), r.Reason
+			a.line(texts.T(""))
+			if err := a.printReason(r.Reason); err != nil {
+				return err
+			}
+		}
+		t.row(texts.T("  %s", r.Subject()), pairsOf(r.Pairs), r.Code, r.ErrMsg)
+	}
+	if err := end(); err != nil {
 		return err
 	}
 	if more := len(refused) - mostRefused; more > 0 {
-		fmt.Fprintf(a.stdout, "  and %s more\n", thousands(more))
+		a.line(texts.T("  and %d more", more))
 	}
 	return nil
+}
+
+// printReason is the heading of ids that are refused for one reason: what it is, what it means, what to do.
+func (a *app) printReason(reason tasks.Reason) error {
+	t := a.newTable()
+	t.row(cell{string(reason), text.FgRed}, report.Means(reason))
+	t.row(texts.T("  what to do"), report.Remedy(reason))
+	return t.print()
 }

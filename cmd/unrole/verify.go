@@ -2,16 +2,15 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
+	"strconv"
 	"sync"
 
 	"github.com/spf13/cobra"
 
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/out/verify"
 	"github.com/unrole/unrole/internal/record/ledger"
-	"github.com/unrole/unrole/internal/record/report"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -22,9 +21,9 @@ func (a *app) verifyCommand() *cobra.Command {
 		Long: `verify changes nothing: it reads from DingTalk who holds each role of the job, at the pace of the fleet, and says of every
 requested pair whether it is gone, still held, or unknown. The answers stay with the job; its reports carry them.
 
-The exit code is 0 when every pair is gone, 3 when only dead letters are still held, 4 when DingTalk would not answer
+The exit code is 0 when every pair is gone, 3 when only dead letters are left, 4 when DingTalk would not answer
 (a permission, credentials, a hold), and 1 when anything else is still held or unknown.`,
-		Example: `  unrole verify 20261231-180000-k3x9q2ab --report verified.csv`,
+		Example: `  unrole verify 20261231-180000-k3x9q2ab --report verified.xlsx`,
 		Args:    exactArgs("JOB"),
 		RunE: a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, args []string) error {
 			if err := r.config.NeedCredentials(); err != nil {
@@ -33,7 +32,7 @@ The exit code is 0 when every pair is gone, 3 when only dead letters are still h
 			return a.verify(ctx, r, args[0], reportFile)
 		}),
 	}
-	cmd.Flags().StringVar(&reportFile, "report", "", "write what became of each pair, with a column verified, to this CSV file")
+	cmd.Flags().StringVar(&reportFile, "report", "", "write what became of each pair, with a column verified, to this file: .csv, .xlsx, .html or .json")
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS")
 	return cmd
 }
@@ -44,8 +43,15 @@ func (a *app) verify(ctx context.Context, r *records, jobID, reportFile string) 
 	if err != nil {
 		return err
 	}
+	var out *reportTarget
+	if reportFile != "" {
+		if out, err = a.newReportTarget("--report", reportFile, ""); err != nil {
+			return err
+		}
+		defer out.discard()
+	}
 	if !job.State.Finished() {
-		fmt.Fprintf(a.stderr, "job %s is %s: what is pending is still held, most likely\n", jobID, job.State)
+		a.note(texts.T("job %s has not ended: what is pending is still held, most likely", jobID))
 	}
 	with := parts(r.rdb, a.logger(c))
 	pacer, err := engine.NewPacer(c, with)
@@ -75,14 +81,13 @@ func (a *app) verify(ctx context.Context, r *records, jobID, reportFile string) 
 	if err != nil {
 		return err
 	}
-	if err := a.printVerification(jobID, res); err != nil {
-		return err
-	}
-	if reportFile != "" {
-		err := a.writeReport("--report", reportFile, func(w io.Writer) error { return report.CSV(ctx, r.ledger, jobID, w) })
-		if err != nil {
+	if out != nil {
+		if err := a.writeReport(ctx, out, r.ledger, job, nil); err != nil {
 			return err
 		}
+	}
+	if err := a.printVerification(jobID, res); err != nil {
+		return err
 	}
 	return endOfVerification(res)
 }
@@ -93,32 +98,43 @@ func (a *app) printVerification(jobID string, res verify.Result) error {
 			JobID string `json:"job_id"`
 			ledger.Verification
 			HeldAlthoughRemoved int64 `json:"still_held_although_removed"`
-		}{jobID, res.Verification, res.HeldAlthoughRemoved})
+		}{jobID, res.Verification, res.HeldRemoved.Pairs})
 	}
-	t := newTable()
-	t.row("job", jobID)
-	t.row("gone", counted(int(res.Gone), "pair", "pairs"))
-	t.row("still held", counted(int(res.StillHeld), "pair", "pairs"))
-	t.row("unknown", counted(int(res.Unknown), "pair", "pairs"))
+	t := a.newTable()
+	t.row(texts.T("job"), jobID)
+	t.row(texts.T("gone"), pairsOf(res.Gone))
+	t.row(texts.T("still held"), pairsOf(res.StillHeld))
+	t.row(texts.T("unknown"), pairsOf(res.Unknown))
 	if res.Why != "" {
-		t.row("because", res.Why)
+		t.row(texts.T("because"), res.Why)
 	}
-	if err := t.print(a.stdout); err != nil {
+	if err := t.print(); err != nil {
 		return err
 	}
-	if len(res.Held) == 0 {
-		return nil
-	}
-	fmt.Fprintf(a.stdout, "\nstill held, although DingTalk said they were removed\n")
-	held := newTable()
-	for _, row := range res.Held {
-		held.row("  user "+row.UserID, fmt.Sprintf("role %d", row.RoleID), "request "+row.Outcome.RequestID)
-	}
-	if err := held.print(a.stdout); err != nil {
-		return err
-	}
-	if more := int(res.HeldAlthoughRemoved) - len(res.Held); more > 0 {
-		fmt.Fprintf(a.stdout, "  and %s more\n", thousands(more))
+	for _, left := range []struct {
+		what texts.Text
+		verify.Left
+	}{
+		{texts.T("still held, although DingTalk said they were removed"), res.HeldRemoved},
+		{texts.T("still held: not done yet, or cancelled"), res.HeldOther},
+		{texts.T("still held: DingTalk refuses to remove them"), res.HeldDead},
+		{texts.T("unknown"), res.UnknownOther},
+		{texts.T("unknown: DingTalk knows no such role"), res.UnknownDead},
+	} {
+		if left.Pairs == 0 {
+			continue
+		}
+		a.line(texts.T("\n%s", left.what))
+		t := a.newTable()
+		for _, row := range left.First {
+			t.row(texts.T("  user %s", row.UserID), texts.T("role %s", strconv.FormatInt(row.RoleID, 10)), string(row.Outcome.Reason), row.Outcome.RequestID)
+		}
+		if err := t.print(); err != nil {
+			return err
+		}
+		if more := left.Pairs - int64(len(left.First)); more > 0 {
+			a.line(texts.T("  and %d more", more))
+		}
 	}
 	return nil
 }
@@ -126,17 +142,17 @@ func (a *app) printVerification(jobID string, res verify.Result) error {
 // endOfVerification turns what was found into an exit code.
 func endOfVerification(res verify.Result) error {
 	switch {
-	case res.HeldAlthoughRemoved > 0:
-		return exitf(exitError, "%s still held although DingTalk said they were removed", counted(int(res.HeldAlthoughRemoved), "pair is", "pairs are"))
+	case res.HeldRemoved.Pairs > 0:
+		return exitWith(exitError, texts.Count(res.HeldRemoved.Pairs, "%d pair is still held although DingTalk said it was removed",
+			"%d pairs are still held although DingTalk said they were removed"))
 	case res.Denied:
-		return exitf(exitCredentials, "DingTalk was not asked about everything: %s", res.Why)
-	case res.Unknown > 0:
-		return exitf(exitError, "nothing is known about %s", counted(int(res.Unknown), "pair", "pairs"))
-	case res.StillHeld == 0:
-		return nil
-	case res.StillHeld == res.HeldDead:
+		return exitWith(exitCredentials, texts.T("DingTalk was not asked about everything: %s", res.Why))
+	case res.UnknownOther.Pairs > 0:
+		return exitWith(exitError, texts.T("nothing is known about %s", pairsOf(res.UnknownOther.Pairs)))
+	case res.HeldOther.Pairs > 0:
+		return exitWith(exitError, texts.Count(res.HeldOther.Pairs, "%d pair is still held", "%d pairs are still held"))
+	case res.HeldDead.Pairs+res.UnknownDead.Pairs > 0:
 		return &exit{code: exitDeadLetters}
-	default:
-		return exitf(exitError, "%s still held", counted(int(res.StillHeld), "pair is", "pairs are"))
 	}
+	return nil
 }

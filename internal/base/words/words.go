@@ -2,7 +2,9 @@
 package words
 
 import (
+	"fmt"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
@@ -40,4 +42,20 @@ func RoleIDs(ids []int64) []string {
 		texts[i] = strconv.FormatInt(id, 10)
 	}
 	return texts
+}
+
+// Moment is a time to the second with the zone that it is told in: 2026-12-31 18:00:00 UTC+8.
+func Moment(t time.Time) string { return t.Format(time.DateTime) + " " + Zone(t) }
+
+// Zone names the zone of a time by its distance from UTC, which unlike CST says just one thing: UTC+8, UTC-3:30.
+func Zone(t time.Time) string {
+	_, east := t.Zone()
+	minutes := east / 60
+	switch {
+	case minutes == 0:
+		return "UTC"
+	case minutes%60 == 0:
+		return fmt.Sprintf("UTC%+d", minutes/60)
+	}
+	return fmt.Sprintf("UTC%+d:%02d", minutes/60, max(minutes, -minutes)%60)
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
@@ -31,4 +32,14 @@ func TestClip(t *testing.T) {
 			t.Errorf("%q became %q, want %d characters of it", text, got, most)
 		}
 	})
+}
+
+func TestATimeNamesItsZone(t *testing.T) {
+	at := time.Date(2026, 12, 31, 10, 0, 0, 0, time.UTC)
+	for east, want := range map[int]string{0: "2026-12-31 10:00:00 UTC", 8 * 3600: "2026-12-31 18:00:00 UTC+8",
+		-3*3600 - 1800: "2026-12-31 06:30:00 UTC-3:30", 5*3600 + 2700: "2026-12-31 15:45:00 UTC+5:45"} {
+		if got := Moment(at.In(time.FixedZone("CST", east))); got != want {
+			t.Errorf("%d: %s, want %s", east, got, want)
+		}
+	}
 }

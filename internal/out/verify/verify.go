@@ -13,6 +13,7 @@ import (
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
 )
 
 // Directory lists who holds a role. *dingtalk.Client is one.
@@ -49,16 +50,27 @@ type Result struct {
 	// Denied is set when DingTalk would not answer at all (a permission, credentials, a hold of the fleet), so that
 	// pairs are unknown until somebody acts.
 	Denied bool
-	// HeldAlthoughRemoved counts the pairs that are still held although DingTalk said it removed them; Held names the
-	// first of them, at most 20.
-	HeldAlthoughRemoved int64
-	Held                []ledger.Row
-	// HeldDead counts the pairs that are still held because they are dead letters.
-	HeldDead int64
+	// HeldRemoved are the pairs that are still held although DingTalk said it removed them, HeldDead those that are still
+	// held because they are dead letters, HeldOther those that were cancelled or are not done yet.
+	HeldRemoved, HeldDead, HeldOther Left
+	// UnknownDead are the dead letters of roles that DingTalk does not know: nobody can hold those. UnknownOther are all
+	// other pairs of which nothing is known.
+	UnknownDead, UnknownOther Left
 }
 
-// mostNamed bounds Result.Held.
+// Left counts pairs that are not gone and names the first of them, at most 20.
+type Left struct {
+	Pairs int64
+	First []ledger.Row
+}
+
 const mostNamed = 20
+
+func (l *Left) add(row ledger.Row) {
+	if l.Pairs++; len(l.First) < mostNamed {
+		l.First = append(l.First, row)
+	}
+}
 
 // Job asks DingTalk, role by role and a hundred holders a call, about every pair of the job, and keeps the answers in
 // the job's record, so that reports carry them. The number of calls goes by how many people hold the roles, not by the
@@ -197,15 +209,19 @@ func (r *Result) count(v ledger.Verdict, row ledger.Row) {
 		r.StillHeld++
 		switch row.Outcome.Kind {
 		case ledger.Removed:
-			r.HeldAlthoughRemoved++
-			if len(r.Held) < mostNamed {
-				r.Held = append(r.Held, row)
-			}
+			r.HeldRemoved.add(row)
 		case ledger.Dead:
-			r.HeldDead++
+			r.HeldDead.add(row)
+		default:
+			r.HeldOther.add(row)
 		}
 	default:
 		r.Unknown++
+		if row.Outcome.Kind == ledger.Dead && row.Outcome.Reason == tasks.ReasonInvalidRole {
+			r.UnknownDead.add(row)
+		} else {
+			r.UnknownOther.add(row)
+		}
 	}
 }
 

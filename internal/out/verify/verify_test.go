@@ -115,11 +115,11 @@ func TestEveryPairIsGoneStillHeldOrUnknown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res.Gone != 3 || res.StillHeld != 3 || res.Unknown != 3 || res.Total != 9 || res.HeldAlthoughRemoved != 1 || res.HeldDead != 2 || res.Denied {
+		if res.Gone != 3 || res.StillHeld != 3 || res.Unknown != 3 || res.Total != 9 || res.HeldRemoved.Pairs != 1 || res.HeldDead.Pairs != 2 || res.Denied {
 			t.Errorf("got %+v", res)
 		}
-		if len(res.Held) != 1 || res.Held[0].UserID != "a" || res.Held[0].RoleID != 2 || res.Held[0].Outcome.RequestID != "req-a" {
-			t.Errorf("held although removed: %+v", res.Held)
+		if len(res.HeldRemoved.First) != 1 || res.HeldRemoved.First[0].UserID != "a" || res.HeldRemoved.First[0].RoleID != 2 || res.HeldRemoved.First[0].Outcome.RequestID != "req-a" {
+			t.Errorf("held although removed: %+v", res.HeldRemoved.First)
 		}
 		if !strings.HasPrefix(res.Why, "role 3: ") {
 			t.Errorf("why %q", res.Why)

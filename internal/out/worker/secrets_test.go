@@ -68,7 +68,7 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 
 	var everything strings.Builder
 	everything.WriteString(log.String())
-	if err := reports.CSV(t.Context(), w.ledger, "noisy", &everything); err != nil {
+	if err := reports.CSV(t.Context(), w.ledger, "noisy", &everything, reports.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	dump(t, rdb, &everything)

@@ -4,14 +4,14 @@ import (
 	"bufio"
 	"context"
 	_ "embed"
-	"encoding/json"
-	"fmt"
 	"html/template"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
@@ -34,96 +34,118 @@ type Page struct {
 var pageSource string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"thousands": words.Thousands[int64], "moment": moment,
+	"thousands": words.Thousands[int64], "t": texts.T, "count": texts.Count[int64], "outcome": outcomeName, "verdict": verdictName,
+	"event": eventName,
 }).Parse(pageSource))
 
 // HTML writes one self-contained page about a job for an auditor: what was asked, by whom and why, what came of it,
-// the dead letters with their reasons, and the pairs, searchable. It loads nothing from anywhere. Every number on it
-// comes from one pass over the record, so that the numbers add up also while the job runs. Memory is bound by the
-// number of distinct ids among the dead letters.
-func HTML(ctx context.Context, l *ledger.Ledger, job ledger.Job, w io.Writer, p Page) error {
-	if p.RemovedRows == 0 {
-		p.RemovedRows = DefaultRemovedRows
+// the dead letters with their reasons, and the pairs, searchable. It loads nothing from anywhere, needs no script to be
+// read, and prints whole on paper. Every number on it comes from one pass over the record, so that the numbers add up
+// also while the job runs. Memory is bound by the number of distinct ids among the dead letters: the rows wait in a
+// temporary file until the numbers above them are known.
+func HTML(ctx context.Context, l *ledger.Ledger, job ledger.Job, w io.Writer, o Options) error {
+	if o.Page.RemovedRows == 0 {
+		o.Page.RemovedRows = DefaultRemovedRows
 	}
+	o.Words = true
 	v, verified, err := l.Verification(ctx, job.JobID)
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(w, writeSize)
-	if err := pageTemplate.ExecuteTemplate(out, "head", job); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	d := &pageData{Job: job, Page: p, letters: letters{}}
+	d := &pageData{Job: job, Options: o, refused: refused{}}
 	if verified {
 		d.Verification = &v
 	}
-	if err := d.writeRows(ctx, l, out); err != nil {
+	rows, err := os.CreateTemp("", "unrole-report-*")
+	if err != nil {
+		return notWritten(err)
+	}
+	defer os.Remove(rows.Name())
+	defer rows.Close()
+	if err := d.writeRows(ctx, l, rows); err != nil {
 		return err
 	}
 	if err := d.readTrail(ctx, l); err != nil {
 		return err
 	}
-	if err := pageTemplate.ExecuteTemplate(out, "body", d); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+	if _, err := rows.Seek(0, io.SeekStart); err != nil {
+		return notWritten(err)
 	}
-	if err := out.Flush(); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+	out := bufio.NewWriterSize(w, writeSize)
+	if err := pageTemplate.ExecuteTemplate(out, "head", d); err != nil {
+		return notWritten(err)
 	}
-	return nil
+	if _, err := io.Copy(out, rows); err != nil {
+		return notWritten(err)
+	}
+	if err := pageTemplate.ExecuteTemplate(out, "foot", d); err != nil {
+		return notWritten(err)
+	}
+	return notWritten(out.Flush())
 }
 
-// pageData is what the template shows below the rows.
+// pageData is what the template shows.
 type pageData struct {
-	Job          ledger.Job
-	Page         Page
+	Job ledger.Job
+	Options
 	Pairs        ledger.Pairs
 	Listed       int64 // removed pairs among the rows
 	Verification *ledger.Verification
 	Trail        []ledger.Entry
 	Settlements  int64
-	letters      letters
+	refused      refused
 }
 
-// writeRows writes the rows as JSON, one array per pair, and counts them.
-func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, out *bufio.Writer) error {
-	// A script element of data is no place for the template: the escaper of JSON does what is needed.
-	out.WriteString(`<script id="rows" type="application/json">[`)
-	first := true
-	err := rows(ctx, l, d.Job.JobID, d.Verification != nil, func(from ledger.VerifiedRow) error {
+// pageRow is a row as the template shows it.
+type pageRow struct {
+	*pageData
+	Row
+	When string
+	// From is what stood in the list beside the ids.
+	From []cellOf
+}
+
+// VerifiedAs is what the verification said.
+func (r pageRow) VerifiedAs() ledger.Verdict { return r.pair.Verified }
+
+type cellOf struct{ Heading, Text string }
+
+// writeRows writes the rows of the table and counts them.
+func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writer) error {
+	out := bufio.NewWriterSize(file, writeSize)
+	err := d.rows(ctx, l, d.Job.JobID, d.Verification != nil, func(r Row) error {
 		d.Pairs.Total++
-		switch from.Outcome.Kind {
+		switch ledger.Kind(r.Outcome) {
 		case ledger.Removed:
 			d.Pairs.Removed++
 			// A removed pair that is still held is what the auditor looks for.
-			if d.Listed >= int64(d.Page.RemovedRows) && from.Verified != ledger.StillHeld {
+			if d.Listed >= int64(d.Page.RemovedRows) && r.pair.Verified != ledger.StillHeld {
 				return nil
 			}
 			d.Listed++
 		case ledger.Dead:
 			d.Pairs.Dead++
-			d.letters.add(from.Row)
+			d.refused.add(r.pair.Row)
 		case ledger.Cancelled:
 			d.Pairs.Cancelled++
 		default:
 			d.Pairs.Pending++
 		}
-		r := rowOf(from)
-		line, err := json.Marshal([]string{r.UserID, strconv.FormatInt(r.RoleID, 10), r.Outcome, r.Reason, CodeText(r.ErrCode, ""), r.ErrMsg,
-			r.RequestID, r.FinishedAt, r.Verified})
-		if err != nil {
-			return fmt.Errorf("write the report: %w", err)
+		shown := pageRow{pageData: d, Row: r}
+		if r.FinishedAt != "" {
+			shown.When = d.Moment(r.pair.Outcome.At)
 		}
-		if !first {
-			out.WriteString(",\n")
+		for i, cell := range r.cells {
+			if cell != "" && cell != r.UserID && cell != strconv.FormatInt(r.RoleID, 10) {
+				shown.From = append(shown.From, cellOf{d.List.heading(i), cell})
+			}
 		}
-		first = false
-		if _, err := out.Write(line); err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
-		return nil
+		return notWritten(pageTemplate.ExecuteTemplate(out, "row", shown))
 	})
-	out.WriteString("]</script>\n")
-	return err
+	if err != nil {
+		return err
+	}
+	return notWritten(out.Flush())
 }
 
 // readTrail reads who did what to the job. Settlements are only counted: the rows say what they came to.
@@ -142,8 +164,57 @@ func (d *pageData) readTrail(ctx context.Context, l *ledger.Ledger) error {
 	})
 }
 
-// Letters lists the dead letters by reason and id.
-func (d *pageData) Letters() []*Letter { return d.letters.sorted() }
+// Say says a text in the language of the reader, Moment a time in the reader's zone.
+func (d *pageData) Say(t texts.Sayable) string { return t.In(d.Lang) }
+func (d *pageData) Moment(t any) string        { return d.moment(t) }
+
+// Verdicts are the results of a verification, for the choice among them.
+func (d *pageData) Verdicts() []ledger.Verdict {
+	return []ledger.Verdict{ledger.StillHeld, ledger.Gone, ledger.VerdictUnknown}
+}
+
+// Refused lists the ids of the dead letters by reason and id.
+func (d *pageData) Refused() []*RefusedID { return d.refused.sorted() }
+
+// Means and Remedy are those of a reason.
+func (r *RefusedID) Means() texts.Text  { return Means(r.Reason) }
+func (r *RefusedID) Remedy() texts.Text { return Remedy(r.Reason) }
+
+// outcomeName, verdictName and eventName are the words of closed sets, for people.
+func outcomeName(kind string) texts.Text {
+	switch ledger.Kind(kind) {
+	case ledger.Removed:
+		return texts.T("removed")
+	case ledger.Dead:
+		return texts.T("not removed")
+	case ledger.Cancelled:
+		return texts.T("cancelled")
+	}
+	return texts.T("pending")
+}
+
+func verdictName(v ledger.Verdict) texts.Text {
+	switch v {
+	case ledger.Gone:
+		return texts.T("gone")
+	case ledger.StillHeld:
+		return texts.T("still held")
+	}
+	return texts.T("unknown")
+}
+
+func eventName(e ledger.Event) texts.Text {
+	if name, known := events[e]; known {
+		return name
+	}
+	return texts.T("%s", string(e))
+}
+
+var events = map[ledger.Event]texts.Text{
+	ledger.EventSubmitted: texts.T("submitted"), ledger.EventApproved: texts.T("approved"), ledger.EventAdopted: texts.T("found in the queue"),
+	ledger.EventCancelled: texts.T("cancelled"), ledger.EventReplayed: texts.T("tried again"), ledger.EventDiscarded: texts.T("given up"),
+	ledger.EventVerified: texts.T("verified"),
+}
 
 // Share is one piece of the picture of the totals.
 type Share struct {
@@ -157,8 +228,13 @@ const pictureWidth, leastWidth = 1000.0, 4.0
 
 // Shares divides the picture among what became of the pairs. Even one pair of a million is to be seen.
 func (d *pageData) Shares() []Share {
-	all := []Share{{Name: "removed", Class: "removed", Pairs: d.Pairs.Removed}, {Name: "dead letters", Class: "dead_letter", Pairs: d.Pairs.Dead},
-		{Name: "cancelled", Class: "cancelled", Pairs: d.Pairs.Cancelled}, {Name: "pending", Class: "pending", Pairs: d.Pairs.Pending}}
+	var all []Share
+	for _, of := range []struct {
+		kind  ledger.Kind
+		pairs int64
+	}{{ledger.Removed, d.Pairs.Removed}, {ledger.Dead, d.Pairs.Dead}, {ledger.Cancelled, d.Pairs.Cancelled}, {ledger.Pending, d.Pairs.Pending}} {
+		all = append(all, Share{Name: d.Say(outcomeName(string(of.kind))), Class: string(of.kind), Pairs: of.pairs})
+	}
 	all = slices.DeleteFunc(all, func(s Share) bool { return s.Pairs == 0 })
 	free := pictureWidth - leastWidth*float64(len(all))
 	x := 0.0
@@ -167,22 +243,22 @@ func (d *pageData) Shares() []Share {
 		part := float64(s.Pairs) / float64(d.Pairs.Total)
 		s.X, s.Width = x, leastWidth+free*part
 		x += s.Width
-		s.Percent = percent(s.Pairs, d.Pairs.Total)
+		s.Percent = d.Say(percent(s.Pairs, d.Pairs.Total))
 	}
 	return all
 }
 
 // percent never calls something that is there nothing, nor what is incomplete complete.
-func percent(n, of int64) string {
+func percent(n, of int64) texts.Text {
 	switch p := 100 * float64(n) / float64(of); {
 	case n == of:
-		return "100 %"
+		return texts.T("%s %%", "100")
 	case p < 0.1:
-		return "under 0.1 %"
+		return texts.T("under 0.1 %%")
 	case p > 99.9:
-		return "over 99.9 %"
+		return texts.T("over 99.9 %%")
 	default:
-		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
+		return texts.T("%s %%", strconv.FormatFloat(p, 'f', 1, 64))
 	}
 }
 
@@ -196,17 +272,3 @@ func (d *pageData) Took() string {
 
 // Unlisted is how many removed pairs the page leaves out.
 func (d *pageData) Unlisted() int64 { return d.Pairs.Removed - d.Listed }
-
-// moment shows a time, or what a pointer to one points to, in UTC.
-func moment(t any) string {
-	const layout = "2006-01-02 15:04:05 UTC"
-	switch t := t.(type) {
-	case time.Time:
-		return t.UTC().Format(layout)
-	case *time.Time:
-		if t != nil {
-			return t.UTC().Format(layout)
-		}
-	}
-	return ""
-}

@@ -3,16 +3,15 @@ package report
 
 import (
 	"bufio"
-	"cmp"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"time"
 
-	"github.com/unrole/unrole/internal/base/sheet"
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -30,101 +29,173 @@ type Row struct {
 	FinishedAt string `json:"finished_at"`
 	// Verified is gone, still_held or unknown where the job was verified, see `unrole verify`.
 	Verified string `json:"verified,omitempty"`
+	// Line is the row of the list that asked for the pair, and Input what stood there by heading.
+	Line  int               `json:"row,omitempty"`
+	Input map[string]string `json:"input,omitempty"`
+	// Meaning says in words what became of the pair, and WhatToDo what helps where it was not removed.
+	Meaning  string `json:"meaning,omitempty"`
+	WhatToDo string `json:"what_to_do,omitempty"`
+
+	pair  ledger.VerifiedRow
+	cells []string // of the list, in its order
 }
 
-// Columns are the columns of the CSV form, in order. The column verified follows them where the job was verified.
+// Columns are the columns of the CSV form, in order. The column verified follows them where the job was verified, then,
+// where a person reads the report, those of the list, its row and the words.
 var Columns = []string{"user_id", "role_id", "outcome", "reason", "errcode", "errmsg", "request_id", "attempts", "finished_at"}
-
-const verifiedColumn = "verified"
 
 // writeSize is what is written at once, so that a long report is not made of system calls.
 const writeSize = 64 << 10
 
-// rowOf is the reported form of a row of the ledger.
-func rowOf(r ledger.VerifiedRow) Row {
-	o := r.Outcome
-	row := Row{UserID: r.UserID, RoleID: r.RoleID, Outcome: string(o.Kind), Reason: string(o.Reason), ErrCode: o.ErrCode,
-		ErrMsg: o.ErrMsg, RequestID: o.RequestID, Attempts: o.Attempts, Verified: string(r.Verified)}
-	if o.Kind != ledger.Pending {
-		row.FinishedAt = o.At.UTC().Format(time.RFC3339)
-	}
-	return row
-}
-
-// rows streams the rows of a job, with verdicts where it was verified.
-func rows(ctx context.Context, l *ledger.Ledger, jobID string, verified bool, visit func(ledger.VerifiedRow) error) error {
-	if verified {
-		return l.VerifiedRows(ctx, jobID, visit)
-	}
-	return l.Rows(ctx, jobID, func(r ledger.Row) error { return visit(ledger.VerifiedRow{Row: r}) })
-}
-
-// CSV streams the report of a job with a header. Cells that a spreadsheet would take for a formula are marked as text
-// (see sheet.Cell).
-func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error {
-	_, verified, err := l.Verification(ctx, jobID)
-	if err != nil {
-		return err
-	}
-	header := append([]string(nil), Columns...)
-	if verified {
-		header = append(header, verifiedColumn)
-	}
-	buffered := bufio.NewWriterSize(w, writeSize)
-	out := csv.NewWriter(buffered)
-	if err := out.Write(header); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	record := make([]string, 0, len(header))
-	err = rows(ctx, l, jobID, verified, func(r ledger.VerifiedRow) error {
-		row := rowOf(r)
-		code, attempts := "", ""
-		if row.ErrCode != 0 {
-			code = strconv.Itoa(row.ErrCode)
-		}
-		if row.Attempts != 0 {
-			attempts = strconv.Itoa(row.Attempts)
-		}
-		record = append(record[:0], sheet.Cell(row.UserID), strconv.FormatInt(row.RoleID, 10), row.Outcome, row.Reason, code,
-			sheet.Cell(row.ErrMsg), sheet.Cell(row.RequestID), attempts, row.FinishedAt)
-		if verified {
-			record = append(record, row.Verified)
-		}
-		if err := out.Write(record); err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	out.Flush()
-	if err := cmp.Or(out.Error(), buffered.Flush()); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return nil
+// Options say for whom a report is written. The zero value is for programs: nothing but what the ledger knows, in
+// English, times in UTC.
+type Options struct {
+	// Words adds what the outcome means and what to do, in Lang.
+	Words bool
+	Lang  texts.Lang
+	// Zone is that of the reader; nil means UTC.
+	Zone *time.Location
+	// Mark writes a byte order mark before CSV, by which spreadsheets know that it is UTF-8.
+	Mark bool
+	// List is what the job was submitted from. With it the report has its columns and its order; without it, rows
+	// come in no particular order.
+	List *List
+	// Page is about the page for an auditor.
+	Page Page
 }
 
 // JSON streams the report of a job, one object per line.
-func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer) error {
+func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer, o Options) error {
+	out := bufio.NewWriterSize(w, writeSize)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
 	_, verified, err := l.Verification(ctx, jobID)
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(w, writeSize)
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
-	err = rows(ctx, l, jobID, verified, func(r ledger.VerifiedRow) error {
-		if err := enc.Encode(rowOf(r)); err != nil {
-			return fmt.Errorf("write the report: %w", err)
+	err = o.rows(ctx, l, jobID, verified, func(r Row) error {
+		if err := enc.Encode(r); err != nil {
+			return notWritten(err)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := out.Flush(); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+	return notWritten(out.Flush())
+}
+
+// rows streams the rows of a job, with verdicts where it was verified.
+func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, verified bool, visit func(Row) error) error {
+	each := func(visit func(ledger.VerifiedRow) error) error {
+		if verified {
+			return l.VerifiedRows(ctx, jobID, visit)
+		}
+		return l.Rows(ctx, jobID, func(r ledger.Row) error { return visit(ledger.VerifiedRow{Row: r}) })
 	}
-	return nil
+	if o.List != nil {
+		return o.List.join(each, func(r ledger.VerifiedRow, line int, cells []string) error {
+			return visit(o.row(r, line, cells))
+		})
+	}
+	return each(func(r ledger.VerifiedRow) error { return visit(o.row(r, 0, nil)) })
+}
+
+// row is the reported form of a row of the ledger, which stood in a line of the list with these cells.
+func (o Options) row(pair ledger.VerifiedRow, line int, cells []string) Row {
+	out := pair.Outcome
+	r := Row{UserID: pair.UserID, RoleID: pair.RoleID, Outcome: string(out.Kind), Reason: string(out.Reason), ErrCode: out.ErrCode,
+		ErrMsg: out.ErrMsg, RequestID: out.RequestID, Attempts: out.Attempts, Verified: string(pair.Verified), Line: line, pair: pair, cells: cells}
+	if out.Kind != ledger.Pending {
+		r.FinishedAt = o.time(out.At).Format(time.RFC3339)
+	}
+	if o.Words {
+		became, todo := told(out)
+		r.Meaning, r.WhatToDo = became.In(o.Lang), todo.In(o.Lang)
+	}
+	for i, cell := range cells {
+		if cell != "" {
+			if r.Input == nil {
+				r.Input = map[string]string{}
+			}
+			r.Input[o.List.heading(i)] = cell
+		}
+	}
+	return r
+}
+
+// time is a time in the zone of the reader.
+func (o Options) time(t time.Time) time.Time {
+	if o.Zone == nil {
+		return t.UTC()
+	}
+	return t.In(o.Zone)
+}
+
+// moment shows a time, or what a pointer to one points to, in the zone of the reader.
+func (o Options) moment(t any) string {
+	switch t := t.(type) {
+	case time.Time:
+		return words.Moment(o.time(t))
+	case *time.Time:
+		if t != nil {
+			return words.Moment(o.time(*t))
+		}
+	}
+	return ""
+}
+
+// header is that of the tables: CSV and spreadsheets.
+func (o Options) header(verified bool) []string {
+	header := append([]string(nil), Columns...)
+	if verified {
+		header = append(header, "verified")
+	}
+	if o.List != nil {
+		for i := range o.List.Header {
+			header = append(header, o.List.heading(i))
+		}
+		header = append(header, "row")
+	}
+	if o.Words {
+		header = append(header, "meaning", "what_to_do")
+	}
+	return header
+}
+
+// record appends the cells of a row below the header.
+func (o Options) record(to []string, r Row, verified bool) []string {
+	to = append(to, r.UserID, strconv.FormatInt(r.RoleID, 10), r.Outcome, r.Reason, positive(r.ErrCode), r.ErrMsg, r.RequestID,
+		positive(r.Attempts), r.FinishedAt)
+	if verified {
+		to = append(to, r.Verified)
+	}
+	if o.List != nil {
+		for i := range o.List.Header {
+			cell := ""
+			if i < len(r.cells) {
+				cell = r.cells[i]
+			}
+			to = append(to, cell)
+		}
+		to = append(to, positive(r.Line))
+	}
+	if o.Words {
+		to = append(to, r.Meaning, r.WhatToDo)
+	}
+	return to
+}
+
+func positive(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func notWritten(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("write the report: %w", err)
 }

@@ -149,10 +149,14 @@ func (r *Reader) Workers(ctx context.Context) ([]Worker, error) {
 		pid  int
 	}
 	found := map[process]*Worker{}
+	serves := map[process]bool{}
 	var all []*Worker
 	// One worker is several asynq servers, one for each queue.
 	for _, s := range servers {
 		at := process{s.Host, s.PID}
+		if _, ours := s.Queues[tasks.QueueDeadLetter]; ours {
+			serves[at] = true
+		}
 		w := found[at]
 		if w == nil {
 			w = &Worker{Host: s.Host, PID: s.PID, Started: s.Started}
@@ -164,9 +168,12 @@ func (r *Reader) Workers(ctx context.Context) ([]Worker, error) {
 		w.Active += len(s.ActiveWorkers)
 		w.Stopping = w.Stopping || s.Status != "active"
 	}
-	workers := make([]Worker, len(all))
-	for i, w := range all {
-		workers[i] = *w
+	var workers []Worker
+	for _, w := range all {
+		// Other programs may use asynq on the same Redis; only workers take dead letters.
+		if serves[process{w.Host, w.PID}] {
+			workers = append(workers, *w)
+		}
 	}
 	slices.SortFunc(workers, func(a, b Worker) int {
 		if c := strings.Compare(a.Host, b.Host); c != 0 {

@@ -55,7 +55,7 @@ func TestATaskInAHandlerStillWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		taken, release := make(chan struct{}), make(chan struct{})
-		server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Queues: map[string]int{tasks.QueueDefault: 1}, LogLevel: asynq.FatalLevel,
+		server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Queues: map[string]int{tasks.QueueDefault: 1, tasks.QueueDeadLetter: 1}, LogLevel: asynq.FatalLevel,
 			TaskCheckInterval: 5 * time.Millisecond})
 		if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
 			close(taken)
@@ -92,4 +92,17 @@ func TestDeadLettersAreScheduled(t *testing.T) {
 	if q := byName(t, NewReader(rdb, ledger.New(rdb, 0)))[tasks.QueueDeadLetter]; q.Scheduled != 1 || q.Waiting() != 0 || q.Memory == 0 {
 		t.Errorf("%+v", q)
 	}
+}
+
+func TestOtherProgramsOnTheSameRedisAreNoWorkers(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Queues: map[string]int{"emails": 1, tasks.QueueDefault: 1}, LogLevel: asynq.FatalLevel})
+		if err := server.Start(asynq.NewServeMux()); err != nil {
+			t.Fatal(err)
+		}
+		defer server.Shutdown()
+		if workers, err := NewReader(rdb, ledger.New(rdb, 0)).Workers(t.Context()); err != nil || len(workers) > 0 {
+			t.Errorf("%v %+v", err, workers)
+		}
+	})
 }

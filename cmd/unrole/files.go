@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/report"
+)
+
+// replacement is a file that takes the place of an older one only when it is complete, so that it may even have the
+// name of the input. A pipe or a device is written as it is.
+type replacement struct {
+	*os.File
+	flag, name string
+	direct     bool
+	kept       bool
+}
+
+// newReplacement begins a file and fails, with exitUsage, where it could not be completed later.
+func newReplacement(flag, name string) (*replacement, error) {
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
+	}
+	switch info, err := os.Stat(name); {
+	case err == nil && info.IsDir():
+		return nil, exitWith(exitUsage, texts.T("%s: %s is a directory: name a file in it", flag, name))
+	case err == nil && !info.Mode().IsRegular():
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, exitf(exitUsage, "%s: %w", flag, err)
+		}
+		return &replacement{File: f, flag: flag, name: name, direct: true}, nil
+	}
+	if _, err := os.Stat(filepath.Dir(name)); err != nil {
+		return nil, exitf(exitUsage, "%s: %w", flag, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return nil, exitf(exitUsage, "%s: %w", flag, err)
+	}
+	return &replacement{File: f, flag: flag, name: name}, nil
+}
+
+// keep completes the file under its name. Where that cannot be had, such as of a file that a spreadsheet has open, what
+// was written stays beside it.
+func (r *replacement) keep() error {
+	r.kept = true
+	if err := r.Close(); err != nil {
+		return fmt.Errorf("%s: %w", r.flag, err)
+	}
+	if r.direct {
+		return nil
+	}
+	if err := os.Rename(r.File.Name(), r.name); err != nil {
+		return texts.T("%s: %v; it is in %s", r.flag, err, r.File.Name())
+	}
+	return nil
+}
+
+// discard removes what was not completed.
+func (r *replacement) discard() {
+	r.Close()
+	if !r.kept && !r.direct {
+		os.Remove(r.File.Name())
+	}
+}
+
+// reportTarget is the file of a report in the form of its name.
+type reportTarget struct {
+	*replacement
+	write report.Format
+}
+
+// newReportTarget checks a --report before anything is done: what cannot be written is noticed now. input is the file of the
+// list, which a report must not replace.
+func (a *app) newReportTarget(flag, name, input string) (*reportTarget, error) {
+	write, err := report.FormatOf(name)
+	if err != nil {
+		return nil, exitWith(exitUsage, texts.T("%s: %v", flag, err))
+	}
+	if there, err := os.Stat(name); err == nil {
+		if list, err := os.Stat(input); err == nil && os.SameFile(there, list) {
+			return nil, exitWith(exitUsage, texts.T("%s: %s is the list itself: give the report another name", flag, name))
+		}
+	}
+	out, err := newReplacement(flag, name)
+	if err != nil {
+		return nil, err
+	}
+	return &reportTarget{out, write}, nil
+}
+
+// writeReport completes the report of a job, and says where it is.
+func (a *app) writeReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job, list *report.List) error {
+	if err := out.write(ctx, l, job, out, a.reportOptions(list)); err != nil {
+		return err
+	}
+	if err := out.keep(); err != nil {
+		return err
+	}
+	a.note(texts.T("report: %s", out.name))
+	if list != nil && list.Strange > 0 {
+		a.note(texts.Count(list.Strange, "%d row of the list names no pair of the job", "%d rows of the list name no pair of the job"))
+	}
+	return nil
+}
+
+// reportOptions are those of a report for people.
+func (a *app) reportOptions(list *report.List) report.Options {
+	return report.Options{Words: true, Lang: a.lang, Zone: a.now().Location(), List: list,
+		Page: report.Page{Now: a.now(), Version: readBuildInfo().Version}}
+}
