@@ -9,6 +9,7 @@ package audit
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"time"
@@ -174,11 +175,10 @@ func (f *follower) end() {
 	f.lock.End(ctx)
 }
 
-var moveScript = redis.NewScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-return 1
-`)
+//go:embed lua/move.lua
+var moveLua string
+
+var moveScript = redis.NewScript(moveLua)
 
 // errLost says that another process writes now.
 var errLost = errors.New("another process has taken the audit file over")

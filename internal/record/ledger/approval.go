@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -18,21 +16,6 @@ const AwaitingApproval = "approval"
 
 // guardWindow is how long a user counts against the rolling guard of its source.
 const guardWindow = 24 * time.Hour
-
-// A source's guard is a sorted set of user ids by the time they were last let through, in µs. ARGV: the time before
-// which they do not count, now, limit, window in ms, users.
-var admitScript = redis.NewScript(`
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
-local counted = redis.call('ZCARD', KEYS[1])
-local new = 0
-for i = 5, #ARGV do
-  if not redis.call('ZSCORE', KEYS[1], ARGV[i]) then new = new + 1 end
-end
-if counted + new > tonumber(ARGV[3]) then return {0, counted} end
-for i = 5, #ARGV do redis.call('ZADD', KEYS[1], ARGV[2], ARGV[i]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return {1, counted + new}
-`)
 
 // Admit counts the distinct users that a source submits in 24 hours. It reports false, and counts none of the given
 // ones, where they would be more than limit; counted is how many the source has used up. The same users again are
@@ -51,16 +34,6 @@ func (l *Ledger) Admit(ctx context.Context, source string, users []string, limit
 	}
 	return reply[0] == 1, reply[1], nil
 }
-
-var approveScript = redis.NewScript(`
-local have = redis.call('HMGET', KEYS[1], 'total', 'awaiting', 'cancelled_at')
-if not have[1] then return {-2} end
-if not have[2] or have[3] then return {0} end
-redis.call('HDEL', KEYS[1], 'awaiting')
-redis.call('HSET', KEYS[1], 'approved_at', ARGV[1], 'approved_by', ARGV[2])
-redis.call('XADD', KEYS[6], '*', 'entry', ARGV[3])
-return {1}
-`)
 
 // NotAwaitingError says that a job does not wait for approval.
 type NotAwaitingError struct{ Job Job }

@@ -15,55 +15,6 @@ import (
 // badAtOnce is how many bad ids of a job are read whole; of a job that has more, the ids of each part are looked up.
 const badAtOnce = 200
 
-// A part that the record does not know is adopted: it was put straight into Redis, or its job was. ARGV: part name,
-// name of the batch if it is a letter, payload or nothing if it was compared before, owned pairs, "begin" or "", lane, now,
-// audit entry of an adoption, how many bad ids are read whole, then the ids "u:…", "r:…" to look up among the bad ones
-// instead. Returns {what is missing} to be asked again with it: 'payload' or 'ids'.
-var claimScript = redis.NewScript(`
-local part = ARGV[1]
-local adopted = 0
-local whole = #ARGV == 9 and ARGV[2] == ''
-if whole and redis.call('HLEN', KEYS[5]) > tonumber(ARGV[9]) then return {'ids'} end
-local have = redis.call('HGET', KEYS[2], part)
-if not have then
-  if ARGV[2] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1 then
-    part = ARGV[2]
-  else
-    if ARGV[3] == '' then return {'payload'} end
-    if redis.call('EXISTS', KEYS[1]) == 0 then
-      redis.call('HSET', KEYS[1], 'source', 'queue', 'priority', ARGV[6], 'phase', 'submitted', 'created_at', ARGV[7],
-        'total', 0, 'removed', 0, 'dead', 0, 'cancelled', 0, 'api_calls', 0)
-    end
-    adopted = 2
-    redis.call('HSET', KEYS[2], part, ARGV[3])
-    redis.call('HINCRBY', KEYS[1], 'total', ARGV[4])
-    redis.call('HDEL', KEYS[1], 'finished_at')
-    for i = 1, 5 do redis.call('PERSIST', KEYS[i]) end
-    redis.call('XADD', KEYS[6], '*', 'entry', ARGV[8])
-  end
-elseif ARGV[3] ~= '' and have ~= ARGV[3] then
-  return {'other content'}
-end
-local job = redis.call('HMGET', KEYS[1], 'cancelled_at', 'cancel_reason', 'at', 'source')
-if adopted == 0 and job[4] == 'queue' then adopted = 1 end
-local begun = redis.call('HEXISTS', KEYS[4], ARGV[1])
-if ARGV[5] == 'begin' and not job[1] then redis.call('HSET', KEYS[4], ARGV[1], ARGV[7]) end
-local bad = {}
-if whole then
-  bad = redis.call('HGETALL', KEYS[5])
-else
-  for from = 10, #ARGV, 1000 do
-    local to = math.min(from + 999, #ARGV)
-    for i, v in ipairs(redis.call('HMGET', KEYS[5], unpack(ARGV, from, to))) do
-      if v then bad[#bad + 1] = ARGV[from + i - 1]; bad[#bad + 1] = v end
-    end
-  end
-end
-local def = ''
-if part ~= ARGV[1] then def = redis.call('HGET', KEYS[2], part) end
-return {job[1] or '', job[2] or '', job[3] or '', redis.call('HGET', KEYS[3], part) or '', def, adopted, bad, begun}
-`)
-
 // ErrOtherContent says that the job has a part of the same name and other pairs.
 var ErrOtherContent = errors.New("the job has another part of that name")
 

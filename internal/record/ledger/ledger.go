@@ -127,7 +127,7 @@ const indexKey = "unrole:jobs"
 
 func jobKey(jobID string) string { return "unrole:job:{" + jobID + "}" }
 
-// keys are the keys of a job in the order in which every script takes them.
+// keys are the keys of a job in the order in which lua/keys.lua names them.
 func keys(jobID string) []string {
 	k := jobKey(jobID)
 	return []string{k, k + ":parts", k + ":state", k + ":begun", k + ":bad", k + ":audit"}

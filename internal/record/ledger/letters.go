@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // LetterAct is what somebody is about to do with dead letters of one job.
@@ -33,14 +31,6 @@ const (
 	// JobCancelled: nothing of the job may be tried again; the act is not recorded.
 	JobCancelled
 )
-
-// ARGV: audit entry, "replay" to refuse a cancelled job.
-var letterActScript = redis.NewScript(`
-if redis.call('EXISTS', KEYS[1]) == 0 then return {1} end
-if ARGV[2] == 'replay' and redis.call('HEXISTS', KEYS[1], 'cancelled_at') == 1 then return {2} end
-redis.call('XADD', KEYS[6], '*', 'entry', ARGV[1])
-return {0}
-`)
 
 // RecordLetterAct writes the act into the job's audit; whoever acts on letters calls it first, so that nothing happens
 // to them unrecorded. A replay for a cancelled job is refused with JobCancelled.
@@ -76,17 +66,6 @@ func (l *Ledger) Stamps(ctx context.Context, jobIDs []string) (map[string]string
 	err := l.fields(ctx, jobIDs, "touched_at", func(jobID, at string) { stamps[jobID] = at })
 	return stamps, err
 }
-
-// ARGV: the stamp, retention in ms.
-var expireScript = redis.NewScript(`
-local j = redis.call('HMGET', KEYS[1], 'total', 'removed', 'dead', 'cancelled', 'finished_at', 'touched_at')
-if not j[1] or not j[5] or (j[6] or '') ~= ARGV[1] then return {0} end
-if j[1] - j[2] - j[3] - j[4] ~= 0 then return {0} end
-for i = 1, 5 do
-  if redis.call('PTTL', KEYS[i]) == -1 then redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
-end
-return {1}
-`)
 
 // Expire lets the record of a finished job vanish after the retention, dead pairs or not: its last dead letter is gone.
 // It does nothing and reports false when the job has moved since the stamp was taken (see Stamps) or is not finished.

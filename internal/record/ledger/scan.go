@@ -130,17 +130,6 @@ func (rec Record) Open() (own bool, letters []string) {
 	return own, letters
 }
 
-var cancelScript = redis.NewScript(`
-if redis.call('EXISTS', KEYS[1]) == 0 then return {-2} end
-local have = redis.call('HMGET', KEYS[1], 'cancelled_at', 'finished_at', 'phase')
-if have[3] == 'planning' then return {-3} end
-if have[1] then return {0} end
-if have[2] then return {-1} end
-redis.call('HSET', KEYS[1], 'cancelled_at', ARGV[1], 'cancelled_by', ARGV[2], 'cancel_reason', ARGV[3])
-redis.call('XADD', KEYS[6], '*', 'entry', ARGV[4])
-return {1}
-`)
-
 // FinishedError says that a job cannot be cancelled any more.
 type FinishedError struct{ Job Job }
 
@@ -210,11 +199,3 @@ func (l *Ledger) Checked(ctx context.Context, jobID string) error {
 	}
 	return nil
 }
-
-var checkedScript = redis.NewScript(`
-local phase = redis.call('HGET', KEYS[1], 'phase')
-if not phase then return {0} end
-if phase == 'planned' then redis.call('HSET', KEYS[1], 'phase', 'submitted') end
-redis.call('HSET', KEYS[1], 'checked_at', ARGV[1])
-return {1}
-`)

@@ -7,41 +7,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
-
-// ARGV: part, version the change is based on, new state, removed, dead, cancelled (differences), calls, now,
-// retention in ms, audit entry or nothing, "begun" to stay marked as begun, "idle" to refuse a part that is begun, name under
-// which the claim began (the part, or a letter of it), then for "idle" the letters that must not be begun either.
-// Returns {1} or, when the state is another one, {0, state}, or {-1} when it is begun.
-var settleScript = redis.NewScript(`
-local have = redis.call('HGET', KEYS[3], ARGV[1]) or ''
-local version = string.match(have, '^%d+') or '0'
-if version ~= ARGV[2] then return {0, have} end
-if ARGV[11] == 'idle' then
-  for i = 12, #ARGV do if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then return {-1} end end
-end
-if redis.call('EXISTS', KEYS[1]) == 0 then return {-2} end
-redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
-if ARGV[11] ~= 'begun' then redis.call('HDEL', KEYS[4], ARGV[12]) end
-local function add(field, n) if n ~= '0' then redis.call('HINCRBY', KEYS[1], field, n) end end
-add('removed', ARGV[4]); add('dead', ARGV[5]); add('cancelled', ARGV[6]); add('api_calls', ARGV[7])
-if ARGV[10] ~= '' then redis.call('XADD', KEYS[6], '*', 'entry', ARGV[10]) end
-local j = redis.call('HMGET', KEYS[1], 'total', 'removed', 'dead', 'cancelled', 'finished_at')
-local pending = j[1] - j[2] - j[3] - j[4]
-redis.call('HSET', KEYS[1], 'touched_at', ARGV[8])
-if pending == 0 then
-  if not j[5] then redis.call('HSET', KEYS[1], 'finished_at', ARGV[8]) end
-  if tonumber(j[3]) == 0 then for i = 1, 5 do redis.call('PEXPIRE', KEYS[i], ARGV[9]) end end
-elseif j[5] then
-  redis.call('HDEL', KEYS[1], 'finished_at')
-  for i = 1, 5 do redis.call('PERSIST', KEYS[i]) end
-end
-return {1}
-`)
 
 // Settle gives outcomes to pairs of the claimed part, positions being those of Part's users and roles, and counts
 // exactly what changed. Pairs that are not the part's own, and changes that are not allowed (a removed pair stays
@@ -179,14 +147,6 @@ func (l *Ledger) Unbegin(ctx context.Context, c *Claim) error {
 // Split records that the claimed part was divided into children: the record takes them over, with the pairs of the
 // parent, before they are enqueued. Again is harmless, since the children of a part are always the same.
 func (l *Ledger) Split(ctx context.Context, c *Claim, children []tasks.Part) error {
-	args := []any{c.def.Part}
-	for i := range children {
-		payload, err := children[i].Encode()
-		if err != nil {
-			return err
-		}
-		args = append(args, children[i].Part, payload)
-	}
 	next := c.State.clone()
 	next.Children = len(children)
 	next.version++
@@ -194,7 +154,15 @@ func (l *Ledger) Split(ctx context.Context, c *Claim, children []tasks.Part) err
 	if err != nil {
 		return err
 	}
-	reply, err := l.run(ctx, splitScript, c.Part.JobID, append(args, c.State.version, state)...)
+	args := []any{c.def.Part, c.State.version, state}
+	for i := range children {
+		payload, err := children[i].Encode()
+		if err != nil {
+			return err
+		}
+		args = append(args, children[i].Part, payload)
+	}
+	reply, err := l.run(ctx, splitScript, c.Part.JobID, args...)
 	if err != nil {
 		return fmt.Errorf("split part %s: %w", c.Part.TaskID(), err)
 	}
@@ -204,15 +172,6 @@ func (l *Ledger) Split(ctx context.Context, c *Claim, children []tasks.Part) err
 	c.State = next
 	return nil
 }
-
-var splitScript = redis.NewScript(`
-local n = #ARGV
-local have = redis.call('HGET', KEYS[3], ARGV[1]) or ''
-if (string.match(have, '^%d+') or '0') ~= ARGV[n - 1] then return {0} end
-for i = 2, n - 2, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-redis.call('HSET', KEYS[3], ARGV[1], ARGV[n])
-return {1}
-`)
 
 // LearnUser records that DingTalk refuses the user for good, for all batches of the job.
 func (l *Ledger) LearnUser(ctx context.Context, jobID, userID string, f tasks.Failure) error {

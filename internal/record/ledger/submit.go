@@ -82,29 +82,6 @@ func (e *SupersededError) Error() string {
 	return fmt.Sprintf("job %s is being submitted by another process; the same command again shows its progress", e.JobID)
 }
 
-// A record in planning is replaced when its plan is another one: nothing was enqueued from it yet.
-var createScript = redis.NewScript(`
-local have = redis.call('HMGET', KEYS[1], 'content', 'at', 'phase', 'plan', 'total', 'users', 'roles', 'created_at', 'pairs_digest')
-if have[5] then
-  if have[1] ~= ARGV[1] or (have[2] or '') ~= ARGV[2] then
-    return {'conflict', have[5], have[2] or '', have[6] or '0', have[7] or '0', have[8] or '', have[1] or ''}
-  end
-  if have[3] == 'planning' then
-    if have[4] ~= ARGV[3] then
-      redis.call('UNLINK', KEYS[2], KEYS[3])
-      redis.call('HSET', KEYS[1], 'plan', ARGV[3], 'planned_calls', ARGV[4])
-    end
-    return {'planning'}
-  end
-  return {have[3]}
-end
-redis.call('HSET', KEYS[1], 'content', ARGV[1], 'at', ARGV[2], 'plan', ARGV[3], 'planned_calls', ARGV[4], 'phase', 'planning',
-  'removed', 0, 'dead', 0, 'cancelled', 0, 'api_calls', 0)
-for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-if ARGV[5] ~= '' then redis.call('XADD', KEYS[6], '*', 'entry', ARGV[5]) end
-return {'created'}
-`)
-
 // Create opens the record of a job, or finds it: the same id and content is the same job. Other content gives a
 // *ConflictError.
 func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
@@ -144,14 +121,6 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	}
 }
 
-var putPartsScript = redis.NewScript(`
-local have = redis.call('HMGET', KEYS[1], 'phase', 'plan')
-if have[1] ~= 'planning' then return {have[1] or 'gone'} end
-if have[2] ~= ARGV[1] then return {'superseded'} end
-for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-return {'planning'}
-`)
-
 // PutParts writes parts of a job that is being planned; again is harmless. It reports false when the record is past
 // planning: another process has written all of them.
 func (l *Ledger) PutParts(ctx context.Context, jobID, plan string, parts []tasks.Part) (bool, error) {
@@ -166,16 +135,6 @@ func (l *Ledger) PutParts(ctx context.Context, jobID, plan string, parts []tasks
 	}
 	return l.planning(ctx, putPartsScript, jobID, args...)
 }
-
-var plannedScript = redis.NewScript(`
-local have = redis.call('HMGET', KEYS[1], 'phase', 'plan')
-if have[1] ~= 'planning' then return {have[1] or 'gone'} end
-if have[2] ~= ARGV[1] then return {'superseded'} end
-local n = redis.call('HLEN', KEYS[2])
-if n ~= tonumber(ARGV[2]) then return {'incomplete'} end
-redis.call('HSET', KEYS[1], 'phase', 'planned')
-return {'planning'}
-`)
 
 // Planned closes the planning of a job: all of its parts are in the record.
 func (l *Ledger) Planned(ctx context.Context, jobID, plan string, parts int) error {
@@ -199,11 +158,6 @@ func (l *Ledger) planning(ctx context.Context, s *redis.Script, jobID string, ar
 		return false, fmt.Errorf("write the plan of job %s: the record is %s; submit it again", jobID, word)
 	}
 }
-
-var submittedScript = redis.NewScript(`
-if redis.call('HGET', KEYS[1], 'phase') == 'planned' then redis.call('HSET', KEYS[1], 'phase', 'submitted') end
-return {1}
-`)
 
 // Submitted records that asynq has every part of the job.
 func (l *Ledger) Submitted(ctx context.Context, jobID string) error {

@@ -46,13 +46,6 @@ func (l *Ledger) Untold(ctx context.Context, ids []string, since time.Time) (end
 	return ended, open, nil
 }
 
-// A job that was opened again since has an end still to come.
-var toldScript = redis.NewScript(`
-if redis.call('HGET', KEYS[1], 'finished_at') ~= ARGV[1] then return {0} end
-redis.call('HSET', KEYS[1], 'told', ARGV[1])
-return {1}
-`)
-
 // Told marks the job's end as told to whoever wants to know.
 func (l *Ledger) Told(ctx context.Context, job Job) error {
 	if job.FinishedAt == nil {

@@ -51,12 +51,6 @@ type run struct {
 	Pairs int    `json:"n"`
 }
 
-var putVerdictsScript = redis.NewScript(`
-if redis.call('EXISTS', KEYS[1]) == 0 then return {0} end
-for i = 1, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
-return {1}
-`)
-
 // PutVerdicts keeps what DingTalk said about the pairs of a part: one verdict per pair of its rectangle, user by user.
 // What an earlier verification said is replaced.
 func (l *Ledger) PutVerdicts(ctx context.Context, rec Record, at time.Time, said []Verdict) error {
@@ -95,16 +89,6 @@ func (l *Ledger) PutVerification(ctx context.Context, jobID string, v Verificati
 	}
 	return nil
 }
-
-var putVerificationScript = redis.NewScript(`
-if redis.call('EXISTS', KEYS[1]) == 0 then return {0} end
-redis.call('HSET', KEYS[3], ARGV[1], ARGV[2])
-redis.call('XADD', KEYS[6], '*', 'entry', ARGV[3])
--- A job whose record ends keeps its end, also where this made the hash.
-local ttl = redis.call('PTTL', KEYS[1])
-if ttl > 0 then redis.call('PEXPIRE', KEYS[3], ttl) end
-return {1}
-`)
 
 func (l *Ledger) putVerdicts(ctx context.Context, jobID, field string, body []byte) error {
 	reply, err := l.run(ctx, putVerdictsScript, jobID, field, body)

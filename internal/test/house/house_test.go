@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -216,4 +217,31 @@ func rooms(t *testing.T) []room {
 	}
 	slices.SortFunc(all, func(a, b room) int { return strings.Compare(a.name, b.name) })
 	return all
+}
+
+// A Lua script takes single keys and arguments out of KEYS and ARGV only where it gives them a name.
+func TestLuaScriptsNameTheirKeysAndArguments(t *testing.T) {
+	root := os.DirFS("../../..")
+	unnamed := regexp.MustCompile(`(KEYS|ARGV)\[[0-9]`)
+	err := fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if !strings.HasSuffix(file, ".lua") {
+			return nil
+		}
+		source, err := fs.ReadFile(root, file)
+		if err != nil {
+			return err
+		}
+		for i, line := range strings.Split(string(source), "\n") {
+			if code, _, _ := strings.Cut(line, "--"); unnamed.MatchString(code) && !strings.HasPrefix(strings.TrimSpace(code), "local ") {
+				t.Errorf("%s:%d uses a key or an argument by its number: %s", file, i+1, strings.TrimSpace(line))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -12,7 +12,7 @@ local function grant(slot, word)
 	return reply(word, slot - now, s.seq, s.accepted or 0)
 end
 
-if ARGV[8] ~= '' then take_outcomes(cjson.decode(ARGV[8])) end
+if outcomes ~= '' then take_outcomes(cjson.decode(outcomes)) end
 
 if op == 'reserve' then
 	if s.hold and s.hold_sticky then return reply('held', 60) end
@@ -35,11 +35,12 @@ if op == 'reserve' then
 elseif op == 'report' then
 	return reply('ok', 0)
 elseif op == 'hold' then
-	hold(ARGV[9], ARGV[10], ARGV[11], ARGV[12] == '1')
+	local kind, message, named, sticky = unpack(ARGV, first_arg)
+	hold(kind, message, named, sticky == '1')
 	return reply('ok', 0)
 elseif op == 'clear' then
-	local held = #ARGV < 9 and s.hold
-	for i = 9, #ARGV do
+	local held = #ARGV < first_arg and s.hold
+	for i = first_arg, #ARGV do
 		if ARGV[i] == s.hold then held = s.hold end
 	end
 	if held then
@@ -54,6 +55,6 @@ elseif op == 'status' then
 		out[#out + 1] = k
 		out[#out + 1] = text(v)
 	end
-	return {out, redis.call('HGETALL', KEYS[2])}
+	return {out, redis.call('HGETALL', tally_key)}
 end
 return redis.error_reply('pace: unknown operation ' .. op)

@@ -1,7 +1,10 @@
 -- State: one hash of numbers and short texts, read whole and written back where it changed. Times are seconds of the
 -- Redis clock, rates calls per second.
-local op, cap, probe_every, probe_cap = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local refused_limit, bad_limit, channel = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local state_key, tally_key = unpack(KEYS)
+local op, cap, probe_every, probe_cap, refused_limit, bad_limit, channel, outcomes = unpack(ARGV)
+local first_arg = 9 -- what follows is the operation's own
+cap, probe_every, probe_cap = tonumber(cap), tonumber(probe_every), tonumber(probe_cap)
+refused_limit, bad_limit = tonumber(refused_limit), tonumber(bad_limit)
 local min, max = math.min, math.max
 
 local clock = redis.call('TIME')
@@ -9,7 +12,7 @@ local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 
 local texts = {hold = true, hold_msg = true, hold_named = true, pause_scope = true, pause_why = true, phase = true}
 local s, was = {}, {}
-local flat = redis.call('HGETALL', KEYS[1])
+local flat = redis.call('HGETALL', state_key)
 for i = 1, #flat, 2 do
 	local k, v = flat[i], flat[i + 1]
 	was[k] = v
@@ -51,8 +54,8 @@ local function save()
 	for k in pairs(was) do
 		if s[k] == nil then drop[#drop + 1] = k end
 	end
-	if #put > 0 then redis.call('HSET', KEYS[1], unpack(put)) end
-	if #drop > 0 then redis.call('HDEL', KEYS[1], unpack(drop)) end
+	if #put > 0 then redis.call('HSET', state_key, unpack(put)) end
+	if #drop > 0 then redis.call('HDEL', state_key, unpack(drop)) end
 	if announce then redis.call('PUBLISH', channel, text(s.gen)) end
 end
 
@@ -67,13 +70,13 @@ local function save_tally()
 	if next(tally) == nil then return end
 	local minute = math.floor(now / 60)
 	local place = minute % 8
-	if tonumber(redis.call('HGET', KEYS[2], place .. ':minute') or -1) ~= minute then
+	if tonumber(redis.call('HGET', tally_key, place .. ':minute') or -1) ~= minute then
 		for _, kind in ipairs({'accepted', 'refused', 'bad_request', 'busy', 'throttled', 'held', 'unknown'}) do
-			redis.call('HDEL', KEYS[2], place .. ':' .. kind)
+			redis.call('HDEL', tally_key, place .. ':' .. kind)
 		end
-		redis.call('HSET', KEYS[2], place .. ':minute', text(minute))
+		redis.call('HSET', tally_key, place .. ':minute', text(minute))
 	end
 	for kind, n in pairs(tally) do
-		redis.call('HINCRBY', KEYS[2], place .. ':' .. kind, n)
+		redis.call('HINCRBY', tally_key, place .. ':' .. kind, n)
 	end
 end

@@ -1,0 +1,9 @@
+-- Closes the planning of a job, if all of its parts are there.
+local plan, parts = unpack(ARGV)
+
+local phase, have_plan = unpack(redis.call('HMGET', job_key, 'phase', 'plan'))
+if phase ~= 'planning' then return {phase or 'gone'} end
+if have_plan ~= plan then return {'superseded'} end
+if redis.call('HLEN', parts_key) ~= tonumber(parts) then return {'incomplete'} end
+redis.call('HSET', job_key, 'phase', 'planned')
+return {'planning'}

@@ -1,0 +1,41 @@
+package ledger
+
+import (
+	"embed"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed lua
+var luaFiles embed.FS
+
+// Every script of the ledger, by file in lua/. Those of a job find its keys by name, see lua/keys.lua.
+var (
+	approveScript         = ofJob("approve")
+	cancelScript          = ofJob("cancel")
+	checkedScript         = ofJob("checked")
+	claimScript           = ofJob("claim")
+	createScript          = ofJob("create")
+	expireScript          = ofJob("expire")
+	letterActScript       = ofJob("record_letter_act")
+	plannedScript         = ofJob("planned")
+	putPartsScript        = ofJob("put_parts")
+	putVerdictsScript     = ofJob("put_verdicts")
+	putVerificationScript = ofJob("put_verification")
+	settleScript          = ofJob("settle")
+	splitScript           = ofJob("split")
+	submittedScript       = ofJob("submitted")
+	toldScript            = ofJob("told")
+
+	admitScript = redis.NewScript(lua("admit"))
+)
+
+func ofJob(name string) *redis.Script { return redis.NewScript(lua("keys") + lua(name)) }
+
+func lua(name string) string {
+	text, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
