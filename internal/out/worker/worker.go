@@ -28,18 +28,23 @@ import (
 	"github.com/unrole/unrole/tasks"
 )
 
-// Caller makes one call to DingTalk. *dingtalk.Client is one.
+// Caller makes one call to DingTalk.
 type Caller interface {
 	// Prepare does what a call would wait for, before the call takes its slot.
 	Prepare(ctx context.Context)
 	RemoveRoles(ctx context.Context, roleIDs []int64, userIDs []string) (dingtalk.Reply, error)
 }
 
-// Pacer hands out the moments to call. *pace.Pacer is one.
+// Pacer hands out the moments to call.
 type Pacer interface {
 	Reserve(ctx context.Context) (pace.Grant, error)
 	Report(ctx context.Context, g pace.Grant, o pace.Outcome)
 }
+
+var (
+	_ Caller = (*dingtalk.Client)(nil)
+	_ Pacer  = (*pace.Pacer)(nil)
+)
 
 // Config says what a worker works with. Redis, DingTalk, Pacer and Ledger are required.
 type Config struct {

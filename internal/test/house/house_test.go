@@ -30,6 +30,7 @@ type room struct {
 // those that are named after it. A name that ends in a slash stands for every room below it, none of which imports another.
 var floors = [][]string{
 	{"cmd/", "bench/", "examples", "deploy/", "deploy", "internal/test/"},
+	{"worker"},
 	{"internal/app"},
 	{"enqueue/enqueuetest"},
 	{"internal/run/httpapi", "internal/run/webui", "internal/run/doctor", "internal/run/metrics", "internal/run/admin", "internal/run/fleet",
