@@ -38,7 +38,7 @@ type letterFlags struct {
 const letterFilterHelp = `The filters may be combined, and each may list several values, separated by commas. A letter is taken whole: the letter of
 a role holds all users who were to lose it.`
 
-func (f *letterFlags) add(cmd *cobra.Command) {
+func (f *letterFlags) add(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.jobs, "job", nil, "only letters of these jobs")
 	flags.StringArrayVar(&f.reasons, "reason", nil, "only letters with these reasons")
@@ -46,6 +46,7 @@ func (f *letterFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.roles, "role", nil, "only letters that hold one of these role ids")
 	flags.StringVar(&f.olderThan, "older-than", "", "only letters that were set apart longer ago than this, such as 36h or 7d")
 	complete(cmd, "reason", named(tasks.Reasons()))
+	a.withJobs(cmd, "job")
 }
 
 // filter is what the flags choose, checked.

@@ -83,7 +83,7 @@ func (a *app) letterOrderCommand(cmd *cobra.Command, o *letterOrder) *cobra.Comm
 			return a.carryOut(ctx, r, q, s, o)
 		})(cmd, args)
 	}
-	o.add(cmd)
+	o.add(a, cmd)
 	cmd.Flags().StringVar(&o.why, "why", "", "why, for the records")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask for a confirmation")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")

@@ -57,7 +57,7 @@ the file as a new job with unrole enqueue, which ignores the other columns.
 			return a.listLetters(ctx, q, filter, page)
 		})(cmd, args)
 	}
-	flags.add(cmd)
+	flags.add(a, cmd)
 	page.add(cmd, "letters", 50)
 	addConfigFlags(cmd.Flags(), "REDIS_URL")
 	return cmd

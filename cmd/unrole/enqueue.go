@@ -15,6 +15,7 @@ import (
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/fleet"
+	"github.com/unrole/unrole/tasks"
 )
 
 func (a *app) enqueueCommand() *cobra.Command {
@@ -47,6 +48,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 	in.add(cmd.Flags())
 	cmd.Flags().StringVar(&in.plan, "plan", "", "submit this plan of unrole plan --save, instead of FILE")
 	sub.add(cmd.Flags())
+	complete(cmd, "priority", tasks.Lanes())
 	cmd.Flags().BoolVar(&wait, "wait", false, "stay until the job has ended; the exit code then tells how")
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
 	return cmd

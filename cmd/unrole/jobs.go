@@ -27,8 +27,11 @@ it has dead letters; its audit trail is kept for good.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsWatchCommand(), a.jobsReportCommand(), a.jobsAuditCommand(),
-		a.jobsCancelCommand(), a.jobsRepairCommand(), a.jobsApproveCommand())
+	cmd.AddCommand(a.jobsListCommand())
+	for _, about := range []*cobra.Command{a.jobsShowCommand(), a.jobsWatchCommand(), a.jobsReportCommand(), a.jobsAuditCommand(),
+		a.jobsCancelCommand(), a.jobsRepairCommand(), a.jobsApproveCommand()} {
+		cmd.AddCommand(a.withJobs(about))
+	}
 	return cmd
 }
 

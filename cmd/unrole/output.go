@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +12,10 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/words"
+	"github.com/unrole/unrole/internal/record/ledger"
 )
 
 // Values of --output.
@@ -50,6 +53,37 @@ func (a *app) printJSON(result any) error {
 // complete has a flag completed from a closed set.
 func complete(cmd *cobra.Command, flag string, values []string) {
 	cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// withJobs has the first argument of a command, or a flag of it, completed from the jobs that Redis knows.
+func (a *app) withJobs(cmd *cobra.Command, flags ...string) *cobra.Command {
+	jobs := func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		c, err := a.loadConfig(cmd)
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		rdb, _, err := redisconn.Open(ctx, c.RedisURL)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		defer rdb.Close()
+		const most = 50
+		recent, _ := ledger.New(rdb, c.Retention).List(ctx, 0, most)
+		var names []string
+		for _, job := range recent {
+			names = append(names, cobra.CompletionWithDesc(job.JobID, a.stateInList(job).text+" "+job.Source+" "+job.Reason))
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+	if len(flags) == 0 {
+		cmd.ValidArgsFunction = jobs
+	}
+	for _, flag := range flags {
+		cmd.RegisterFlagCompletionFunc(flag, jobs)
+	}
+	return cmd
 }
 
 // pageFlags page a list that is printed as text; other output is whole.

@@ -58,6 +58,8 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 	}
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", outputText, "what results look like on stdout: text or json")
 	root.PersistentFlags().StringVar(&lang, "lang", "", "language of what HR and auditors read: en or zh (by LC_ALL or LANG unless given)")
+	complete(root, "lang", []string{"en", "zh"})
+	complete(root, "output", []string{outputText, outputJSON})
 	addConfigFlags(root.PersistentFlags(), "UNROLE_LOG_LEVEL", "UNROLE_LOG_FORMAT")
 	root.SetFlagErrorFunc(usageError)
 	root.AddGroup(
@@ -75,7 +77,7 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 		{groupOperate, a.workerCommand()},
 		{groupOperate, a.jobsCommand()},
 		{groupOperate, a.deadletterCommand()},
-		{groupOperate, a.verifyCommand()},
+		{groupOperate, a.withJobs(a.verifyCommand())},
 		{groupOperate, a.statusCommand()},
 		{groupOperate, a.uiCommand()},
 		{groupOperate, a.doctorCommand()},

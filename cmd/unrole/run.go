@@ -14,6 +14,7 @@ import (
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/tasks"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -46,6 +47,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 	}
 	in.add(cmd.Flags())
 	sub.add(cmd.Flags())
+	complete(cmd, "priority", tasks.Lanes())
 	cmd.Flags().BoolVar(&simulate, "simulate", false, "call the built-in simulator instead of DingTalk")
 	cmd.Flags().StringVar(&reportFile, "report", "", "write what became of each pair to this file: .csv, .xlsx, .html or .json")
 	addConfigFlags(cmd.Flags(), "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_CONCURRENCY",
