@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"strings"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -61,11 +60,10 @@ func ExampleClient_Submit_scheduled() {
 		log.Fatal(err)
 	}
 
-	csv := "user_id,role_ids\nmanager4220,1507113578;1507113579\n00117,1507113578\n"
-	removals, _, err := enqueue.Read(strings.NewReader(csv), enqueue.ReadOptions{Name: "leavers.csv"})
-	if err != nil {
-		log.Fatal(err)
-	}
+	removals := &enqueue.Removals{}
+	removals.Add("manager4220", 1507113578)
+	removals.Add("manager4220", 1507113579)
+	removals.Add("00117", 1507113578)
 	lastDay := time.Date(2099, 12, 31, 18, 0, 0, 0, time.FixedZone("UTC+8", 8*60*60))
 	s := enqueue.Submission{JobID: "leavers-2099", Source: "hr", At: lastDay, Removals: removals}
 	done, err := client.Submit(context.Background(), s)

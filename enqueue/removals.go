@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -37,32 +38,34 @@ type Removals struct {
 // person never has so many; a hostile file must not cost the square of them.
 const crowdedAt = 256
 
-// FromLists makes the set of every user with every role, as given by --user and --role. It returns an
-// *InvalidInputError that names each bad id, and one when either list is empty.
+// MaxPairs is the most pairs of one submission; at four bytes each they fit beside everything else.
+const MaxPairs = 20_000_000
+
+// FromLists makes the set of every user with every role. Its error names each id that DingTalk cannot know, a line each;
+// it is one, too, when either list is empty, or the pairs are more than MaxPairs.
 func FromLists(users []string, roles []int64) (*Removals, error) {
-	bad := &InvalidInputError{}
 	if len(users) > 0 && len(roles) > MaxPairs/len(users) {
-		bad.add(DefaultMaxErrors, tooManyPairs(0, 0))
-		return nil, bad
+		return nil, fmt.Errorf("more than %d pairs are asked for: split them into several submissions", MaxPairs)
 	}
+	var bad []error
 	for i, user := range users {
 		if err := tasks.ValidateUserID(user); err != nil {
-			bad.add(DefaultMaxErrors, RowError{Field: "user", Reason: fmt.Sprintf("user %d: %v", i+1, err)})
+			bad = append(bad, fmt.Errorf("user %d: %w", i+1, err))
 		}
 	}
 	for i, role := range roles {
 		if err := tasks.ValidateRoleID(role); err != nil {
-			bad.add(DefaultMaxErrors, RowError{Field: "role", Reason: fmt.Sprintf("role %d: %v", i+1, err)})
+			bad = append(bad, fmt.Errorf("role %d: %w", i+1, err))
 		}
 	}
 	if len(users) == 0 {
-		bad.add(DefaultMaxErrors, RowError{Field: "user", Reason: "no user is given"})
+		bad = append(bad, errors.New("no user is given"))
 	}
 	if len(roles) == 0 {
-		bad.add(DefaultMaxErrors, RowError{Field: "role", Reason: "no role is given"})
+		bad = append(bad, errors.New("no role is given"))
 	}
-	if bad.Total > 0 {
-		return nil, bad
+	if len(bad) > 0 {
+		return nil, errors.Join(bad...)
 	}
 	r := &Removals{}
 	for _, user := range users {
@@ -75,7 +78,7 @@ func FromLists(users []string, roles []int64) (*Removals, error) {
 }
 
 // Add puts a pair into the set and reports whether it is new; a pair that is there already is counted as a duplicate.
-// It does not check the ids: tasks.ValidateUserID and tasks.ValidateRoleID do, and Read and FromLists have.
+// It does not check the ids: tasks.ValidateUserID and tasks.ValidateRoleID do, and FromLists has.
 func (r *Removals) Add(user string, role int64) bool {
 	return r.addPair(r.user(user), r.role(role))
 }
@@ -156,7 +159,7 @@ func (r *Removals) addCrowded(u int32, p pairs.Role) bool {
 	return true
 }
 
-// tidy sorts what addCrowded left unsorted. Read and FromLists end with it, so that later readers change nothing.
+// tidy sorts what addCrowded left unsorted.
 func (r *Removals) tidy() {
 	if len(r.untidy) == 0 {
 		return

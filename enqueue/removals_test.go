@@ -1,7 +1,6 @@
 package enqueue
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -35,11 +34,28 @@ func TestFromListsNamesEveryBadID(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, err := FromLists(tt.users, tt.roles)
-		var invalid *InvalidInputError
-		if !errors.As(err, &invalid) || err.Error() != tt.want {
+
+		if err == nil || err.Error() != tt.want {
 			t.Errorf("FromLists(%q, %v): %v; want %s", tt.users, tt.roles, err, tt.want)
 		}
 	}
+}
+
+func TestFromListsHasALimit(t *testing.T) {
+	if _, err := FromLists(make([]string, 10_000), make([]int64, 10_000)); err == nil || err.Error() != "more than 20000000 pairs are asked for: split them into several submissions" {
+		t.Errorf("FromLists: %v", err)
+	}
+}
+
+// pairsOf lists the pairs of a set as "user role", by user and in order of first appearance.
+func pairsOf(r *Removals) []string {
+	var pairs []string
+	for u, user := range r.Users() {
+		for role := range r.RolesOf(u) {
+			pairs = append(pairs, fmt.Sprintf("%s %d", user, role))
+		}
+	}
+	return pairs
 }
 
 // TestRemovalsIsASet compares Removals with a map, also for users with so many roles that they are kept another way.

@@ -28,8 +28,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/in/cover/covertest"
+	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/simulator"
 )
 
@@ -82,16 +82,16 @@ func leavers() ([]person, error) {
 		return nil, fmt.Errorf("the command runs in the checkout's root: %w", err)
 	}
 	defer file.Close()
-	in, _, err := enqueue.Read(file, enqueue.ReadOptions{Name: file.Name(), Format: enqueue.FormatCSV})
-	if err != nil {
-		return nil, err
-	}
-	people := make([]person, len(in.Users()))
-	for u, id := range in.Users() {
-		people[u].id = id
-		people[u].roles = slices.Collect(in.RolesOf(u))
-	}
-	return people, nil
+	var people []person
+	_, err = lists.Read(file, lists.Options{Name: file.Name()}, func(row lists.Row) error {
+		p := person{id: row.People[0].Text}
+		for _, role := range row.Roles {
+			p.roles = append(p.roles, role.ID)
+		}
+		people = append(people, p)
+		return nil
+	})
+	return people, err
 }
 
 func workloads() ([]workload, error) {

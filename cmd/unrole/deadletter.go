@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/tasks"
 )
@@ -71,7 +71,7 @@ func (f *letterFlags) filter(cmd *cobra.Command, now time.Time) (deadletter.Filt
 		out.UserIDs = append(out.UserIDs, id)
 	}
 	for _, text := range items(f.roles) {
-		id, err := enqueue.ParseRoleID(text)
+		id, err := lists.ParseRoleID(text)
 		if err != nil {
 			return out, usageError(cmd, fmt.Errorf("--role: %w", err))
 		}

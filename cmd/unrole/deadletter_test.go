@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
@@ -84,7 +85,7 @@ func TestTheSheetOfDeadLettersIsReadBackAsTheSamePairs(t *testing.T) {
 				t.Fatal(without, err)
 			}
 			text := sheet.String()
-			got, _, err := enqueue.Read(&sheet, enqueue.ReadOptions{Name: "refused.csv"})
+			got, _, err := readRemovals(t.Context(), &sheet, lists.Options{Name: "refused.csv"})
 			if err != nil {
 				t.Fatalf("%q: %v\n%s", user, err, text)
 			}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"syscall"
 
-	"github.com/unrole/unrole/enqueue"
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/run/config"
 )
 
@@ -100,10 +100,10 @@ func codeOf(ctx context.Context, err error) exitCode {
 func (a *app) say(err error, code exitCode) {
 	var silent *exit
 	var conf *config.Error
-	var input *enqueue.InvalidInputError
+	var input *lists.Refused
 	switch {
 	case errors.As(err, &silent) && silent.err == nil, code == exitInterrupted && errors.Is(err, context.Canceled):
-	case errors.As(err, &conf), errors.As(err, &input) && input.Name != "":
+	case errors.As(err, &conf), errors.As(err, &input):
 		fmt.Fprintln(a.stderr, texts.Say(a.lang, err))
 	case errors.Is(err, syscall.EPIPE): // nobody reads on, which nobody needs to be told
 		return

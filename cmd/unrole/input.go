@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/tasks"
 )
@@ -21,16 +24,22 @@ import (
 // inputFlags say which removals a command works on: FILE, - for stdin, or --user and --role.
 type inputFlags struct {
 	users, roles []string
+	columns      []string
+	sheet        string
 	skipInvalid  string
 	plan         string
 }
 
-const inputHelp = `FILE is CSV with a header (user_id and role_id or role_ids) or JSONL ({"user_id":"u","role_ids":[1,2]}); - is stdin.
-Instead of a file, --user and --role name the ids: every one of these users loses every one of these roles.`
+const inputHelp = `FILE is a list as you have it, .xlsx, CSV or JSONL; - is stdin. Its columns are known by their usual headings (user_id,
+员工UserID, role_id, role_ids, 角色ID …); --column names one that is called otherwise. Where FILE has no roles (or no
+people), --role (or --user) says them for all its rows. Without FILE every --user loses every --role. docs/input.md has
+all that is read.`
 
 func (f *inputFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.users, "user", nil, "user ids, separated by commas, instead of FILE; with --role")
-	flags.StringArrayVar(&f.roles, "role", nil, "role ids, separated by commas, instead of FILE; with --user")
+	flags.StringArrayVar(&f.users, "user", nil, "user ids, separated by commas: instead of FILE, or for a FILE that has roles only")
+	flags.StringArrayVar(&f.roles, "role", nil, "role ids, separated by commas: instead of FILE, or for a FILE that has people only")
+	flags.StringArrayVar(&f.columns, "column", nil, "what a column of FILE is, such as user_id=HEADING or role_ids=HEADING (may be repeated)")
+	flags.StringVar(&f.sheet, "sheet", "", "the sheet of a workbook (the only one with a list unless given)")
 	flags.StringVar(&f.skipInvalid, "skip-invalid", "", "write bad rows with the reason to this file and go on with the good ones")
 }
 
@@ -40,23 +49,25 @@ func (f *inputFlags) readsStdin(args []string) bool { return len(args) == 1 && a
 // read reads and checks the removals, and says on stderr what a person would want to know about the input. Errors end
 // with exitUsage unless reading itself failed.
 func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.Removals, error) {
-	lists := len(f.users)+len(f.roles) > 0
-	switch {
-	case lists && len(args) > 0:
-		return nil, usageError(cmd, errors.New("FILE and --user/--role cannot be combined"))
-	case lists && f.skipInvalid != "":
-		return nil, usageError(cmd, errors.New("--skip-invalid is for FILE"))
-	case lists:
-		return f.fromLists(cmd)
-	case len(args) == 0:
-		return nil, usageError(cmd, errors.New("what to remove is missing: name a FILE, - for stdin, or --user and --role"))
+	opt, err := f.options(cmd)
+	if err != nil {
+		return nil, err
 	}
-
+	switch {
+	case len(args) == 0 && (len(f.columns) > 0 || f.sheet != "" || f.skipInvalid != ""):
+		return nil, usageError(cmd, errors.New("--column, --sheet and --skip-invalid are for FILE"))
+	case len(args) == 0 && len(opt.People)+len(opt.Roles) == 0:
+		return nil, usageError(cmd, errors.New("what to remove is missing: name a FILE, - for stdin, or --user and --role"))
+	case len(args) == 0:
+		return f.fromLists(cmd, a, opt)
+	case len(opt.People) > 0 && len(opt.Roles) > 0:
+		return nil, usageError(cmd, errors.New("FILE cannot be combined with both --user and --role"))
+	}
 	name, in := args[0], a.stdin
 	if name == "-" {
 		name = "stdin"
 		if a.isTerminal(a.stdin) {
-			fmt.Fprintln(a.stderr, "reading removals from the terminal, up to Ctrl-D")
+			a.note(texts.T("reading removals from the terminal, up to Ctrl-D"))
 		}
 	} else {
 		file, err := openInput(name)
@@ -67,39 +78,84 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 		in = file
 	}
 
-	opt := enqueue.ReadOptions{Name: name}
+	opt.Name = name
 	var rejected *replacement
 	if f.skipInvalid != "" {
-		var err error
 		if rejected, err = newReplacement("--skip-invalid", f.skipInvalid); err != nil {
 			return nil, err
 		}
 		defer rejected.discard()
 		opt.Reject = rejected
 	}
-	removals, report, err := enqueue.Read(contextReader{cmd.Context(), in}, opt)
+	removals, report, err := readRemovals(cmd.Context(), in, opt)
 	if rejected != nil {
 		if keep := rejected.keep(); keep != nil && err == nil {
 			err = keep
 		}
 	}
 	if report.Rejected > 0 && rejected != nil {
-		fmt.Fprintf(a.stderr, "%s: %s bad rows written to %s\n", name, thousands(report.Rejected), f.skipInvalid)
+		a.note(texts.T("%s: %s", name, texts.T("%d bad rows written to %s", report.Rejected, f.skipInvalid)))
 	}
 	if err != nil {
-		var invalid *enqueue.InvalidInputError
-		if errors.As(err, &invalid) {
+		var refused *lists.Refused
+		if errors.As(err, &refused) {
 			return nil, exitWith(exitUsage, err)
 		}
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if report.Duplicates > 0 {
-		fmt.Fprintf(a.stderr, "%s: %s pairs stand there more than once and count once\n", name, thousands(report.Duplicates))
+	for _, note := range report.Notes {
+		a.note(texts.T("%s: %s", name, note))
 	}
-	if len(report.Ignored) > 0 {
-		fmt.Fprintf(a.stderr, "%s: columns not used: %s\n", name, strings.Join(report.Ignored, ", "))
+	if n := removals.Duplicates(); n > 0 {
+		a.note(texts.T("%s: %s", name, texts.T("%d pairs stand there more than once and count once", n)))
 	}
 	return removals, nil
+}
+
+// options are what the flags say of the input.
+func (f *inputFlags) options(cmd *cobra.Command) (lists.Options, error) {
+	opt := lists.Options{Sheet: f.sheet}
+	for _, column := range f.columns {
+		field, heading, found := strings.Cut(column, "=")
+		if !found || strings.TrimSpace(heading) == "" || !slices.Contains(lists.FieldNames(), field) {
+			return opt, usageError(cmd, fmt.Errorf("--column %q is not FIELD=HEADING with a field of %s", column, strings.Join(lists.FieldNames(), ", ")))
+		}
+		if opt.Columns == nil {
+			opt.Columns = make(map[string]string)
+		}
+		opt.Columns[field] = heading
+	}
+	for _, text := range items(f.users) {
+		person, err := lists.ParsePerson(text, opt.Lookup)
+		if err != nil {
+			return opt, exitf(exitUsage, "--user: %w", err)
+		}
+		opt.People = append(opt.People, person)
+	}
+	for _, text := range items(f.roles) {
+		id, err := lists.ParseRoleID(text)
+		if err != nil {
+			return opt, exitf(exitUsage, "--role: %w", err)
+		}
+		opt.Roles = append(opt.Roles, lists.Role{ID: id})
+	}
+	return opt, nil
+}
+
+// readRemovals reads a list all of which are ids.
+func readRemovals(ctx context.Context, r io.Reader, opt lists.Options) (*enqueue.Removals, *lists.Report, error) {
+	set := &enqueue.Removals{}
+	report, err := lists.Read(contextReader{ctx, r}, opt, func(row lists.Row) error {
+		// One row may ask for more than a file could.
+		if len(row.Roles) > (enqueue.MaxPairs-set.Pairs())/len(row.People) {
+			return fmt.Errorf("more than %d pairs are asked for: split the input into several", enqueue.MaxPairs)
+		}
+		for user, role := range row.IDs() {
+			set.Add(user, role)
+		}
+		return nil
+	})
+	return set, report, err
 }
 
 // readOrPlan reads the plan of --plan where that is given, else the removals.
@@ -108,7 +164,7 @@ func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID
 		removals, err := f.read(cmd, a, args)
 		return removals, nil, err
 	}
-	if len(args)+len(f.users)+len(f.roles) > 0 || f.skipInvalid != "" {
+	if len(args)+len(f.users)+len(f.roles)+len(f.columns) > 0 || f.skipInvalid+f.sheet != "" {
 		return nil, nil, usageError(cmd, errors.New("--plan stands alone: the plan has the removals"))
 	}
 	file, err := openInput(f.plan)
@@ -123,19 +179,23 @@ func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID
 	return removals, parts, nil
 }
 
-func (f *inputFlags) fromLists(cmd *cobra.Command) (*enqueue.Removals, error) {
-	if len(f.users) == 0 || len(f.roles) == 0 {
-		return nil, usageError(cmd, errors.New("--user and --role go together"))
+// fromLists are the removals of --user and --role alone.
+func (f *inputFlags) fromLists(cmd *cobra.Command, a *app, opt lists.Options) (*enqueue.Removals, error) {
+	if len(opt.People) == 0 || len(opt.Roles) == 0 {
+		return nil, usageError(cmd, errors.New("--user and --role go together where there is no FILE"))
+	}
+	var users []string
+	for _, person := range opt.People {
+		users = append(users, person.Text)
+		if doubt, is := lists.Doubt(person.Text); is {
+			a.note(texts.T("%s: %s", "--user", doubt))
+		}
 	}
 	var roles []int64
-	for _, text := range items(f.roles) {
-		id, err := enqueue.ParseRoleID(text)
-		if err != nil {
-			return nil, exitf(exitUsage, "--role: %w", err)
-		}
-		roles = append(roles, id)
+	for _, role := range opt.Roles {
+		roles = append(roles, role.ID)
 	}
-	removals, err := enqueue.FromLists(items(f.users), roles)
+	removals, err := enqueue.FromLists(users, roles)
 	if err != nil {
 		return nil, exitWith(exitUsage, err)
 	}
@@ -163,7 +223,7 @@ func openInput(name string) (*os.File, error) {
 	}
 	if info, err := file.Stat(); err == nil && info.IsDir() {
 		file.Close()
-		return nil, fmt.Errorf("%s is a directory: name a CSV or JSONL file", name)
+		return nil, fmt.Errorf("%s is a directory: name a file", name)
 	}
 	return file, nil
 }

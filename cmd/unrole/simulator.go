@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/run/httpserve"
 	"github.com/unrole/unrole/internal/simulator"
 )
@@ -72,10 +73,10 @@ func readDirectory(ctx context.Context, name string, opt *simulator.Options) (*e
 		return nil, exitf(exitUsage, "--directory: %w", err)
 	}
 	defer file.Close()
-	pairs, _, err := enqueue.Read(contextReader{ctx, file}, enqueue.ReadOptions{Name: name})
+	pairs, _, err := readRemovals(ctx, file, lists.Options{Name: name})
 	if err != nil {
-		var invalid *enqueue.InvalidInputError
-		if errors.As(err, &invalid) {
+		var refused *lists.Refused
+		if errors.As(err, &refused) {
 			return nil, exitWith(exitUsage, err)
 		}
 		return nil, fmt.Errorf("read %s: %w", name, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/words"
+	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -242,7 +243,7 @@ func (r *reader) roleID(at string, rect *rectangle) error {
 	default:
 		return r.wrong(at, tok, "a number")
 	}
-	id, err := enqueue.ParseRoleID(s)
+	id, err := lists.ParseRoleID(s)
 	if err != nil {
 		r.fault(at, "%v", err)
 	}

@@ -1,4 +1,4 @@
-package enqueue
+package lists
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"golang.org/x/text/encoding/unicode"
 	"pgregory.net/rapid"
 
+	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/sheet"
 	"github.com/unrole/unrole/tasks"
 )
@@ -33,8 +34,9 @@ func userIDs(alphabet string) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		return rapid.StringOfN(rapid.SampledFrom([]rune(alphabet)), 1, 8, -1).Draw(t, "user")
 	}).Filter(func(id string) bool {
-		in := &input{set: &Removals{}, text: &textReader{}}
-		return in.checkSheetUserID([]byte(id)) == ""
+		_, wrong := wrongUserID([]byte(id))
+		_, spoiled := spoiledUserID([]byte(id))
+		return !wrong && !spoiled && !isTotal([]byte(id)) && !ruler(id)
 	})
 }
 
@@ -73,12 +75,12 @@ func writeCSV(t *rapid.T, rows []row) string {
 	for _, row := range rows {
 		for _, user := range row.users {
 			// In a list these are ambiguous at its beginning, and quotes wrap what is not a list.
-			if manyUsers && (strings.ContainsAny(user, `;'"=`) || sheet.Cell(user) != user) {
+			if manyUsers && (strings.ContainsAny(user, `;'"=|`) || sheet.Cell(user) != user) {
 				manyUsers = false
 			}
 		}
 	}
-	between := rapid.SampledFrom([]string{";", " ", "; ", "\n"}).Draw(t, "between ids")
+	between := rapid.SampledFrom([]string{";", " ", "; ", "\n", "；", "、", "，", ",", "|"}).Draw(t, "between ids")
 	wrap := rapid.Bool().Draw(t, "wrapped")
 
 	cell := func(s string) string {
@@ -140,8 +142,11 @@ func writeCSV(t *rapid.T, rows []row) string {
 	return b.String()
 }
 
+// meant says that the ids are right whatever they look like.
+var meant = Options{Columns: map[string]string{"user_id": "user_id", "user_ids": "user_ids"}}
+
 func checkSame(t *rapid.T, text string, rows []row) {
-	got, _, err := Read(strings.NewReader(text), ReadOptions{})
+	got, _, err := read(strings.NewReader(text), meant)
 	if err != nil {
 		t.Fatalf("%v\n%q", err, text)
 	}
@@ -180,9 +185,9 @@ func TestUnmarkedEncodingsAreReadRightOrRefused(t *testing.T) {
 				t.Skip("faultless UTF-8 by chance")
 			}
 		}
-		_, _, err := Read(strings.NewReader(text), ReadOptions{})
-		var invalid *InvalidInputError
-		if errors.As(err, &invalid) && (strings.Contains(err.Error(), "may be UTF-8 or GB18030") || strings.Contains(err.Error(), "not valid UTF-8")) {
+		_, _, err := read(strings.NewReader(text), meant)
+		var invalid *Refused
+		if errors.As(err, &invalid) && (strings.Contains(err.Error(), "may be UTF-8 or GB18030") || strings.Contains(err.Error(), "could not be read")) {
 			return
 		}
 		checkSame(t, text, rows)
@@ -232,11 +237,11 @@ func FuzzReadJSONL(f *testing.F) { fuzzRead(f, FormatJSONL) }
 
 func fuzzRead(f *testing.F, format Format) {
 	f.Fuzz(func(t *testing.T, data []byte) {
-		strict, report, err := Read(bytes.NewReader(data), ReadOptions{Format: format})
+		strict, report, err := read(bytes.NewReader(data), Options{Format: format})
 		checkOutcome(t, strict, report, err)
 
 		var rejected bytes.Buffer
-		loose, report, err := Read(bytes.NewReader(data), ReadOptions{Format: format, Reject: &rejected})
+		loose, report, err := read(bytes.NewReader(data), Options{Format: format, Reject: &rejected})
 		checkOutcome(t, loose, report, err)
 		if strict != nil && (loose == nil || loose.Digest() != strict.Digest()) {
 			t.Fatal("what is good is read otherwise when bad rows may be skipped")
@@ -259,12 +264,12 @@ func fuzzRead(f *testing.F, format Format) {
 	})
 }
 
-func checkOutcome(t *testing.T, r *Removals, report *ReadReport, err error) {
+func checkOutcome(t *testing.T, r *enqueue.Removals, report *Report, err error) {
 	t.Helper()
 	if report == nil || (r == nil) == (err == nil) {
 		t.Fatalf("Read = %v, %v, %v", r, report, err)
 	}
-	var invalid *InvalidInputError
+	var invalid *Refused
 	if errors.As(err, &invalid) {
 		if invalid.Total < len(invalid.Rows) || len(invalid.Rows) == 0 || !utf8.ValidString(err.Error()) {
 			t.Fatalf("error %+v", invalid)

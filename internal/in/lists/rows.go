@@ -1,4 +1,4 @@
-package enqueue
+package lists
 
 import (
 	"bytes"
@@ -69,7 +69,8 @@ func (r *rowReader) extend() error {
 				return err
 			}
 			r.terminator = 0
-			if r.buf[r.end-1] == '\r' {
+			// 0x1a ends a file of DOS.
+			if last := r.buf[r.end-1]; last == '\r' || last == 0x1a {
 				r.terminator = 1
 			}
 			r.pos = r.end

@@ -1,4 +1,4 @@
-package enqueue
+package lists
 
 import (
 	"bufio"
@@ -46,7 +46,7 @@ func (l *lastError) Read(p []byte) (int, error) {
 }
 
 // head is the beginning of the bytes as they are.
-func (t *textReader) head() ([]byte, error) { return t.raw.Peek(8) }
+func (t *textReader) head() ([]byte, error) { return t.raw.Peek(64) }
 
 // encoding is the name of the encoding in use so far.
 func (t *textReader) encoding() string {
@@ -168,25 +168,4 @@ func beyondASCII(b []byte) int {
 		}
 	}
 	return len(b)
-}
-
-// notText names the kind of a file that is taken for CSV more often than one would think; empty for anything else.
-func notText(head []byte) string {
-	switch {
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return "an Excel workbook (.xlsx) or another zip archive"
-	case bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0")):
-		return "an old Excel workbook (.xls)"
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		return "gzip"
-	case bytes.HasPrefix(head, []byte("%PDF")):
-		return "PDF"
-	case bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xfe\xff")):
-		return "UTF-32"
-	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return ""
-	case bytes.IndexByte(head, 0) >= 0:
-		return "binary, or UTF-16 without a byte order mark"
-	}
-	return ""
 }

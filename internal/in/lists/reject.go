@@ -1,4 +1,4 @@
-package enqueue
+package lists
 
 import (
 	"encoding/csv"
@@ -61,7 +61,7 @@ func (r *rejectWriter) write(fields []string, line int, problems []problem) erro
 	}
 	reasons := make([]string, len(problems))
 	for i, p := range problems {
-		reasons[i] = p.reason
+		reasons[i] = p.reason.Error()
 	}
 	out = append(out, strconv.Itoa(line), sheet.Cell(strings.Join(reasons, "; ")))
 	if err := r.csv.Write(out); err != nil {

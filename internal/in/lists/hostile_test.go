@@ -1,4 +1,4 @@
-package enqueue
+package lists
 
 import (
 	"bytes"
@@ -29,18 +29,18 @@ func (e *endless) Read(p []byte) (int, error) {
 // TestEndlessRowsAreRefusedEarly: input that never ends costs no more than the longest row, whatever it consists of.
 func TestEndlessRowsAreRefusedEarly(t *testing.T) {
 	tests := []struct{ name, head, text, want string }{
-		{"from the start", "", "x", "f:1:1: the row is longer than 4194304 bytes: is this the right file?\nthe rest was not read"},
-		{"a row", "user_id,role_id\na,1\n", "x", "f:3:1: the row is longer than 4194304 bytes: is this the right file?\nthe rest was not read"},
-		{"Chinese", "user_id,role_id\na,1\n", "张", "f:3:1: the row is longer than 4194304 bytes: is this the right file?\nthe rest was not read"},
-		{"columns", "user_id,role_id\na,1\n", ",", "f:3:1: the row is longer than 4194304 bytes: is this the right file?\nthe rest was not read"},
-		{"quotes", "user_id,role_id\na,1\n", `"`, "f:3:1: the row is longer than 4194304 bytes: is this the right file?\nthe rest was not read"},
-		{"JSON", `{"user_id":"a","role_ids":[1`, ",2", "f:1:1: the row is longer than 4194304 bytes: is this the right file?\nthe rest was not read"},
-		{"deep JSON", `{"user_id":"a","role_ids":[1`, "[", "f:1:1: the row is longer than 4194304 bytes: is this the right file?\nthe rest was not read"},
+		{"from the start", "", "x", "f:1:1: the row is longer than 4,194,304 bytes: is this the right file?\nthe rest was not read"},
+		{"a row", "user_id,role_id\na,1\n", "x", "f:3:1: the row is longer than 4,194,304 bytes: is this the right file?\nthe rest was not read"},
+		{"Chinese", "user_id,role_id\na,1\n", "张", "f:3:1: the row is longer than 4,194,304 bytes: is this the right file?\nthe rest was not read"},
+		{"columns", "user_id,role_id\na,1\n", ",", "f:3:1: the row is longer than 4,194,304 bytes: is this the right file?\nthe rest was not read"},
+		{"quotes", "user_id,role_id\na,1\n", `"`, "f:3:1: the row is longer than 4,194,304 bytes: is this the right file?\nthe rest was not read"},
+		{"JSON", `{"user_id":"a","role_ids":[1`, ",2", "f:1:1: the row is longer than 4,194,304 bytes: is this the right file?\nthe rest was not read"},
+		{"deep JSON", `{"user_id":"a","role_ids":[1`, "[", "f:1:1: the row is longer than 4,194,304 bytes: is this the right file?\nthe rest was not read"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			source := &endless{text: tt.text}
-			_, _, err := Read(io.MultiReader(strings.NewReader(tt.head), source), ReadOptions{Name: "f"})
+			_, _, err := read(io.MultiReader(strings.NewReader(tt.head), source), Options{Name: "f"})
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("error %.300v", err)
 			}
@@ -56,10 +56,9 @@ func TestOpenQuoteCostsOneLook(t *testing.T) {
 	row := "b,1," + strings.Repeat("x", 251) + "\n"
 	rows := 2 * MaxRowBytes / len(row)
 	text := "user_id,role_id,note\n\"a,1\n" + strings.Repeat(row, rows) + "c,x\n"
-	_, report, err := Read(strings.NewReader(text), ReadOptions{Name: "f"})
-	want := fmt.Sprintf("f:2:1: a quote is opened here and not closed within %d bytes\nf:%d:3: role id \"x\" is not a whole number",
-		MaxRowBytes, rows+3)
-	if err == nil || err.Error() != want {
+	_, report, err := read(strings.NewReader(text), Options{Name: "f"})
+	want := fmt.Sprintf("f:2:1: a quote is opened here and not closed within 4,194,304 bytes\nf:%d:3: role id \"x\" is not a whole number\n", rows+3)
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	if report.Rows != rows+2 {
@@ -72,30 +71,14 @@ func TestManyColumnsAreRefused(t *testing.T) {
 		"user_id,role_id\na,1" + strings.Repeat(",", 1_000_000) + "\nb,x\n",
 		"user_id,role_id\na,1" + strings.Repeat(`,""`, 1_000_000) + "\nb,x\n",
 	} {
-		_, _, err := Read(strings.NewReader(text), ReadOptions{Name: "f"})
-		if err == nil || !strings.Contains(err.Error(), "the row has more than 16384 columns\nf:3:3: role id") {
+		_, _, err := read(strings.NewReader(text), Options{Name: "f"})
+		if err == nil || !strings.Contains(err.Error(), "the row has more than 16,384 columns\nf:3:3: role id") {
 			t.Errorf("row: %v", err)
 		}
 	}
-	_, _, err := Read(strings.NewReader("user_id,role_id"+strings.Repeat(",x", 1_000_000)+"\na,1\n"), ReadOptions{Name: "f"})
+	_, _, err := read(strings.NewReader("user_id,role_id"+strings.Repeat(",x", 1_000_000)+"\na,1\n"), Options{Name: "f"})
 	if err == nil {
 		t.Error("a header of a million columns is taken")
-	}
-}
-
-// TestOneRowCannotAskForEverything: users times roles of one row is more than its text.
-func TestOneRowCannotAskForEverything(t *testing.T) {
-	var users, roles strings.Builder
-	for i := range 10_000 {
-		fmt.Fprintf(&users, "u%d ", i)
-		fmt.Fprintf(&roles, "%d ", i+1)
-	}
-	_, _, err := Read(strings.NewReader("user_ids,role_ids\n"+users.String()+","+roles.String()+"\n"), ReadOptions{Name: "f"})
-	if err == nil || err.Error() != "f:2:1: more than 20000000 pairs are asked for: split the input into several\nthe rest was not read" {
-		t.Errorf("error %v", err)
-	}
-	if _, err := FromLists(make([]string, 10_000), make([]int64, 10_000)); err == nil || err.Error() != "more than 20000000 pairs are asked for: split the input into several" {
-		t.Errorf("FromLists: %v", err)
 	}
 }
 
@@ -106,9 +89,9 @@ func TestMemoryGrowsWithPairsNotText(t *testing.T) {
 	r := io.MultiReader(strings.NewReader("note,user_id,role_id\n"), io.LimitReader(rows, size-size%int64(len(rows.text))))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	set, report, err := Read(r, ReadOptions{})
+	set, report, err := read(r, Options{})
 	runtime.ReadMemStats(&after)
-	if err != nil || set.Pairs() != 1 || report.Rows != size/len(rows.text) || report.Duplicates != report.Rows-1 {
+	if err != nil || set.Pairs() != 1 || report.Rows != size/len(rows.text) || set.Duplicates() != report.Rows-1 {
 		t.Fatalf("Read = %+v, %v", report, err)
 	}
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 8<<20 {
@@ -118,7 +101,7 @@ func TestMemoryGrowsWithPairsNotText(t *testing.T) {
 
 func TestASourceThatStallsIsAnError(t *testing.T) {
 	stalled := readerFunc(func([]byte) (int, error) { return 0, nil })
-	_, _, err := Read(io.MultiReader(strings.NewReader("user_id,role_id\n张,1\n"), stalled), ReadOptions{})
+	_, _, err := read(io.MultiReader(strings.NewReader("user_id,role_id\n张,1\n"), stalled), Options{})
 	if !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("error %v", err)
 	}
@@ -157,7 +140,7 @@ func millionLines() []byte {
 
 // BenchmarkRead reads 1,000,000 pairs; heap-MB is what is live afterwards, the pairs themselves.
 //
-//	go test -run '^$' -bench Read -benchmem ./enqueue
+//	go test -run '^$' -bench Read -benchmem ./internal/in/lists
 func BenchmarkRead(b *testing.B) {
 	gb := bytes.ReplaceAll(million(1), []byte("Employee"), []byte("\xd4\xb1\xb9\xa4"))
 	for _, bench := range []struct {
@@ -173,7 +156,7 @@ func BenchmarkRead(b *testing.B) {
 			b.SetBytes(int64(len(bench.text)))
 			b.ReportAllocs()
 			for b.Loop() {
-				set, _, err := Read(bytes.NewReader(bench.text), ReadOptions{})
+				set, _, err := read(bytes.NewReader(bench.text), Options{})
 				if err != nil || set.Pairs() != 1_000_000 {
 					b.Fatalf("%v", err)
 				}
@@ -189,15 +172,5 @@ func BenchmarkRead(b *testing.B) {
 				b.StartTimer()
 			}
 		})
-	}
-}
-
-func BenchmarkDigest(b *testing.B) {
-	set, _, err := Read(bytes.NewReader(million(5)), ReadOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		set.Digest()
 	}
 }

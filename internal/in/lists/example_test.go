@@ -1,4 +1,4 @@
-package enqueue
+package lists
 
 import (
 	"encoding/json"
@@ -9,19 +9,19 @@ import (
 
 // TestTheExampleIsWhatItsReadmeSays keeps examples/leavers.csv readable, and its refused ids in it.
 func TestTheExampleIsWhatItsReadmeSays(t *testing.T) {
-	f, err := os.Open("../examples/leavers.csv")
+	f, err := os.Open("../../../examples/leavers.csv")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	r, report, err := Read(f, ReadOptions{Name: "leavers.csv"})
+	r, report, err := read(f, Options{Name: "leavers.csv"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if report.Rows != 300 || len(r.Users()) != 300 || r.Duplicates() != 0 {
 		t.Errorf("%d users, %d duplicates, report %+v", len(r.Users()), r.Duplicates(), report)
 	}
-	text, err := os.ReadFile("../examples/leavers.simulator.json")
+	text, err := os.ReadFile("../../../examples/leavers.simulator.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,59 @@
+package lists
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/unrole/unrole/internal/base/texts"
+)
+
+// The forms of what is no user id.
+var (
+	mobileForm = regexp.MustCompile(`^((\+|00)?86[- ]?)?1[3-9][0-9]([- ]?[0-9]{4}){2}$|^\+[0-9]{1,4}-?[0-9]{5,12}$`)
+	emailForm  = regexp.MustCompile(`^[^@\s]+@[^@\s]+\.[^@\s.]+$`)
+	unionForm  = regexp.MustCompile(`^[A-Za-z0-9]{18,}iE$`)
+)
+
+// formOf says what a text in a column of user ids is rather than one, by its form.
+func formOf(id string) (what texts.Text, is bool) {
+	switch {
+	case strings.HasPrefix(id, "$:LWCP"):
+		return texts.T("a dingId (openDingTalkId)"), true
+	case strings.Contains(id, "@") && emailForm.MatchString(id):
+		return Email.what(), true
+	case len(id) >= 11 && (id[0] == '1' && len(id) == 11 || id[0] == '+' || id[0] == '0' || id[0] == '8') && mobileForm.MatchString(id):
+		return Mobile.what(), true
+	case len(id) >= 20 && unionForm.MatchString(id):
+		return UnionID.what(), true
+	case strings.ContainsFunc(id, han) && !strings.ContainsAny(id, "0123456789"):
+		return Name.what(), true
+	}
+	return texts.Text{}, false
+}
+
+// Doubt says what a user id looks like, where that is something else.
+func Doubt(id string) (texts.Text, bool) {
+	what, is := formOf(id)
+	if !is {
+		return texts.Text{}, false
+	}
+	return texts.T("%q looks like %s, not like a user id", clip(id), what), true
+}
+
+// other takes somebody who will be looked up.
+func (in *input) other(at place, c column, value string) {
+	kind := c.field.kind()
+	if value == "" {
+		in.problem(at, c.name, texts.T("%s is empty", c.name))
+		return
+	}
+	is := map[Kind]func() bool{
+		Mobile: func() bool { return mobileForm.MatchString(value) },
+		Email:  func() bool { return emailForm.MatchString(value) },
+	}[kind]
+	if is != nil && !is() {
+		in.problem(at, c.name, texts.T("%q is not %s, which the column %q has", clip(value), kind.what(), c.name))
+		return
+	}
+	in.row.People = append(in.row.People, Person{kind, value})
+}
