@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +76,7 @@ func (f *jobFilter) check(cmd *cobra.Command) error {
 
 // each visits the jobs that match, the most recent first.
 func (f *jobFilter) each(ctx context.Context, l *ledger.Ledger, visit func(ledger.Job) error) error {
-	for job, err := range l.All(ctx) {
+	for job, err := range f.candidates(ctx, l) {
 		if err != nil {
 			return err
 		}
@@ -96,6 +97,15 @@ func (f *jobFilter) each(ctx context.Context, l *ledger.Ledger, visit func(ledge
 		}
 	}
 	return nil
+}
+
+// candidates are the jobs that may match: the finished ones need not be read where none is asked for.
+func (f *jobFilter) candidates(ctx context.Context, l *ledger.Ledger) iter.Seq2[ledger.Job, error] {
+	finished := func(s string) bool { return ledger.State(s).Finished() }
+	if len(f.states) > 0 && !slices.ContainsFunc(f.states, finished) {
+		return l.Open(ctx)
+	}
+	return l.All(ctx)
 }
 
 // concerns reports whether a job was to take roles from one of the users. It reads the job's parts until one is found.
@@ -168,15 +178,19 @@ func (a *app) stateInList(job ledger.Job) cell {
 func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, page pageFlags) error {
 	t := a.newTable(texts.T("job"), texts.T("created"), texts.T("state"), texts.T("removed"), texts.T("why"))
 	matched := 0
+	errFull := errors.New("the page is full")
 	err := filter.each(ctx, l, func(job ledger.Job) error {
-		if matched++; matched <= page.offset || matched > page.offset+page.limit {
+		if matched++; matched <= page.offset {
 			return nil
+		}
+		if matched > page.offset+page.limit {
+			return errFull
 		}
 		t.row(job.JobID, job.CreatedAt.Local().Format("01-02 15:04"), a.stateInList(job), texts.T("%d of %d", job.Pairs.Removed, job.Pairs.Total),
 			strings.TrimPrefix(job.Source+": "+words.Clip(job.Reason, 40), ": "))
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errFull) {
 		return err
 	}
 	if matched == 0 {
@@ -188,10 +202,19 @@ func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, 
 			return err
 		}
 	}
-	if rest := matched - page.offset - page.limit; rest > 0 {
-		a.note(texts.T("%d more: --offset %s shows the next", rest, strconv.Itoa(page.offset+page.limit)))
+	if err == nil {
+		return nil
 	}
-	return nil
+	next := strconv.Itoa(page.offset + page.limit)
+	if len(filter.states)+len(filter.sources)+len(filter.users) > 0 {
+		a.note(texts.T("there are more: --offset %s shows the next", next)) // how many, only reading them would tell
+		return nil
+	}
+	all, err := l.Count(ctx)
+	if err == nil {
+		a.note(texts.T("%d more: --offset %s shows the next", all-page.offset-page.limit, next))
+	}
+	return err
 }
 
 func (a *app) jobsShowCommand() *cobra.Command {

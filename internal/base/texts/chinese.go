@@ -127,6 +127,7 @@ var inChinese = map[string]string{
 	// Not removed.
 	"no dead letter waits":                                            "没有未能移除的记录",
 	"no dead letter waits that matches":                               "没有符合条件的未能移除记录",
+	"there are more: --offset %s shows the next":                      "还有更多：用 --offset %s 查看",
 	"there are more: --offset %s shows the next; %s of all jobs wait": "还有更多：用 --offset %s 查看；所有任务共 %s",
 	"only %s there, fewer than --offset %s":                           "只有 %s，少于 --offset %s",
 	"%d letters of all jobs are being tried again just now":           "所有任务中有 %d 条正在重试",

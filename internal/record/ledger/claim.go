@@ -52,6 +52,9 @@ func (l *Ledger) Claim(ctx context.Context, requests ...Request) ([]*Claim, erro
 			if err := l.rdb.ZAddNX(ctx, indexKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: c.Part.JobID}).Err(); err != nil {
 				return nil, fmt.Errorf("adopt job %s: %w", c.Part.JobID, err)
 			}
+			if err := l.opened(ctx, c.Part.JobID); err != nil {
+				return nil, err
+			}
 		}
 		claims[i] = c
 	}

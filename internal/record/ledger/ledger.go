@@ -12,6 +12,7 @@
 //	unrole:job:{ID}:bad     hash    "u:…" or "r:…" → why DingTalk refuses that id, learned by any batch of the job
 //	unrole:job:{ID}:audit   stream  what happened, never trimmed
 //	unrole:jobs             zset    job ids by time of creation
+//	unrole:jobs:open        zset    ids of jobs that are not finished (see open.go)
 //
 // State changes by compare-and-set: the caller computes the new state of a part in Go, and the script takes it only if
 // nobody changed the part since, together with the difference in the job's counts. So a pair is counted once, however

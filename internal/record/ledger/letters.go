@@ -56,14 +56,14 @@ func (l *Ledger) RecordLetterAct(ctx context.Context, act LetterAct) (Standing, 
 // CancelledJobs returns those of the jobs that were cancelled. Unknown jobs are not.
 func (l *Ledger) CancelledJobs(ctx context.Context, jobIDs []string) (map[string]bool, error) {
 	cancelled := map[string]bool{}
-	err := l.fields(ctx, jobIDs, "cancelled_at", func(jobID, at string) { cancelled[jobID] = at != "" })
+	err := l.fields(ctx, jobIDs, []string{"cancelled_at"}, func(jobID string, f []string) { cancelled[jobID] = true })
 	return cancelled, err
 }
 
 // Stamps returns, for each of the jobs, a text that changes with every settlement: what Expire takes.
 func (l *Ledger) Stamps(ctx context.Context, jobIDs []string) (map[string]string, error) {
 	stamps := map[string]string{}
-	err := l.fields(ctx, jobIDs, "touched_at", func(jobID, at string) { stamps[jobID] = at })
+	err := l.fields(ctx, jobIDs, []string{"touched_at"}, func(jobID string, f []string) { stamps[jobID] = f[0] })
 	return stamps, err
 }
 

@@ -13,9 +13,8 @@ import (
 // List returns the most recent jobs first: count of them after skipping skip; count < 0 means all.
 func (l *Ledger) List(ctx context.Context, skip, count int) ([]Job, error) {
 	var jobs []Job
-	const page = 200
-	for start := int64(0); count < 0 || len(jobs) < skip+count; start += page {
-		scored, err := l.rdb.ZRevRangeWithScores(ctx, indexKey, start, start+page-1).Result()
+	for start := int64(0); count < 0 || len(jobs) < skip+count; start += pageOfJobs {
+		scored, err := l.rdb.ZRevRangeWithScores(ctx, indexKey, start, start+pageOfJobs-1).Result()
 		if err != nil {
 			return nil, fmt.Errorf("list jobs: %w", err)
 		}
@@ -52,26 +51,66 @@ func (l *Ledger) List(ctx context.Context, skip, count int) ([]Job, error) {
 	return jobs, nil
 }
 
+// pageOfJobs is how many jobs one round trip is about.
+const pageOfJobs = 200
+
 // All yields every job of the ledger, the most recent first, reading a page at a time. It ends at the first error.
-func (l *Ledger) All(ctx context.Context) iter.Seq2[Job, error] {
-	return func(yield func(Job, error) bool) {
-		// The names are read at once: positions shift while jobs come in.
-		ids, err := l.rdb.ZRevRange(ctx, indexKey, 0, -1).Result()
-		if err != nil {
-			yield(Job{}, fmt.Errorf("list jobs: %w", err))
-			return
+func (l *Ledger) All(ctx context.Context) iter.Seq2[Job, error] { return l.jobs(ctx, indexKey) }
+
+// Count is how many jobs All yields, and a few whose retention has passed.
+func (l *Ledger) Count(ctx context.Context) (int, error) {
+	n, err := l.rdb.ZCard(ctx, indexKey).Result()
+	if err != nil {
+		return 0, fmt.Errorf("count jobs: %w", err)
+	}
+	return int(n), nil
+}
+
+// names yields the ids of an index in pages, the highest score first. Jobs that come in meanwhile are not among them.
+func (l *Ledger) names(ctx context.Context, index string) iter.Seq2[[]string, error] {
+	return func(yield func([]string, error) bool) {
+		// By score, since positions shift while jobs come in; ties are those of one microsecond.
+		by := redis.ZRangeBy{Min: "-inf", Max: "+inf", Count: pageOfJobs}
+		for {
+			found, err := l.rdb.ZRevRangeByScoreWithScores(ctx, index, &by).Result()
+			if err != nil {
+				yield(nil, fmt.Errorf("list jobs: %w", err))
+				return
+			}
+			ids := make([]string, len(found))
+			for i, z := range found {
+				ids[i] = z.Member.(string)
+			}
+			if len(ids) > 0 && !yield(ids, nil) || len(ids) < pageOfJobs {
+				return
+			}
+			last := strconv.FormatInt(int64(found[len(found)-1].Score), 10)
+			if last != by.Max {
+				by.Max, by.Offset = last, 0
+			}
+			for _, z := range found {
+				if strconv.FormatInt(int64(z.Score), 10) == last {
+					by.Offset++ // read already
+				}
+			}
 		}
-		const page = 200
-		for ; len(ids) > 0; ids = ids[min(page, len(ids)):] {
-			some := ids[:min(page, len(ids))]
-			records, err := l.records(ctx, some)
+	}
+}
+
+// jobs yields the jobs of an index. A name without a record is a job whose retention has passed.
+func (l *Ledger) jobs(ctx context.Context, index string) iter.Seq2[Job, error] {
+	return func(yield func(Job, error) bool) {
+		for ids, err := range l.names(ctx, index) {
+			var records []map[string]string
+			if err == nil {
+				records, err = l.records(ctx, ids)
+			}
 			if err != nil {
 				yield(Job{}, err)
 				return
 			}
 			for i, fields := range records {
-				// A name without a record is a job whose retention has passed.
-				if len(fields) > 0 && !yield(l.job(some[i], fields), nil) {
+				if len(fields) > 0 && !yield(l.job(ids[i], fields), nil) {
 					return
 				}
 			}
@@ -115,47 +154,28 @@ func (l *Ledger) CreatedSince(ctx context.Context, t time.Time) (ids []string, n
 	return ids, newest, nil
 }
 
-// Stalled lists the unfinished jobs that are due, whose parts are known, and that have neither moved nor been checked
-// for a while: candidates for a look at whether asynq still has their tasks.
-func (l *Ledger) Stalled(ctx context.Context, moved, checked time.Time) ([]Job, error) {
-	jobs, err := l.List(ctx, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	var stalled []Job
-	for _, j := range jobs {
-		if j.State.Finished() || j.Awaiting != "" || j.CreatedAt.After(moved) || j.At != nil && j.At.After(moved) {
-			continue
-		}
-		f, err := l.rdb.HMGet(ctx, jobKey(j.JobID), "phase", "touched_at", "checked_at").Result()
-		if err != nil {
-			return nil, fmt.Errorf("read job %s: %w", j.JobID, err)
-		}
-		when := func(i int) time.Time { s, _ := f[i].(string); return parseTime(s) }
-		if f[0] != phasePlanning && when(1).Before(moved) && when(2).Before(checked) {
-			stalled = append(stalled, j)
-		}
-	}
-	return stalled, nil
-}
-
-// fields reads one field of each job that has it.
-func (l *Ledger) fields(ctx context.Context, jobIDs []string, field string, visit func(jobID, value string)) error {
-	const page = 500
-	for ; len(jobIDs) > 0; jobIDs = jobIDs[min(page, len(jobIDs)):] {
-		now := jobIDs[:min(page, len(jobIDs))]
-		replies := make([]*redis.SliceCmd, len(now))
+// fields reads some fields of each job that has a record; one that is missing is empty.
+func (l *Ledger) fields(ctx context.Context, jobIDs, names []string, visit func(jobID string, values []string)) error {
+	for len(jobIDs) > 0 {
+		page := jobIDs[:min(500, len(jobIDs))]
+		jobIDs = jobIDs[len(page):]
+		replies := make([]*redis.SliceCmd, len(page))
 		if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, id := range now {
-				replies[i] = p.HMGet(ctx, jobKey(id), field)
+			for i, id := range page {
+				replies[i] = p.HMGet(ctx, jobKey(id), names...)
 			}
 			return nil
 		}); err != nil {
-			return fmt.Errorf("read %d jobs: %w", len(now), err)
+			return fmt.Errorf("read %d jobs: %w", len(page), err)
 		}
 		for i, reply := range replies {
-			if value, ok := reply.Val()[0].(string); ok {
-				visit(now[i], value)
+			values, some := make([]string, len(names)), false
+			for n, v := range reply.Val() {
+				text, ok := v.(string)
+				values[n], some = text, some || ok
+			}
+			if some {
+				visit(page[i], values)
 			}
 		}
 	}

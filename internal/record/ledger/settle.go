@@ -90,6 +90,11 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 		if err != nil {
 			return Delta{}, err
 		}
+		if delta.Dead < 0 {
+			if err := l.opened(ctx, c.Part.JobID); err != nil {
+				return Delta{}, err
+			}
+		}
 		if mode == "" && c.StaysBegun {
 			mode = "begun"
 		}

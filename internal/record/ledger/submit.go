@@ -85,8 +85,12 @@ func (e *SupersededError) Error() string {
 // Create opens the record of a job, or finds it: the same id and content is the same job. Other content gives a
 // *ConflictError.
 func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
-	// First the index: a name without a record is dropped by List, a record without a name would never be seen.
-	if err := l.rdb.ZAddNX(ctx, indexKey, redis.Z{Score: float64(j.CreatedAt.UnixMicro()), Member: j.JobID}).Err(); err != nil {
+	// First the indexes: a name without a record is dropped by who reads them, a record without a name would never be seen.
+	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.ZAddNX(ctx, indexKey, redis.Z{Score: float64(j.CreatedAt.UnixMicro()), Member: j.JobID})
+		p.ZAdd(ctx, openKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: j.JobID})
+		return nil
+	}); err != nil {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 	}
 	entry, err := encodeEntry(Entry{At: j.CreatedAt, Event: EventSubmitted, JobID: j.JobID, By: j.SubmittedBy, Why: j.Reason,

@@ -44,8 +44,8 @@ type Config struct {
 	Secrets []Secret
 	// Interval is how often one process of the fleet looks for jobs that ended. Default 1 s.
 	Interval time.Duration
-	// FullInterval is how often it looks at all jobs instead of those known to be open: a job that ended long ago ends
-	// again when its dead letters are replayed. Default 5 min.
+	// FullInterval is how often it looks at every open job instead of those that it knows: a job that ended long ago opens
+	// again when its dead letters are replayed. Default 20 s; below a minute, since ended jobs are not among them for longer.
 	FullInterval time.Duration
 	// Backoff lists the waits before the second, third, … attempt to deliver. Default DefaultBackoff.
 	Backoff []time.Duration
@@ -70,7 +70,7 @@ type Notifier struct {
 
 	open   map[string]struct{} // jobs that have not ended, as far as this process knows
 	newest time.Time           // jobs created before are known
-	full   time.Time           // the last look at all jobs
+	full   time.Time           // the last look at every open job
 }
 
 // New checks the configuration. Nothing happens before Run.
@@ -87,7 +87,7 @@ func New(cfg Config) (*Notifier, error) {
 	}
 	d := defaults.Of("webhook")
 	defaults.Fill(d, "Interval", &cfg.Interval, time.Second)
-	defaults.Fill(d, "FullInterval", &cfg.FullInterval, 5*time.Minute)
+	defaults.Fill(d, "FullInterval", &cfg.FullInterval, 20*time.Second)
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
@@ -162,13 +162,17 @@ func (n *Notifier) Look(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
-	from := n.newest
-	if now.Sub(n.full) >= n.cfg.FullInterval {
-		from = time.Time{}
-	}
-	ids, _, err := n.cfg.Ledger.CreatedSince(ctx, from)
+	ids, _, err := n.cfg.Ledger.CreatedSince(ctx, n.newest) // at first every job: they may have ended while nobody looked
 	if err != nil {
 		return err
+	}
+	full := now.Sub(n.full) >= n.cfg.FullInterval
+	if full {
+		open, err := n.cfg.Ledger.OpenNames(ctx)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, open...)
 	}
 	candidates := maps.Clone(n.open)
 	for _, id := range ids {
@@ -188,7 +192,7 @@ func (n *Notifier) Look(ctx context.Context) error {
 	for _, id := range open {
 		n.open[id] = struct{}{}
 	}
-	if from.IsZero() {
+	if full {
 		n.full = now
 	}
 	n.newest = now.Add(-overlap)

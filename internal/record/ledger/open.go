@@ -1,0 +1,181 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The index of open jobs is a sorted set of job ids by when they were put into it, in µs. A name is put in before its job
+// opens, and taken out some time after it ended: who reads the index looks at the record. It is built anew once a day from all
+// jobs, which finds those of producers of an older version.
+const (
+	openKey = "unrole:jobs:open"
+	// indexedKey says that the index is complete.
+	indexedKey = "unrole:jobs:indexed"
+	indexedFor = 24 * time.Hour
+	// A name is taken out when its job has ended and the name was put in so long ago that whoever did so has opened it.
+	lingers = time.Minute
+)
+
+// opened puts jobs into the index of open ones, before they open.
+func (l *Ledger) opened(ctx context.Context, jobIDs ...string) error {
+	now := float64(l.now().UnixMicro())
+	names := make([]redis.Z, len(jobIDs))
+	for i, id := range jobIDs {
+		names[i] = redis.Z{Score: now, Member: id}
+	}
+	if err := l.rdb.ZAdd(ctx, openKey, names...).Err(); err != nil {
+		return fmt.Errorf("put %d jobs into the index of open ones: %w", len(jobIDs), err)
+	}
+	return nil
+}
+
+// index builds the index of open jobs where it is not complete.
+func (l *Ledger) index(ctx context.Context) error {
+	if n, err := l.rdb.Exists(ctx, indexedKey).Result(); err != nil || n > 0 {
+		return err
+	}
+	for page, err := range l.names(ctx, indexKey) {
+		if err != nil {
+			return err
+		}
+		ended := map[string]bool{}
+		if err := l.fields(ctx, page, []string{"total", "finished_at"}, func(id string, f []string) {
+			ended[id] = f[0] == "" || f[1] != ""
+		}); err != nil {
+			return err
+		}
+		var open []redis.Z
+		for _, id := range page {
+			if !ended[id] {
+				open = append(open, redis.Z{Score: float64(l.now().UnixMicro()), Member: id})
+			}
+		}
+		if len(open) > 0 {
+			if err := l.rdb.ZAddNX(ctx, openKey, open...).Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return l.rdb.Set(ctx, indexedKey, 1, indexedFor).Err()
+}
+
+// OpenNames lists the ids of the jobs that are not finished, and of some that ended within the last minutes, the latest
+// first.
+func (l *Ledger) OpenNames(ctx context.Context) ([]string, error) {
+	if err := l.index(ctx); err != nil {
+		return nil, fmt.Errorf("index the open jobs: %w", err)
+	}
+	var ids []string
+	for page, err := range l.names(ctx, openKey) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, page...)
+	}
+	return ids, nil
+}
+
+// Open yields the jobs that are not finished, the latest first, reading a page at a time. It ends at the first error.
+func (l *Ledger) Open(ctx context.Context) iter.Seq2[Job, error] {
+	return func(yield func(Job, error) bool) {
+		if err := l.index(ctx); err != nil {
+			yield(Job{}, fmt.Errorf("index the open jobs: %w", err))
+			return
+		}
+		for job, err := range l.jobs(ctx, openKey) {
+			if (err != nil || !job.State.Finished()) && !yield(job, err) {
+				return
+			}
+		}
+	}
+}
+
+var tidyScript = redis.NewScript(`
+for i = 1, #ARGV, 2 do
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('ZREM', KEYS[1], ARGV[i]) end
+end
+return 1
+`)
+
+// Stalled lists the unfinished jobs that are due, whose parts are known, and that have neither moved nor been checked
+// for a while: candidates for a look at whether asynq still has their tasks. It takes ended jobs out of the index.
+func (l *Ledger) Stalled(ctx context.Context, moved, checked time.Time) ([]Job, error) {
+	ids, err := l.OpenNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var candidates, ended []string
+	seen := map[string]bool{}
+	err = l.fields(ctx, ids, []string{"phase", "touched_at", "checked_at", "finished_at", "created_at", "at"}, func(id string, f []string) {
+		when := func(i int) time.Time { return parseTime(f[i]) }
+		switch {
+		case f[0] == "":
+			return // its record is not there: not yet, or not any more
+		case f[3] != "":
+			ended = append(ended, id)
+		case f[0] != phasePlanning && when(1).Before(moved) && when(2).Before(checked) && !when(4).After(moved) && !when(5).After(moved):
+			candidates = append(candidates, id)
+		}
+		seen[id] = true
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !seen[id] {
+			ended = append(ended, id)
+		}
+	}
+	if err := l.tidy(ctx, ended); err != nil {
+		return nil, err
+	}
+	var stalled []Job
+	for len(candidates) > 0 {
+		page := candidates[:min(pageOfJobs, len(candidates))]
+		candidates = candidates[len(page):]
+		records, err := l.records(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		for i, fields := range records {
+			if len(fields) == 0 {
+				continue
+			}
+			if job := l.job(page[i], fields); !job.State.Finished() && job.Awaiting == "" {
+				stalled = append(stalled, job)
+			}
+		}
+	}
+	return stalled, nil
+}
+
+// tidy takes jobs that ended out of the index, unless they were put in lately: then they may be opening.
+func (l *Ledger) tidy(ctx context.Context, jobIDs []string) error {
+	latest := float64(l.now().Add(-lingers).UnixMicro())
+	for len(jobIDs) > 0 {
+		page := jobIDs[:min(pageOfJobs, len(jobIDs))]
+		jobIDs = jobIDs[len(page):]
+		scores, err := l.rdb.ZMScore(ctx, openKey, page...).Result()
+		if err != nil {
+			return fmt.Errorf("tidy the index of open jobs: %w", err)
+		}
+		var args []any
+		for i, score := range scores {
+			if score > 0 && score < latest {
+				args = append(args, page[i], int64(score))
+			}
+		}
+		if args == nil {
+			continue
+		}
+		if err := tidyScript.Run(ctx, l.rdb, []string{openKey}, args...).Err(); err != nil {
+			return fmt.Errorf("tidy the index of open jobs: %w", err)
+		}
+	}
+	return nil
+}
