@@ -24,15 +24,14 @@ type Observation struct {
 	metrics *metrics.Metrics
 	token   *admin.Token
 
-	redisURL string
-	redis    redis.UniversalClient
-	ledger   *ledger.Ledger
-	pacer    *pace.Pacer     // nil in a process that takes removals during a hold too
-	gate     *redisconn.Gate // nil in a process that asks Redis only when it is asked itself
+	redis  redis.UniversalClient
+	ledger *ledger.Ledger
+	pacer  *pace.Pacer     // nil in a process that takes removals during a hold too
+	gate   *redisconn.Gate // nil in a process that asks Redis only when it is asked itself
 }
 
 func newObservation(c *config.Config, with Parts) *Observation {
-	return &Observation{metrics: metrics.New(with.Version), token: &admin.Token{}, redisURL: c.RedisURL, redis: with.Redis}
+	return &Observation{metrics: metrics.New(with.Version), token: &admin.Token{}, redis: with.Redis}
 }
 
 // call is for dingtalk.Config.Observe.
@@ -43,18 +42,13 @@ func (o *Observation) call(c dingtalk.Call) {
 
 // Handler serves health and metrics, as UNROLE_ADMIN_LISTEN has them.
 func (o *Observation) Handler() (http.Handler, error) {
-	target, err := redisconn.Parse(o.redisURL)
-	if err != nil {
-		return nil, err
-	}
 	sources := metrics.Fleet{
 		Queues: fleet.NewReader(o.redis, o.ledger).Queues,
 		Jobs: func(ctx context.Context) ([]ledger.Job, error) {
 			return o.ledger.List(ctx, 0, metrics.RecentJobs)
 		},
 		Redis: func(ctx context.Context) ([]redisconn.Server, error) {
-			report, err := redisconn.Check(ctx, target, o.redis)
-			return report.Servers, err
+			return redisconn.Servers(ctx, o.redis)
 		},
 	}
 	conf := admin.Config{HoldIsReady: o.pacer == nil, Redis: o.redisWorks}

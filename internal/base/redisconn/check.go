@@ -2,6 +2,7 @@ package redisconn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,14 +13,18 @@ import (
 
 // Server is what one Redis node says about itself. A field is its zero value where the node does not tell.
 type Server struct {
-	Addr    string
-	Version string
+	Addr string
+	// Name is Redis, or what else the server calls itself, such as Valkey; Version is its own.
+	Name, Version string
+	// compatible is the version of Redis whose commands it has.
+	compatible string
 	// Role is "master" or "slave", in the words of INFO.
 	Role string
 	// Policy is maxmemory-policy.
 	Policy string
-	// UsedMemory and MaxMemory are bytes; MaxMemory 0 is no limit.
+	// UsedMemory and MaxMemory are bytes; MaxMemory 0 is no limit, where MemoryKnown.
 	UsedMemory, MaxMemory int64
+	MemoryKnown           bool
 	// AOF and Snapshots say how the data survives a restart; meaningful where PersistenceKnown.
 	AOF, Snapshots, PersistenceKnown bool
 	ClusterEnabled                   bool
@@ -56,7 +61,7 @@ func Check(ctx context.Context, target *Target, client redis.UniversalClient) (R
 		return Report{}, target.explain(err)
 	}
 	var report Report
-	servers, err := look(limited, client)
+	servers, err := Servers(limited, client)
 	if err != nil {
 		report.Warnings = append(report.Warnings, fmt.Sprintf(
 			"redis at %s does not let its state be read (INFO), so make sure yourself that maxmemory-policy is noeviction and the append-only file is on", target))
@@ -74,14 +79,22 @@ func Check(ctx context.Context, target *Target, client redis.UniversalClient) (R
 	return report, nil
 }
 
-// mayRunScripts runs a script that reads one of asynq's keys: a user whose ACL has no scripts or not these keys would
-// fail at the first submission otherwise.
+// mayRunScripts runs scripts that read asynq's keys, one of them a key that it does not declare: a user whose ACL has no
+// scripts or not these keys, and a Redis that refuses such scripts, would fail at the first task otherwise.
 func mayRunScripts(ctx context.Context, client redis.UniversalClient) error {
-	return client.Eval(ctx, "return redis.call('exists', KEYS[1])", []string{"asynq:queues"}).Err()
+	key := "asynq:{doctor}:none"
+	if err := client.Eval(ctx, "return redis.call('exists', KEYS[1])", []string{key}).Err(); err != nil {
+		return err
+	}
+	err := undeclaredScript.Eval(ctx, client, []string{key}, key).Err()
+	if r, refused := Explain(err); refused && r.Code == "OTHER" {
+		return errors.New("undeclared key: " + err.Error()) // whatever its words, it took the other one
+	}
+	return err
 }
 
-// look asks every node that takes writes about itself.
-func look(ctx context.Context, client redis.UniversalClient) ([]Server, error) {
+// Servers asks every node that takes writes about itself.
+func Servers(ctx context.Context, client redis.UniversalClient) ([]Server, error) {
 	cluster, ok := client.(*redis.ClusterClient)
 	if !ok {
 		s, err := info(ctx, client)
@@ -117,13 +130,20 @@ func info(ctx context.Context, node redis.Cmdable) (Server, error) {
 		}
 	}
 	s := Server{
-		Version:        fields["redis_version"],
+		Name: "Redis", Version: fields["redis_version"], compatible: fields["redis_version"],
 		Role:           fields["role"],
 		Policy:         fields["maxmemory_policy"],
 		ClusterEnabled: fields["cluster_enabled"] == "1",
 		AOF:            fields["aof_enabled"] == "1",
 	}
+	if name := fields["server_name"]; name != "" && name != "redis" {
+		s.Name = strings.ToUpper(name[:1]) + name[1:]
+		if v := fields[name+"_version"]; v != "" {
+			s.Version = v
+		}
+	}
 	_, s.PersistenceKnown = fields["aof_enabled"]
+	_, s.MemoryKnown = fields["maxmemory"]
 	s.UsedMemory, _ = strconv.ParseInt(fields["used_memory"], 10, 64)
 	s.MaxMemory, _ = strconv.ParseInt(fields["maxmemory"], 10, 64)
 	// Managed services hide parts of INFO or forbid CONFIG; CONFIG is asked only for what INFO does not tell.
@@ -153,8 +173,8 @@ func (r *Report) judge(target *Target, s Server) {
 	problem := func(format string, args ...any) { r.Problems = append(r.Problems, fmt.Sprintf(format, args...)) }
 	warning := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
 
-	if old, known := olderThan(s.Version, 6, 2); known && old {
-		problem("redis at %s is version %s, but unrole needs 6.2 or newer: upgrade it", where, s.Version)
+	if old, known := olderThan(s.compatible, 6, 2); known && old {
+		problem("redis at %s is version %s, but unrole needs 6.2 or newer: upgrade it", where, s.compatible)
 	}
 	if s.Role == "slave" {
 		problem("redis at %s is a read-only replica: point REDIS_URL at its master, or use redis-sentinel:// so that the master is found", where)
@@ -162,12 +182,14 @@ func (r *Report) judge(target *Target, s Server) {
 	if s.ClusterEnabled && target.kind != Cluster {
 		problem("redis at %s is a node of a cluster: write the scheme redis-cluster:// in REDIS_URL", where)
 	}
-	switch s.Policy {
-	case "noeviction":
-	case "":
+	switch {
+	case s.Policy == "noeviction":
+	case s.Policy != "" && s.MemoryKnown && s.MaxMemory == 0:
+		warning("redis at %s has maxmemory-policy %s, which deletes nothing as long as maxmemory is 0: set it to noeviction before that changes", where, s.Policy)
+	case s.Policy == "":
 		warning("redis at %s does not tell its maxmemory-policy: make sure it is noeviction, else removals get lost when memory is full", where)
 	default:
-		problem("redis at %s has maxmemory-policy %s, which deletes removals when memory is full: set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf)", where, s.Policy)
+		problem("redis at %s has maxmemory-policy %s, which deletes removals when memory is full: set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf; a managed service has it among its settings as maxmemory-policy, eviction policy, data eviction or eviction)", where, s.Policy)
 	}
 	if s.PersistenceKnown && !s.AOF {
 		if s.Snapshots {

@@ -121,7 +121,7 @@ func TestEveryRefusalSaysWhatToDo(t *testing.T) {
 	})
 	t.Run("eviction", func(t *testing.T) {
 		t.Parallel()
-		s := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
+		s := redistest.Start(t, "--maxmemory-policy", "allkeys-lru", "--maxmemory", "1gb")
 		refused(t, s.URL(), "has maxmemory-policy allkeys-lru, which deletes removals when memory is full: set it to noeviction")
 	})
 	t.Run("replica", func(t *testing.T) {
@@ -166,6 +166,28 @@ func TestPersistenceOffIsAWarning(t *testing.T) {
 	warn("since its last snapshot; set appendonly yes")
 }
 
+func TestAPolicyThatCannotDeleteAnythingIsAWarning(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
+	client, warnings, err := Open(t.Context(), s.URL())
+	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "as long as maxmemory is 0") {
+		t.Fatalf("%v, warnings %q", err, warnings)
+	}
+	client.Close()
+}
+
+func TestASocketIsOpened(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "redis.sock")
+	redistest.Start(t, "--unixsocket", path)
+	client, _, err := Open(t.Context(), "unix://"+path+"?db=3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	refused(t, "unix://"+path+".none", "there is no such socket")
+}
+
 func TestFullMemoryIsAWarning(t *testing.T) {
 	target, err := Parse(Default)
 	if err != nil {
@@ -180,7 +202,7 @@ func TestFullMemoryIsAWarning(t *testing.T) {
 
 func TestClusterIsCheckedNodeByNode(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t, "--cluster-enabled", "yes", "--maxmemory-policy", "volatile-ttl")
+	s := redistest.Start(t, "--cluster-enabled", "yes", "--maxmemory-policy", "volatile-ttl", "--maxmemory", "1gb")
 	node := s.Client()
 	if err := node.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
@@ -201,7 +223,7 @@ func TestOldVersionIsRefused(t *testing.T) {
 	for version, want := range map[string]bool{"6.0.16": true, "5.0.14": true, "6.2.0": false, "7.0.15": false, "8.2": false, "10.1.1": false, "": false, "unknown": false} {
 		target, _ := Parse(Default)
 		var r Report
-		r.judge(target, Server{Version: version, Policy: "noeviction"})
+		r.judge(target, Server{compatible: version, Policy: "noeviction"})
 		if got := r.Err() != nil; got != want {
 			t.Errorf("version %q: %v", version, r.Err())
 		}

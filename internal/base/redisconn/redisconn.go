@@ -4,8 +4,10 @@ package redisconn
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"time"
 
@@ -13,6 +15,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/rs/zerolog"
 )
+
+const dialTimeout = 5 * time.Second
 
 // checkTimeout bounds Open: a host that swallows packets is reported after this, not after every retry.
 const checkTimeout = 10 * time.Second
@@ -51,7 +55,7 @@ func (t *Target) Client() redis.UniversalClient {
 		IsClusterMode: t.kind == Cluster,
 
 		PoolSize:    pool,
-		DialTimeout: 5 * time.Second, DialerRetries: 1,
+		DialTimeout: dialTimeout, DialerRetries: 1,
 		ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, ContextTimeoutEnabled: true,
 		MaxRetries: 3, MinRetryBackoff: 50 * time.Millisecond, MaxRetryBackoff: time.Second,
 
@@ -59,12 +63,36 @@ func (t *Target) Client() redis.UniversalClient {
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
+	if t.network != "" {
+		options.Dialer = t.dial
+	}
+	if t.socket {
+		single := options.Simple()
+		single.Network = "unix"
+		return redis.NewClient(single)
+	}
 	if t.kind != Cluster {
 		return redis.NewUniversalClient(options)
 	}
 	cluster := options.Cluster()
 	cluster.ClusterStateReloadInterval = topologyAge
 	return redis.NewClusterClient(cluster)
+}
+
+// dial connects by the demanded kind of address only.
+func (t *Target) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Minute}
+	if network == "tcp" {
+		network = t.network
+	}
+	if t.tls == nil {
+		return d.DialContext(ctx, network, addr)
+	}
+	secured := t.tls.Clone()
+	if secured.ServerName == "" {
+		secured.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	return (&tls.Dialer{NetDialer: &d, Config: secured}).DialContext(ctx, network, addr)
 }
 
 // topologyAge is how old a client's picture of a Cluster may be. A master that is dead, and refuses connections, gives no

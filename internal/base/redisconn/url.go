@@ -31,6 +31,9 @@ type Target struct {
 	kind  Kind
 	addrs []string
 	db    int
+	// socket says that the address is the path of a Unix socket. network is tcp4 or tcp6 where one of them is demanded.
+	socket  bool
+	network string
 	// master is the name Sentinel knows the master by.
 	master           string
 	user, password   string
@@ -45,10 +48,13 @@ type Target struct {
 //	redis://[user[:password]@]host[:port][/db]
 //	redis-sentinel://[user[:password]@]host[:port][,host…][/db]?master=NAME[&sentinel_username=U&sentinel_password=P]
 //	redis-cluster://[user[:password]@]host[:port][,host…]
+//	unix://[user[:password]@]/path/of/socket[?db=N]
 //
-// and the same with rediss instead of redis for TLS, then also with ?ca_file=, cert_file=, key_file=, server_name= and
-// skip_verify=true. Every form takes ?pool_size=N. The port is 6379, of a Sentinel 26379, unless given. User name and
-// password are percent-encoded. An error says what is wrong and what to write instead, and never shows any part of
+// and the same with valkey instead of redis, and with rediss or valkeys for TLS, then also with ?ca_file=, cert_file=,
+// key_file=, server_name= and skip_verify=true. What platforms and other clients write is understood too: ?db=N,
+// ?ssl_cert_reqs=required|none|optional (none is skip_verify), ?family=0|4|6, redis+unix:// and redis:///path/of/socket.
+// Every form takes ?pool_size=N. The port is 6379, of a Sentinel 26379, unless given. User name and password are
+// percent-encoded. An error says what is wrong and what to write instead, and never shows any part of
 // the URL that could belong to a password. No connection is made; certificate files are read.
 func Parse(rawURL string) (*Target, error) {
 	t, err := parse(strings.TrimSpace(rawURL))
@@ -68,16 +74,21 @@ func parse(raw string) (*Target, error) {
 	}
 	t := &Target{}
 	scheme = strings.ToLower(scheme)
+	if valkey, ok := strings.CutPrefix(scheme, "valkey"); ok {
+		scheme = "redis" + valkey
+	}
 	secure := strings.HasPrefix(scheme, "rediss")
 	switch scheme {
 	case "redis", "rediss":
 		t.kind = Single
-	case "redis-sentinel", "rediss-sentinel":
+	case "redis-sentinel", "rediss-sentinel", "redis+sentinel", "rediss+sentinel":
 		t.kind = Sentinel
-	case "redis-cluster", "rediss-cluster":
+	case "redis-cluster", "rediss-cluster", "redis+cluster", "rediss+cluster":
 		t.kind = Cluster
+	case "unix", "redis+unix", "redis-socket", "redis+socket":
+		t.kind, t.socket = Single, true
 	default:
-		return nil, errors.New("its scheme is not one of redis, rediss, redis-sentinel, redis-cluster (rediss-… with TLS)")
+		return nil, errors.New("its scheme is not one of redis, rediss (with TLS), redis-sentinel, redis-cluster, unix; valkey stands for redis in each")
 	}
 
 	before, rawQuery, _ := strings.Cut(rest, "?")
@@ -92,13 +103,28 @@ func parse(raw string) (*Target, error) {
 			return nil, err
 		}
 	}
-	hosts, db, hasDB := strings.Cut(place, "/")
-	if err := t.hosts(hosts); err != nil {
-		return nil, err
+	// redis:///path names no host: a socket, unless what follows is a database number.
+	if path, ok := strings.CutPrefix(place, "/"); t.kind == Single && !secure && ok && strings.ContainsFunc(path, notDigit) {
+		t.socket = true
 	}
-	if hasDB && db != "" {
-		if err := t.database(db); err != nil {
+	if t.socket {
+		if !strings.HasPrefix(place, "/") || strings.HasSuffix(place, "/") {
+			return nil, errors.New("a socket is written with its whole path, as in unix:///run/redis/redis.sock")
+		}
+		path, err := url.PathUnescape(place)
+		if err != nil {
+			return nil, errPercent
+		}
+		t.addrs = []string{path}
+	} else {
+		hosts, db, hasDB := strings.Cut(place, "/")
+		if err := t.hosts(hosts); err != nil {
 			return nil, err
+		}
+		if hasDB && db != "" {
+			if err := t.database(db); err != nil {
+				return nil, err
+			}
 		}
 	}
 	query, err := url.ParseQuery(rawQuery)
@@ -112,6 +138,8 @@ func parse(raw string) (*Target, error) {
 }
 
 var errPercent = errors.New("a special character (such as @ / : ? # %) in its user name or password must be percent-encoded, for example @ as %40")
+
+func notDigit(r rune) bool { return r < '0' || r > '9' }
 
 func (t *Target) login(info string) error {
 	user, password, _ := strings.Cut(info, ":")
@@ -198,11 +226,11 @@ func (t *Target) database(s string) error {
 }
 
 func (t *Target) parameters(query url.Values, secure bool) error {
-	known := []string{"pool_size"}
+	known := []string{"pool_size", "db", "family"}
 	if t.kind == Sentinel {
 		known = append(known, "master", "sentinel_username", "sentinel_password")
 	}
-	tlsKnown := []string{"ca_file", "cert_file", "key_file", "server_name", "skip_verify"}
+	tlsKnown := []string{"ca_file", "cert_file", "key_file", "server_name", "skip_verify", "ssl_cert_reqs"}
 	if secure {
 		known = append(known, tlsKnown...)
 	}
@@ -213,9 +241,27 @@ func (t *Target) parameters(query url.Values, secure bool) error {
 			return fmt.Errorf("its parameter %s stands there %d times", name, len(values))
 		case slices.Contains(tlsKnown, name):
 			return fmt.Errorf("its parameter %s is for TLS: write the scheme with rediss", name)
-		default:
+		case parameterName(name):
+			return fmt.Errorf("its parameter %s is not one of %s", name, strings.Join(known, ", "))
+		default: // the rest of a password, most likely
 			return fmt.Errorf("it has a parameter that is not one of %s", strings.Join(known, ", "))
 		}
+	}
+	if s := query.Get("db"); s != "" {
+		before := t.db
+		if err := t.database(s); err != nil {
+			return err
+		}
+		if before != 0 && before != t.db {
+			return fmt.Errorf("it names two databases, %d and %d", before, t.db)
+		}
+	}
+	switch s := query.Get("family"); s {
+	case "", "0": // whatever the host name resolves to
+	case "4", "6":
+		t.network = "tcp" + s
+	default:
+		return errors.New("its family is not one of 0, 4, 6")
 	}
 	if s := query.Get("pool_size"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 16)
@@ -237,6 +283,15 @@ func (t *Target) parameters(query url.Values, secure bool) error {
 	return t.secure(query)
 }
 
+// parameterName reports whether the name of a parameter may be shown: a piece of a password hardly looks so.
+func parameterName(s string) bool {
+	return len(s) <= 30 && strings.Contains(s, "_") && !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && r != '_' }) ||
+		slices.Contains(otherClients, s)
+}
+
+// otherClients are parameters of other clients, by which whoever copied a URL finds the one that is meant.
+var otherClients = []string{"timeout", "protocol", "ssl", "tls", "name", "user", "username", "database", "host", "port", "role", "weight", "type", "charset"}
+
 func (t *Target) secure(query url.Values) error {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: query.Get("server_name")}
 	if s := query.Get("skip_verify"); s != "" {
@@ -245,6 +300,13 @@ func (t *Target) secure(query url.Values) error {
 			return errors.New("its skip_verify is neither true nor false")
 		}
 		cfg.InsecureSkipVerify = skip
+	}
+	switch strings.ToLower(strings.TrimPrefix(query.Get("ssl_cert_reqs"), "CERT_")) {
+	case "", "required":
+	case "none", "optional":
+		cfg.InsecureSkipVerify = true
+	default:
+		return errors.New("its ssl_cert_reqs is not one of required, optional, none")
 	}
 	if file := query.Get("ca_file"); file != "" {
 		pem, err := os.ReadFile(file)
@@ -277,6 +339,10 @@ func (t *Target) Kind() Kind { return t.kind }
 // String is the URL without user name, password and parameters, for messages.
 func (t *Target) String() string {
 	scheme := string(t.kind)
+	if t.socket {
+		path := strings.ReplaceAll((&url.URL{Path: t.addrs[0]}).EscapedPath(), "@", "%40")
+		return "unix://" + path + "?db=" + strconv.Itoa(t.db)
+	}
 	if t.tls != nil {
 		scheme = "rediss" + strings.TrimPrefix(scheme, "redis")
 	}

@@ -17,7 +17,8 @@ func TestParseReadsEveryForm(t *testing.T) {
 		User, Password             string
 		Master, SentUser, SentPass string
 		TLS, Skip                  bool
-		ServerName, Shown          string
+		Socket                     bool
+		Network, ServerName, Shown string
 	}
 	for url, w := range map[string]want{
 		"redis://127.0.0.1:6379/0": {Kind: Single, Addrs: []string{"127.0.0.1:6379"}, Shown: "redis://127.0.0.1:6379/0"},
@@ -36,6 +37,16 @@ func TestParseReadsEveryForm(t *testing.T) {
 			SentUser: "su", SentPass: "sp@", Shown: "redis-sentinel://s1:26379,s2:26380/1"},
 		"rediss-cluster://u:p@c1:7000,c2:7001,c3/0": {Kind: Cluster, Addrs: []string{"c1:7000", "c2:7001", "c3:6379"},
 			User: "u", Password: "p", TLS: true, Shown: "rediss-cluster://c1:7000,c2:7001,c3:6379"},
+		"valkey://redis":                {Kind: Single, Addrs: []string{"redis:6379"}, Shown: "redis://redis:6379/0"},
+		"valkeys-sentinel://s?master=m": {Kind: Sentinel, Addrs: []string{"s:26379"}, Master: "m", TLS: true, Shown: "rediss-sentinel://s:26379/0"},
+		"valkeys://:pw@redis:6380?ssl_cert_reqs=CERT_NONE": {Kind: Single, Addrs: []string{"redis:6380"}, Password: "pw", TLS: true, Skip: true,
+			Shown: "rediss://redis:6380/0"},
+		"redis://redis?db=4&family=6":           {Kind: Single, Addrs: []string{"redis:6379"}, DB: 4, Network: "tcp6", Shown: "redis://redis:6379/4"},
+		"redis://redis/4?db=4&family=0":         {Kind: Single, Addrs: []string{"redis:6379"}, DB: 4, Shown: "redis://redis:6379/4"},
+		"unix:///run/redis/a%40b.sock?db=2":     {Kind: Single, Addrs: []string{"/run/redis/a@b.sock"}, DB: 2, Socket: true, Shown: "unix:///run/redis/a%40b.sock?db=2"},
+		"redis://:pw@/run/redis.sock":           {Kind: Single, Addrs: []string{"/run/redis.sock"}, Password: "pw", Socket: true, Shown: "unix:///run/redis.sock?db=0"},
+		"redis+unix://u:pw@/run/redis.sock":     {Kind: Single, Addrs: []string{"/run/redis.sock"}, User: "u", Password: "pw", Socket: true, Shown: "unix:///run/redis.sock?db=0"},
+		"rediss://redis?ssl_cert_reqs=required": {Kind: Single, Addrs: []string{"redis:6379"}, TLS: true, Shown: "rediss://redis:6379/0"},
 	} {
 		t.Run(url, func(t *testing.T) {
 			target, err := Parse(url)
@@ -44,7 +55,7 @@ func TestParseReadsEveryForm(t *testing.T) {
 			}
 			got := want{Kind: target.Kind(), Addrs: target.addrs, DB: target.db, Pool: target.poolSize,
 				User: target.user, Password: target.password, Master: target.master,
-				SentUser: target.sentinelUser, SentPass: target.sentinelPassword, Shown: target.String()}
+				Socket: target.socket, Network: target.network, SentUser: target.sentinelUser, SentPass: target.sentinelPassword, Shown: target.String()}
 			if target.tls != nil {
 				got.TLS, got.Skip, got.ServerName = true, target.tls.InsecureSkipVerify, target.tls.ServerName
 			}
@@ -105,6 +116,12 @@ func TestBadURLIsOneSentenceWithoutThePassword(t *testing.T) {
 		"redis://u:" + secret + "@h?pool_size=1&pool_size=2": "2 times",
 		"redis://u:" + secret + "@h?a;b":                     "percent-encoded",
 		"redis-sentinel://u:" + secret + "@h":                "add ?master=",
+		"redis://u:" + secret + "@h?decode_responses=true":   "its parameter decode_responses is not one of pool_size, db, family",
+		"redis://u:" + secret + "@h?ssl_cert_reqs=none":      "ssl_cert_reqs is for TLS",
+		"rediss://u:" + secret + "@h?ssl_cert_reqs=maybe":    "not one of required, optional, none",
+		"redis://u:" + secret + "@h/1?db=2":                  "two databases, 1 and 2",
+		"redis://u:" + secret + "@h?family=5":                "not one of 0, 4, 6",
+		"unix://u:" + secret + "@run/redis.sock":             "whole path",
 		"redis-cluster://u:" + secret + "@h/1":               "database 0 only",
 	} {
 		t.Run(url, func(t *testing.T) {
@@ -139,7 +156,7 @@ func TestTargetNeverPrintsItsPassword(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"redis://127.0.0.1:6379/0", "rediss://u:p%40@h:1/2?skip_verify=1&pool_size=3", "redis-cluster://a,b:7000,[::1]:9/0",
-		"redis-sentinel://u:p@h/1?master=m&sentinel_password=x", "redis://:a@b@c/0", "redis://h?x", "redis://[", "redis://h:/",
+		"redis-sentinel://u:p@h/1?master=m&sentinel_password=x", "redis://:a@b@c/0", "unix:///a%20b?db=3", "valkey://u:p@/a/b.sock", "redis://h?x", "redis://[", "redis://h:/",
 		"redis://u:p?q@h", "redis://%00@h", "://", "redis://,",
 	} {
 		f.Add(seed)

@@ -40,7 +40,7 @@ func newFastRedis(t testing.TB) (*fastRedis, *redis.Client) {
 	f := &fastRedis{t: t, hash: map[string]map[string]string{}, state: lua.NewState(), main: proto}
 	t.Cleanup(f.state.Close)
 	f.state.SetGlobal("redis", f.state.SetFuncs(f.state.NewTable(), map[string]lua.LGFunction{
-		"call": f.call,
+		"call": f.call, "pcall": f.call,
 		"error_reply": func(l *lua.LState) int {
 			l.RaiseError("%s", l.CheckString(1))
 			return 0

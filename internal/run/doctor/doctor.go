@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -100,7 +102,10 @@ func (c Config) examineRedis(ctx context.Context, report func(Finding)) *pace.St
 		report(Finding{Check: "redis settings", Level: Warning, Says: w, Remedy: "see docs/operate.md, Redis"})
 	}
 	if len(found.Problems)+len(found.Warnings) == 0 {
-		report(Finding{Check: "redis settings", Level: OK, Says: "version, writes, scripts, eviction policy, persistence and memory are fine"})
+		report(Finding{Check: "redis settings", Level: OK, Says: "version, scripts, eviction policy, persistence and memory are fine"})
+	}
+	if len(found.Problems) == 0 {
+		examineRights(ctx, client, report)
 	}
 	c.compareRedisClock(ctx, client, report)
 	if c.Pace == nil {
@@ -113,8 +118,27 @@ func (c Config) examineRedis(ctx context.Context, report func(Finding)) *pace.St
 	return &status
 }
 
+// examineRights tries what unrole does in Redis, without harm.
+func examineRights(ctx context.Context, client redis.UniversalClient, report func(Finding)) {
+	const check = "redis rights"
+	missing, err := redisconn.MissingRights(ctx, client)
+	needed := slices.ContainsFunc(missing, func(rule string) bool { return !strings.Contains(rule, "&") })
+	switch {
+	case err != nil:
+		report(Finding{Check: check, Level: Failure, Says: err.Error(), Remedy: "until then nothing is accepted and nothing is removed"})
+	case len(missing) == 0:
+		report(Finding{Check: check, Level: OK, Says: "this user may do everything that unrole does: commands, keys and channels were tried"})
+	case needed:
+		report(Finding{Check: check, Level: Failure, Says: "this user may not do what unrole needs: " + strings.Join(missing, ", "),
+			Remedy: "ACL SETUSER NAME " + strings.Join(missing, " ") + "; docs/operate.md, Redis, has the smallest user that works"})
+	default:
+		report(Finding{Check: check, Level: Warning, Says: "this user may not use channels (" + strings.Join(missing, ", ") + "): workers hear of pauses and of new tasks a second later",
+			Remedy: "ACL SETUSER NAME " + strings.Join(missing, " ")})
+	}
+}
+
 func serverWords(s redisconn.Server) string {
-	words := "Redis " + s.Version
+	words := s.Name + " " + s.Version
 	if s.Addr != "" {
 		words += " at " + s.Addr
 	}

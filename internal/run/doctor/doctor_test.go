@@ -139,7 +139,7 @@ func TestTheWayToDingTalk(t *testing.T) {
 }
 
 func TestARedisThatLosesRemovalsFails(t *testing.T) {
-	s := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
+	s := redistest.Start(t, "--maxmemory-policy", "allkeys-lru", "--maxmemory", "1gb")
 	c := Config{RedisURL: s.URL(), Proxy: direct, DingTalk: dingtalk.Config{BaseURL: "http://127.0.0.1:1"}}
 	levels(t, examine(t, c), map[string]Level{"redis": OK, "redis settings": Failure, "dingtalk": Failure})
 }

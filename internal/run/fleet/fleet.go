@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ type Queue struct {
 	// Oldest is how long the task that waits the longest has waited: since it was enqueued, or for an active one since
 	// its job was submitted or due. It is 0 for an empty queue.
 	Oldest time.Duration
-	// Memory is asynq's estimate of the queue's size in Redis, in bytes.
+	// Memory is asynq's estimate of the queue's size in Redis, in bytes; 0 where Redis forbids MEMORY USAGE.
 	Memory int64
 	// Paused queues are not worked on until somebody resumes them in the web UI.
 	Paused bool
@@ -51,6 +52,7 @@ type Worker struct {
 
 // Reader reads the state of a fleet. It is safe for concurrent use.
 type Reader struct {
+	rdb       redis.UniversalClient
 	inspector *asynq.Inspector
 	ledger    *ledger.Ledger
 	now       func() time.Time
@@ -58,7 +60,7 @@ type Reader struct {
 
 // NewReader returns a reader of the fleet behind rdb. It changes nothing there.
 func NewReader(rdb redis.UniversalClient, l *ledger.Ledger) *Reader {
-	return &Reader{inspector: asynq.NewInspectorFromRedisClient(rdb), ledger: l, now: time.Now}
+	return &Reader{rdb: rdb, inspector: asynq.NewInspectorFromRedisClient(rdb), ledger: l, now: time.Now}
 }
 
 // Queues are the lanes, the most urgent first, and the dead letters.
@@ -85,23 +87,56 @@ func (r *Reader) Queues(ctx context.Context) ([]Queue, error) {
 
 func (r *Reader) queue(ctx context.Context, name string) (Queue, error) {
 	q := Queue{Name: name}
-	if err := ctx.Err(); err != nil { // the inspector takes no context
+	counts := []struct {
+		of  *int
+		cmd *redis.IntCmd
+		key string
+	}{{of: &q.Pending, key: "pending"}, {of: &q.Active, key: "active"}, {of: &q.Retry, key: "retry"}, {of: &q.Scheduled, key: "scheduled"},
+		{of: &q.Archived, key: "archived"}, {of: &q.Completed, key: "completed"}}
+	key := func(of string) string { return "asynq:{" + name + "}:" + of }
+	var processed, failed, next *redis.StringCmd
+	var paused *redis.IntCmd
+	_, err := r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i := range counts {
+			if c := &counts[i]; c.key == "pending" || c.key == "active" {
+				c.cmd = p.LLen(ctx, key(c.key))
+			} else {
+				c.cmd = p.ZCard(ctx, key(c.key))
+			}
+		}
+		processed, failed = p.Get(ctx, key("processed")), p.Get(ctx, key("failed"))
+		paused = p.Exists(ctx, key("paused"))
+		next = p.LIndex(ctx, key("pending"), -1)
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return q, err
 	}
-	info, err := r.inspector.GetQueueInfo(name)
-	if err != nil {
-		return q, err
+	for _, c := range counts {
+		*c.of = int(c.cmd.Val())
 	}
-	q.Pending, q.Active, q.Retry, q.Scheduled = info.Pending, info.Active, info.Retry, info.Scheduled
-	q.Archived, q.Completed = info.Archived, info.Completed
-	q.Processed, q.Failed = info.ProcessedTotal, info.FailedTotal
-	q.Oldest, q.Memory, q.Paused = info.Latency, info.MemoryUsage, info.Paused
+	q.Processed, _ = strconv.Atoi(processed.Val())
+	q.Failed, _ = strconv.Atoi(failed.Val())
+	q.Paused = paused.Val() == 1
+	if id := next.Val(); id != "" {
+		since, err := r.rdb.HGet(ctx, key("t:"+id), "pending_since").Int64()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return q, err
+		}
+		if since > 0 {
+			q.Oldest = max(r.now().Sub(time.Unix(0, since)), 0)
+		}
+	}
 	if q.Active > 0 {
 		age, err := r.oldestActive(ctx, name)
 		if err != nil {
 			return q, err
 		}
 		q.Oldest = max(q.Oldest, age)
+	}
+	// A Redis that forbids MEMORY USAGE has everything but this figure.
+	if info, err := r.inspector.GetQueueInfo(name); err == nil {
+		q.Memory = info.MemoryUsage
 	}
 	return q, nil
 }

@@ -106,3 +106,25 @@ func TestOtherProgramsOnTheSameRedisAreNoWorkers(t *testing.T) {
 		}
 	})
 }
+
+func TestARedisThatForbidsMemoryUsageLosesOneFigure(t *testing.T) {
+	server := redistest.Start(t)
+	admin := server.Client()
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "unrole", "on", ">right", "~*", "&*", "+@all", "-memory").Err(); err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "unrole", Password: "right", DisableIdentity: true})
+	defer rdb.Close()
+	if _, err := asynq.NewClientFromRedisClient(rdb).Enqueue(asynq.NewTask("x", nil), asynq.Queue(tasks.QueueDefault)); err != nil {
+		t.Fatal(err)
+	}
+	queues, err := NewReader(rdb, ledger.New(rdb, 0)).Queues(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range queues {
+		if q.Name == tasks.QueueDefault && (q.Pending != 1 || q.Memory != 0) {
+			t.Errorf("%+v", q)
+		}
+	}
+}

@@ -56,7 +56,8 @@ local function save()
 	end
 	if #put > 0 then redis.call('HSET', state_key, unpack(put)) end
 	if #drop > 0 then redis.call('HDEL', state_key, unpack(drop)) end
-	if announce then redis.call('PUBLISH', channel, text(s.gen)) end
+	-- A user without channels loses the announcement, not the change: whoever waits looks again after a while.
+	if announce then redis.pcall('PUBLISH', channel, text(s.gen)) end
 end
 
 -- Calls by outcome and minute, a ring of eight minutes.
