@@ -131,7 +131,7 @@ func jobKey(jobID string) string { return "unrole:job:{" + jobID + "}" }
 // keys are the keys of a job in the order in which lua/keys.lua names them.
 func keys(jobID string) []string {
 	k := jobKey(jobID)
-	return []string{k, k + ":parts", k + ":state", k + ":begun", k + ":bad", k + ":audit"}
+	return []string{k, k + ":parts", k + ":state", k + ":begun", k + ":bad", k + ":audit", k + ":copy"}
 }
 
 // Positions in keys.
@@ -142,6 +142,7 @@ const (
 	keyBegun
 	keyBad
 	keyAudit
+	keyCopy // of the audit, within one script
 )
 
 // Get returns the record of one job, or a *NotFoundError.

@@ -95,13 +95,6 @@ func (l *Ledger) Open(ctx context.Context) iter.Seq2[Job, error] {
 	}
 }
 
-var tidyScript = redis.NewScript(`
-for i = 1, #ARGV, 2 do
-  if redis.call('ZSCORE', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('ZREM', KEYS[1], ARGV[i]) end
-end
-return 1
-`)
-
 // Stalled lists the unfinished jobs that are due, whose parts are known, and that have neither moved nor been checked
 // for a while: candidates for a look at whether asynq still has their tasks. It takes ended jobs out of the index.
 func (l *Ledger) Stalled(ctx context.Context, moved, checked time.Time) ([]Job, error) {

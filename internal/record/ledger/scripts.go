@@ -28,6 +28,7 @@ var (
 	toldScript            = ofJob("told")
 
 	admitScript = redis.NewScript(lua("admit"))
+	tidyScript  = redis.NewScript(lua("tidy"))
 )
 
 func ofJob(name string) *redis.Script { return redis.NewScript(lua("keys") + lua(name)) }

@@ -121,6 +121,10 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			return Delta{}, fmt.Errorf("settle part %s: %w", c.Part.TaskID(), err)
 		}
 		switch reply[0].(int64) {
+		case 2:
+			// A name that stays in the index costs who reads it a look at the record, nothing more.
+			l.rdb.ZRem(ctx, openKey, c.Part.JobID)
+			fallthrough
 		case 1:
 			c.State, c.calls, c.write = next, 0, ""
 			return delta, nil

@@ -4,7 +4,7 @@
 -- to stay marked as being called, 'idle' to refuse a part that is. name: under which the claim began, the part's or a
 -- letter's of it; for 'idle' the letters follow that must not be begun either.
 --
--- Returns {1}; {0, state} where the record has another version; {-1} where it is being called; {-2} without a job.
+-- Returns {1}, {2} where the job has ended and will not open again; {0, state} where the record has another version; {-1} where it is being called; {-2} without a job.
 local part, version, new_state, removed, dead, cancelled, calls, now, retention, entry, mode, name = unpack(ARGV)
 local first_name = 12
 
@@ -28,13 +28,20 @@ count('cancelled', cancelled)
 count('api_calls', calls)
 if entry ~= '' then write_audit(entry) end
 
-local job = redis.call('HMGET', job_key, 'total', 'removed', 'dead', 'cancelled', 'finished_at')
+local job = redis.call('HMGET', job_key, 'total', 'removed', 'dead', 'cancelled', 'finished_at', 'source', 'told')
 local pending, finished_at = job[1] - job[2] - job[3] - job[4], job[5]
 redis.call('HSET', job_key, 'touched_at', now)
 if pending == 0 then
-	if not finished_at then redis.call('HSET', job_key, 'finished_at', now) end
+	if not finished_at then
+		redis.call('HSET', job_key, 'finished_at', now)
+		-- A stream has 4 KB in reserve for more entries; its copy is as large as its entries. Where that is forbidden, it stays large.
+		if redis.call('XLEN', audit_key) <= 16 and redis.pcall('COPY', audit_key, copy_key, 'REPLACE') == 1 then
+			redis.pcall('RENAME', copy_key, audit_key)
+		end
+	end
 	if tonumber(job[3]) == 0 then
 		for _, key in ipairs(lasting) do redis.call('PEXPIRE', key, retention) end
+		if job[6] ~= 'queue' and not job[7] then return {2} end
 	end
 elseif finished_at then
 	redis.call('HDEL', job_key, 'finished_at')
