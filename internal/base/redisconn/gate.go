@@ -262,6 +262,8 @@ func (g entrance) wait(ctx context.Context, kind string, script bool) error {
 	case <-s.turn:
 	case <-ctx.Done():
 		ended = ctx.Err()
+	case <-g.ending.Done():
+		ended = g.ending.Err()
 	}
 	g.mu.Lock()
 	s.waits--

@@ -90,10 +90,10 @@ type Pacer struct {
 
 	turn chan struct{} // holds one token: one Reserve at a time
 
-	sendMu sync.Mutex // one script call with outcomes at a time, so that no grant overtakes a pause
-	mu     sync.Mutex
-	todo   []outcome     // reported, not yet in Redis
-	more   chan struct{} // wakes Run when todo got its first element
+	sending wait.Lock // one script call with outcomes at a time, so that no grant overtakes a pause
+	mu      sync.Mutex
+	todo    []outcome     // reported, not yet in Redis
+	more    chan struct{} // wakes Run when todo got its first element
 
 	news       news
 	subscribed atomic.Bool
@@ -117,6 +117,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Pacer, error) {
 		channel: prefix + "news",
 		turn:    make(chan struct{}, 1),
 		more:    make(chan struct{}, 1),
+		sending: wait.NewLock(),
 	}
 	p.settled = []any{
 		float64(time.Second) / float64(cfg.spacing()), cfg.HoldProbe.Seconds(), cfg.ProbeCap.Seconds(),

@@ -36,8 +36,8 @@ type reply struct {
 
 // send runs an operation that may take outcomes along. Outcomes that could not be delivered are kept.
 func (p *Pacer) send(ctx context.Context, op string, args ...any) (reply, error) {
-	p.sendMu.Lock()
-	defer p.sendMu.Unlock()
+	p.sending.Lock()
+	defer p.sending.Unlock()
 	// The client may wait for a Redis that refuses; others want to know sooner.
 	ctx, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
@@ -25,13 +25,13 @@ type visit struct {
 	part *tasks.Part
 	log  zerolog.Logger
 
-	mu    sync.Mutex
+	mu    wait.Lock
 	claim *ledger.Claim
 	calls int // that have begun and not rested; while there are any, the ledger has the part marked as begun
 }
 
 func (w *Worker) visit(id, queue string, part *tasks.Part) *visit {
-	return &visit{w: w, id: id, lane: laneOf(queue, part), part: part,
+	return &visit{w: w, mu: wait.NewLock(), id: id, lane: laneOf(queue, part), part: part,
 		log: w.log.With().Str("job", part.JobID).Str("part", part.Part).Logger()}
 }
 

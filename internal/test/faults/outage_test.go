@@ -23,7 +23,7 @@ func steadyPlan() plan {
 	j := &job{id: "job-0", lane: tasks.QueueDefault, pairs: map[pair]bool{}}
 	for i := range 300 {
 		// Everybody loses a role of their own, so that each pair is a call of its own.
-		j.pairs[pair{fmt.Sprintf("employee%03d", i), 1507113500 + int64(i)}] = true
+		j.pairs[pair{User: fmt.Sprintf("employee%03d", i), Role: 1507113500 + int64(i)}] = true
 	}
 	p.jobs = []*job{j}
 	return p
@@ -55,7 +55,7 @@ func TestAnOutageOfRedisRepeatsNoFinishedCall(t *testing.T) {
 	took := time.Since(away) - outage
 	repeated := 0
 	for p := range j.pairs {
-		if w.sim.Called(p.user, p.role) > 1 {
+		if w.sim.Called(p.User, p.Role) > 1 {
 			repeated++
 		}
 	}

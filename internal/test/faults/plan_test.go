@@ -9,13 +9,11 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/promises"
 	"github.com/unrole/unrole/tasks"
 )
 
-type pair struct {
-	user string
-	role int64
-}
+type pair = promises.Pair
 
 // job is one removal of a history.
 type job struct {
@@ -28,7 +26,7 @@ type job struct {
 // sorted are the pairs in an order that does not change.
 func (j *job) sorted() []pair {
 	return slices.SortedFunc(maps.Keys(j.pairs), func(a, b pair) int {
-		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.role, b.role))
+		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Role, b.Role))
 	})
 }
 
@@ -131,19 +129,19 @@ func jobOf(rng *rand.Rand, i int, users []string, roles []int64) *job {
 	switch {
 	case form <= 1 || i == 0: // scattered
 		for range 150 + rng.IntN(150) {
-			j.pairs[pair{users[rng.IntN(len(users))], roles[rng.IntN(len(roles))]}] = true
+			j.pairs[pair{User: users[rng.IntN(len(users))], Role: roles[rng.IntN(len(roles))]}] = true
 		}
 	case form == 2: // departments
 		for range 60 {
 			user, department := users[rng.IntN(len(users))], rng.IntN(8)
 			for k := range 5 {
-				j.pairs[pair{user, roles[department*5+k]}] = true
+				j.pairs[pair{User: user, Role: roles[department*5+k]}] = true
 			}
 		}
 	default:
 		for _, user := range users[:101+rng.IntN(19)] {
 			for _, role := range roles[:21+rng.IntN(19)] {
-				j.pairs[pair{user, role}] = true
+				j.pairs[pair{User: user, Role: role}] = true
 			}
 		}
 	}

@@ -64,7 +64,7 @@ func newWorld(t *testing.T, p plan) *world {
 	for _, j := range p.jobs {
 		w.submitted[j.id] = make(chan struct{})
 		for pr := range j.pairs {
-			w.sim.Grant(pr.user, pr.role)
+			w.sim.Grant(pr.User, pr.Role)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute+p.lasts)
@@ -161,7 +161,7 @@ func succeeded(s said) bool { return s.code == 0 }
 func (w *world) submit(j *job) {
 	rows := []string{"user_id,role_id"}
 	for _, p := range j.sorted() {
-		rows = append(rows, fmt.Sprintf("%s,%d", p.user, p.role))
+		rows = append(rows, fmt.Sprintf("%s,%d", p.User, p.Role))
 	}
 	file := filepath.Join(w.dir, j.id+".csv")
 	if err := os.WriteFile(file, []byte(strings.Join(rows, "\n")+"\n"), 0o600); err != nil {

@@ -1,0 +1,247 @@
+package fleet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/test/promises"
+	"github.com/unrole/unrole/tasks"
+)
+
+// patience is how much virtual time a history may take after its last fault. What a killed worker had is given back by
+// asynq after up to 113 s, tasks that somebody deleted are missed 60 to 90 s after a job's last change, and one may follow
+// the other.
+const patience = 5 * time.Minute
+
+// outcome is what a history came to.
+type outcome struct {
+	trace      uint64 // equal for equal histories
+	operations int
+	took       time.Duration // of virtual time
+	calls      int
+	logs       []string
+}
+
+// play plays a history in a bubble of its own and checks the promises. trace receives one line for each operation; it may be
+// nil.
+func play(t *testing.T, p plan, trace io.Writer) (got outcome) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, p, trace)
+		stop := make(chan struct{})
+		opened := make(chan struct{})
+		go func() {
+			defer close(opened)
+			w.gate.run(stop)
+		}()
+		w.live()
+		for _, k := range w.workers {
+			k.retire()
+		}
+		w.intake.end()
+		w.mustStop()
+		w.cancel()
+		w.people.Wait()
+		close(stop)
+		<-opened
+		w.running.Wait()
+		if w.intake != nil {
+			w.intake.die()
+			_ = w.intake.rdb.Close()
+		}
+		w.outside.die()
+		_ = w.outside.rdb.Close()
+		time.Sleep(time.Minute) // goroutines of go-redis and asynq that nobody waits for
+		got = outcome{w.gate.trace.sum, w.gate.opened, time.Since(w.began), len(w.sim.Calls()), w.logs}
+	})
+	return got
+}
+
+// step is something that happens at a moment of a history.
+type step struct {
+	at time.Duration
+	do func()
+}
+
+// live plays the history, lets all faults end, waits for the end of every job, and checks.
+func (w *world) live() {
+	var steps []step
+	for _, j := range w.plan.jobs {
+		steps = append(steps, step{j.at, func() { w.people.Go(func() { w.submit(j) }) }})
+	}
+	for _, e := range w.plan.events {
+		k := kinds[e.kind]
+		steps = append(steps, step{e.at, func() { w.gate.say(e.String()); k.begin(w, e) }})
+		if k.end != nil {
+			steps = append(steps, step{e.at + e.lasts, func() { k.end(w, e); w.gate.say(e.kind + " is over") }})
+		}
+	}
+	slices.SortStableFunc(steps, func(a, b step) int { return int(a.at - b.at) })
+	w.startIntake()
+	for i := range w.plan.workers {
+		w.workers = append(w.workers, w.keepWorker(i))
+	}
+	for _, s := range steps {
+		time.Sleep(time.Until(w.began.Add(s.at)))
+		s.do()
+	}
+	time.Sleep(time.Until(w.began.Add(active)))
+	w.heal()
+	w.gate.say("every fault is over")
+	w.people.Wait()
+	if w.end() {
+		w.check()
+	}
+}
+
+// heal ends every fault that is left.
+func (w *world) heal() {
+	w.mu.Lock()
+	w.weather = nil
+	w.mu.Unlock()
+	w.sim.Recover()
+	for _, k := range w.workers {
+		k.process().thaw()
+		k.process().part(false)
+	}
+}
+
+// end waits until every job has ended and no task is left but waiting dead letters.
+func (w *world) end() bool {
+	began := time.Now()
+	for {
+		left := w.left()
+		if len(left) == 0 {
+			return true
+		}
+		if time.Since(began) > patience {
+			w.broken("back within seconds: %v after the last fault this is left: %v", patience, left)
+			return false
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// left says what is not done.
+func (w *world) left() []string {
+	var left []string
+	for _, j := range w.plan.jobs {
+		if job, err := w.ledger.Get(w.ctx, j.ID); err != nil || !job.State.Finished() {
+			left = append(left, fmt.Sprintf("%s is %s with %+v (%v)", j.ID, job.State, job.Pairs, err))
+		}
+	}
+	for _, queue := range append(tasks.Lanes(), tasks.QueueDeadLetter) {
+		info, err := w.inspector.GetQueueInfo(queue)
+		if err != nil {
+			continue // no such queue: nothing was ever in it
+		}
+		if n := info.Pending + info.Active + info.Retry + info.Archived; n > 0 {
+			left = append(left, fmt.Sprintf("queue %s: %d pending, %d active, %d to be retried, %d archived", queue, info.Pending, info.Active, info.Retry, info.Archived))
+		}
+	}
+	return left
+}
+
+// shutdown is the longest that a worker may take to end: it grants 15 s to what is in flight.
+const shutdown = 30 * time.Second
+
+// mustStop waits for the ends of the engines, all of which were asked to.
+func (w *world) mustStop() {
+	began := time.Now()
+	w.running.Wait()
+	if took := time.Since(began); took > shutdown {
+		w.broken("a worker took %v to end", took)
+	}
+}
+
+func (w *world) startIntake() {
+	w.intake = w.newProcess("intake")
+	i, err := newIntake(w)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.handler = i.Handler
+	w.running.Go(func() { i.Notify(w.intake.alive) })
+}
+
+// tries is how often a person tries something again that failed, half a second apart.
+const tries = 400
+
+// again does something until it succeeds, as a person does.
+func (w *world) again(what string, do func() error) bool {
+	var err error
+	for range tries {
+		if err = do(); err == nil {
+			return true
+		}
+		if w.ctx.Err() != nil {
+			return false
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	w.broken("%s never succeeded: %v", what, err)
+	return false
+}
+
+var errStatus = errors.New("the intake answered")
+
+// post posts a body to the intake.
+func (w *world) post(body []byte) (status int, err error) {
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/v1/removals", bytes.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	answer := httptest.NewRecorder()
+	w.handler.ServeHTTP(answer, r)
+	if answer.Code >= 300 {
+		return answer.Code, fmt.Errorf("%w %d %s", errStatus, answer.Code, answer.Body)
+	}
+	return answer.Code, nil
+}
+
+// check looks at the end of the history.
+func (w *world) check() {
+	letters, err := promises.Letters(w.inspector)
+	if err != nil {
+		w.broken("%v", err)
+		return
+	}
+	h := &promises.History{Sim: w.sim, Calls: w.sim.Calls(), Letters: letters, Protected: w.plan.protected, Bad: w.plan.bad, BadRole: w.plan.badRole,
+		Mended: w.mended, Archived: w.archived, QPS: w.plan.qps, Extra: 2, Latency: w.plan.dingtalk.Latency + w.plan.dingtalk.Jitter,
+		Disturbed: w.disturbedAt, Unclear: w.unclear}
+	for _, j := range w.plan.jobs {
+		record, err := w.ledger.Get(w.ctx, j.ID)
+		if err != nil {
+			w.broken("%s: %v", j.ID, err)
+			continue
+		}
+		j.Counts, j.Ends = record.Pairs, map[promises.Pair]promises.End{}
+		err = w.ledger.Rows(w.ctx, j.ID, func(r ledger.Row) error {
+			p := promises.Pair{User: r.UserID, Role: r.RoleID}
+			if _, twice := j.Ends[p]; twice {
+				w.broken("counted once: %s reports %v twice", j.ID, p)
+			}
+			o := r.Outcome
+			j.Ends[p] = promises.End{Outcome: string(o.Kind), Reason: o.Reason, Says: fmt.Sprint(o.ErrCode, " ", o.ErrMsg)}
+			return nil
+		})
+		if err != nil {
+			w.broken("%s: %v", j.ID, err)
+		}
+		h.Jobs = append(h.Jobs, &j.Job)
+	}
+	h.Check(w.broken)
+}
+
+// unclear: calls that have their slot wait for a token and then go out together (docs/reliability.md, what is not promised).
+func (w *world) unclear(from, to time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.fetches, func(t time.Time) bool { return t.Before(to) && from.Before(t.Add(2*time.Second)) })
+}

@@ -1,0 +1,181 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/unrole/unrole/internal/record/deadletter"
+	"github.com/unrole/unrole/internal/simulator"
+)
+
+// kind is a kind of event.
+type kind struct {
+	of          string        // what it happens to; two of them do not overlap. Empty: they may
+	least, most time.Duration // how long it lasts; zero for a moment
+	begin       func(*world, event)
+	end         func(*world, event) // nil where there is nothing to end
+}
+
+// weather is a time in which operations of a process meet with a fate, by chance.
+type weather struct {
+	by    *keeper // nil for everybody
+	share float64
+	fate  fate
+	// at, if not 0, is the number of the operation of the process that it hits, and no other.
+	at int
+	of *process
+}
+
+// recovery is how long what a killed worker had in its hands may rest: asynq's lease, and then its next look.
+const recovery = 150 * time.Second
+
+// kinds are all events that a history may have.
+var kinds = map[string]kind{
+	"worker killed": {least: 100 * time.Millisecond, most: 3 * time.Second, begin: func(w *world, e event) {
+		w.disturbed(recovery)
+		w.worker(e).kill(e.lasts)
+	}},
+	"worker killed at an operation": {least: 100 * time.Millisecond, most: 3 * time.Second, begin: func(w *world, e event) {
+		w.disturbed(recovery)
+		k, f := w.worker(e), fate{kind: dieBefore}
+		if e.pick%2 == 0 {
+			f.kind = dieAfter
+		}
+		k.leave(e.lasts)
+		w.brew(weather{of: k.process(), at: int(e.pick / 2 % 60), fate: f})
+	}},
+	"worker stopped": {least: 100 * time.Millisecond, most: 3 * time.Second, begin: func(w *world, e event) { w.worker(e).stop(e.lasts) }},
+	"worker frozen": {of: "worker", least: 500 * time.Millisecond, most: 50 * time.Second, begin: func(w *world, e event) {
+		w.disturbed(e.lasts + recovery)
+		w.worker(e).process().freeze()
+	}, end: func(w *world, e event) { w.worker(e).process().thaw() }},
+	"worker cut off": {of: "worker", least: 300 * time.Millisecond, most: 50 * time.Second, begin: func(w *world, e event) {
+		w.disturbed(e.lasts + recovery)
+		w.worker(e).process().part(true)
+	}, end: func(w *world, e event) { w.worker(e).process().part(false) }},
+
+	"connections cut": {begin: func(w *world, _ event) {
+		w.disturbed(10 * time.Second)
+		for _, k := range w.workers {
+			k.process().cut()
+		}
+		w.intake.cut()
+	}},
+	"replies lost": {of: "network", least: 300 * time.Millisecond, most: 4 * time.Second, begin: func(w *world, e event) {
+		w.disturbed(e.lasts + 10*time.Second)
+		w.brew(weather{share: 0.2, fate: fate{kind: cutAfter}})
+	}, end: clearUp},
+	"requests lost": {of: "network", least: 300 * time.Millisecond, most: 4 * time.Second, begin: func(w *world, e event) {
+		w.disturbed(e.lasts + 10*time.Second)
+		w.brew(weather{share: 0.2, fate: fate{kind: cutBefore}})
+	}, end: clearUp},
+	"replies late": {of: "network", least: 300 * time.Millisecond, most: 4 * time.Second, begin: func(w *world, e event) {
+		w.disturbed(e.lasts + 10*time.Second)
+		w.brew(weather{share: 0.2, fate: fate{kind: late, late: time.Duration(e.pick%8000) * time.Millisecond}})
+	}, end: clearUp},
+	"redis refuses": {of: "redis", least: 300 * time.Millisecond, most: 5 * time.Second, begin: func(w *world, e event) {
+		w.disturbed(e.lasts + 10*time.Second)
+		w.brew(weather{share: 1, fate: fate{kind: refused, says: refusals[e.pick%uint64(len(refusals))]}})
+	}, end: clearUp},
+	"redis refuses now and then": {of: "redis", least: 300 * time.Millisecond, most: 5 * time.Second, begin: func(w *world, e event) {
+		w.disturbed(e.lasts + 10*time.Second)
+		w.brew(weather{share: 0.3, fate: fate{kind: refused, says: refusals[e.pick%uint64(len(refusals))]}})
+	}, end: clearUp},
+
+	"dingtalk busy":           dingTalk(simulator.FaultBusy),
+	"dingtalk throttles":      dingTalk(simulator.FaultThrottled),
+	"dingtalk behind a proxy": dingTalk(simulator.FaultOutage),
+	"dingtalk unreachable":    dingTalk(simulator.FaultUnreachable),
+	"permission missing":      dingTalk(simulator.FaultPermission),
+	"address not allowed":     dingTalk(simulator.FaultIPNotAllowed),
+	"address banned":          dingTalk(simulator.FaultIPBan),
+	"app disabled":            dingTalk(simulator.FaultDisabled),
+	"token refused":           dingTalk(simulator.FaultToken),
+	"credentials refused":     dingTalk(simulator.FaultCredentials),
+	"token revoked":           {begin: func(w *world, _ event) { w.sim.RevokeToken() }},
+
+	"submitted twice":       {begin: func(w *world, e event) { w.whenSubmitted(e, w.submitAgain) }},
+	"submitted otherwise":   {begin: func(w *world, e event) { w.whenSubmitted(e, w.submitOtherwise) }},
+	"job cancelled":         {begin: func(w *world, e event) { w.whenSubmitted(e, w.cancelJob) }},
+	"job repaired":          {begin: func(w *world, e event) { w.whenSubmitted(e, w.repair) }},
+	"job verified":          {begin: func(w *world, e event) { w.whenSubmitted(e, w.verify) }},
+	"letters replayed":      {begin: func(w *world, e event) { w.actOnLetters(e, (*deadletter.Queue).Replay) }},
+	"letters discarded":     {begin: func(w *world, e event) { w.actOnLetters(e, (*deadletter.Queue).Discard) }},
+	"user mended and tried": {begin: mendUser},
+	"task deleted":          {begin: deleteTask},
+	"task archived":         {begin: archiveTask},
+}
+
+// refusals are what Redis may answer instead of doing what it is asked for; the last ones as Redis before 7 gives them
+// inside scripts.
+var refusals = []string{
+	"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+	"OOM command not allowed when used memory > 'maxmemory'.",
+	"READONLY You can't write against a read only replica.",
+	"LOADING Redis is loading the dataset in memory",
+	"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+	"NOAUTH Authentication required.",
+	"NOPERM this user has no permissions to run the 'evalsha' command",
+	"NOREPLICAS Not enough good replicas to write.",
+	"CLUSTERDOWN The cluster is down",
+	"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+	"ERR something that nobody has heard of",
+	"ERR Error running script (call to f_0123456789abcdef): @user_script:1: -OOM command not allowed when used memory > 'maxmemory'.",
+	"ERR Error running script (call to f_0123456789abcdef): @user_script:1: -READONLY You can't write against a read only replica.",
+	"ERR Error running script (call to f_0123456789abcdef): @user_script:1: -MISCONF Errors writing to the AOF file: No space left on device",
+}
+
+func dingTalk(fault simulator.FaultKind) kind {
+	return kind{of: "dingtalk", least: 300 * time.Millisecond, most: 5 * time.Second,
+		begin: func(w *world, e event) { w.sim.Fail(fault, e.lasts) }}
+}
+
+func (w *world) worker(e event) *keeper { return w.workers[e.pick%uint64(len(w.workers))] }
+
+// brew lets a fate begin; clearUp ends all of those that have a share.
+func (w *world) brew(x weather) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if x.at > 0 {
+		x.of.mu.Lock()
+		x.at += x.of.operations
+		x.of.mu.Unlock()
+	}
+	w.weather = append(w.weather, x)
+}
+
+func clearUp(w *world, _ event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var stays []weather
+	for _, x := range w.weather {
+		if x.share == 0 {
+			stays = append(stays, x)
+		}
+	}
+	w.weather = stays
+}
+
+// fateOf decides about an operation. It is called by the gate alone.
+func (w *world) fateOf(o *operation) fate {
+	if o.by.isDead() {
+		// Sent or not when the process ended: either may be.
+		if w.gate.rng.IntN(2) == 0 {
+			return fate{kind: dieBefore}
+		}
+		return fate{}
+	}
+	n := o.by.count()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range w.weather {
+		switch {
+		case x.at > 0:
+			if x.of == o.by && x.at == n {
+				return x.fate
+			}
+		case w.gate.rng.Float64() < x.share:
+			return x.fate
+		}
+	}
+	return fate{}
+}

@@ -1,0 +1,220 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/redisconn"
+)
+
+// process is everything that ends, freezes and loses its connections together. It is an http.RoundTripper, too: its way to
+// DingTalk and to the receiver of the webhook.
+type process struct {
+	world *world
+	name  string
+	rdb   *redis.Client
+	// free ones do not wait at the gate: whoever looks at the world from outside.
+	free bool
+	// alive ends with the process, by itself or by a fault.
+	alive context.Context
+	end   context.CancelFunc
+
+	mu         sync.Mutex
+	links      map[*link]bool
+	dead       bool
+	frost      bool
+	partedOff  bool // neither Redis nor DingTalk is reached
+	operations int
+}
+
+func (w *world) newProcess(name string) *process {
+	p := &process{world: w, name: name, links: map[*link]bool{}}
+	p.alive, p.end = context.WithCancel(context.Background())
+	target, err := redisconn.Parse("redis://10.0.0.1:6379/0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	made := target.Client().(*redis.Client)
+	options := *made.Options()
+	_ = made.Close()
+	options.Dialer = p.dial
+	options.PoolSize = 4000 // who waits for a connection takes a timer from a pool that all bubbles of the process share
+	options.MinRetryBackoff, options.MaxRetryBackoff = 50*time.Millisecond, 50*time.Millisecond
+	p.rdb = redis.NewClient(&options)
+	return p
+}
+
+func (p *process) dial(context.Context, string, string) (net.Conn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dead || p.partedOff {
+		return nil, syscall.ECONNREFUSED
+	}
+	l := newLink(p)
+	p.links[l] = true
+	return l, nil
+}
+
+func (p *process) forget(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.links, l)
+}
+
+// die ends the process as kill -9 does. What runs of it in this bubble reaches nothing any more, and ends.
+func (p *process) die() {
+	p.mu.Lock()
+	was := p.dead
+	p.dead, p.frost = true, false
+	p.mu.Unlock()
+	if was {
+		return
+	}
+	p.cut()
+	p.end()
+}
+
+// cut breaks every connection.
+func (p *process) cut() {
+	p.mu.Lock()
+	var all []*link
+	for l := range p.links {
+		all = append(all, l)
+	}
+	p.mu.Unlock()
+	for _, l := range all {
+		l.drop(syscall.ECONNRESET)
+	}
+}
+
+func (p *process) isDead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dead
+}
+
+func (p *process) frozen() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.frost
+}
+
+// freeze stops the process from doing anything outside itself, thaw lets it go on where it was.
+func (p *process) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frost = !p.dead
+}
+
+func (p *process) thaw() {
+	p.mu.Lock()
+	p.frost = false
+	for l := range p.links {
+		l.nudge()
+	}
+	p.mu.Unlock()
+	p.world.gate.nudge()
+}
+
+// part cuts the process off from everything, until it is let back.
+func (p *process) part(off bool) {
+	p.mu.Lock()
+	p.partedOff = off
+	p.mu.Unlock()
+	if off {
+		p.cut()
+	}
+}
+
+// count numbers the operations of the process from 1.
+func (p *process) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.operations++
+	return p.operations
+}
+
+// RoundTrip sends a request, and gets its answer, as two operations.
+func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
+	what, err := describeRequest(r)
+	if err != nil {
+		return nil, err
+	}
+	f, err := p.pass(r.Context(), what)
+	switch {
+	case err != nil:
+		return nil, err
+	case f.kind == cutBefore, p.cutOff():
+		return nil, syscall.ECONNRESET
+	}
+	answer, err := p.world.answer(r)
+	if f.kind == dieAfter {
+		p.die()
+		return nil, syscall.ECONNRESET
+	}
+	if f.kind == cutAfter {
+		return nil, syscall.ECONNRESET
+	}
+	switch f, failed := p.pass(r.Context(), "answer to "+what); {
+	case failed != nil:
+		return nil, failed
+	case f.kind == dieAfter:
+		p.die()
+		return nil, syscall.ECONNRESET
+	case f.kind == cutBefore, f.kind == cutAfter:
+		return nil, syscall.ECONNRESET
+	}
+	return answer, err
+}
+
+func (p *process) cutOff() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.partedOff || p.dead
+}
+
+// pass waits until the gate lets the process do something, or ctx ends.
+func (p *process) pass(ctx context.Context, what string) (fate, error) {
+	opened := make(chan fate, 1)
+	o := &operation{by: p, what: what, open: func(f fate) { opened <- f }}
+	p.world.gate.wait(o)
+	var f fate
+	select {
+	case f = <-opened:
+	case <-ctx.Done():
+		// To a process that does not run no time passes: it finds the answer there when it wakes up.
+		if !p.frozen() && p.world.gate.withdraw(o) {
+			return fate{}, ctx.Err()
+		}
+		f = <-opened
+	}
+	if f.kind == dieBefore {
+		p.die()
+		return f, syscall.ECONNRESET
+	}
+	return f, nil
+}
+
+func describeRequest(r *http.Request) (string, error) {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return "", err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	sum := fnv.New32a()
+	_, _ = sum.Write(body)
+	return fmt.Sprintf("%s %s %x", r.Method, r.URL.Path, sum.Sum32()), nil
+}

@@ -1,0 +1,39 @@
+package fleet
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
+)
+
+// store is the Redis of a world. Only the gate executes commands in it, one at a time.
+type store struct {
+	memory *miniredis.Miniredis
+	server *server.Server
+}
+
+func newStore(t testing.TB) *store {
+	t.Helper()
+	m := miniredis.NewMiniRedis()
+	m.Seed(1)
+	m.ClockTTL(true)
+	c, err := m.Dial() // starts it without a listener
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	return &store{memory: m, server: m.Server()}
+}
+
+func (s *store) execute(l *link, commands [][]string) {
+	for _, c := range commands {
+		if strings.EqualFold(c[0], "subscribe") {
+			l.mu.Lock()
+			l.hears = true
+			l.mu.Unlock()
+		}
+		s.server.Dispatch(l.peer, c)
+	}
+}

@@ -1,0 +1,293 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/simulator"
+)
+
+const (
+	dingTalkURL = "http://10.0.0.2"
+	receiverURL = "http://10.0.0.3/ended"
+	signingKey  = "whsec_c2lnbmVkIGJ5IGEgZmxlZXQgaW4gdmlydHVhbCB0aW1l"
+)
+
+// world is where one history takes place.
+type world struct {
+	t     testing.TB
+	plan  plan
+	gate  *gate
+	redis *store
+	sim   *simulator.Simulator
+	began time.Time
+
+	// outside looks at the world past the gate.
+	outside   *process
+	ledger    *ledger.Ledger
+	inspector *asynq.Inspector
+
+	workers []*keeper
+	intake  *process
+	handler http.Handler
+
+	people  sync.WaitGroup // who submits and acts
+	running sync.WaitGroup // engines, those too that died
+	ctx     context.Context
+	cancel  context.CancelFunc
+
+	mu        sync.Mutex
+	rng       *rand.Rand // of chances that processes take, each its own seed
+	submitted map[string]chan struct{}
+	mended    map[string]bool
+	archived  bool
+	faulty    []window // when a process was kept from doing anything in time
+	fetches   []time.Time
+	told      map[string]int // messages of the webhook that arrived, by id
+	failed    bool
+	weather   []weather
+	logs      []string // what processes said last
+	removed   map[string]int64
+}
+
+type window struct{ from, to time.Time }
+
+func newWorld(t testing.TB, p plan, trace io.Writer) *world {
+	w := &world{t: t, plan: p, began: time.Now(), redis: newStore(t), submitted: map[string]chan struct{}{}, mended: map[string]bool{},
+		told: map[string]int{}, removed: map[string]int64{}, rng: rand.New(rand.NewPCG(p.seed, 3))}
+	w.gate = newGate(rand.New(rand.NewPCG(p.seed, 2)), p.pace)
+	w.gate.fateOf, w.gate.log = w.fateOf, trace
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.sim = simulator.New(p.dingtalk)
+	w.outside = w.newProcess("outside")
+	w.outside.free = true
+	w.ledger = ledger.New(w.outside.rdb, 0)
+	w.inspector = asynq.NewInspectorFromRedisClient(w.outside.rdb)
+	for _, j := range p.jobs {
+		w.submitted[j.ID] = make(chan struct{})
+		for pr := range j.Pairs {
+			w.sim.Grant(pr.User, pr.Role)
+		}
+	}
+	return w
+}
+
+// broken tells of a promise that was not kept.
+func (w *world) broken(format string, args ...any) {
+	w.mu.Lock()
+	w.failed = true
+	w.mu.Unlock()
+	w.t.Errorf("after %.3fs: "+format, append([]any{time.Since(w.began).Seconds()}, args...)...)
+}
+
+// conf is the configuration of workers and intake.
+func (w *world) conf() *config.Config {
+	return &config.Config{RedisURL: "redis://10.0.0.1:6379/0",
+		DingTalk: config.DingTalk{BaseURL: dingTalkURL, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret},
+		QPS:      float64(w.plan.qps), RetryBase: 300 * time.Millisecond, RetryCap: 5 * time.Second, HoldProbe: 2 * time.Second,
+		CheckInterval: 250 * time.Millisecond, WebhookURL: receiverURL, WebhookSecret: signingKey}
+}
+
+// chances is a source of randomness of its own for a process that starts.
+func (w *world) chances() func() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rng := rand.New(rand.NewPCG(w.rng.Uint64(), 4))
+	var mu sync.Mutex
+	return func() float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return rng.Float64()
+	}
+}
+
+func (w *world) parts(p *process) app.Parts {
+	return app.Parts{Redis: p.rdb, Transport: p, Random: w.chances(), Version: "virtual", Log: zerolog.New(&listener{w, p.name}).Level(zerolog.InfoLevel)}
+}
+
+// listener hears what a process says: no secret, and of no panic.
+type listener struct {
+	world *world
+	name  string
+}
+
+func (l *listener) Write(line []byte) (int, error) {
+	text := string(line)
+	w := l.world
+	if strings.Contains(text, "panic") {
+		w.broken("%s crashed: %s", l.name, text)
+	}
+	if strings.Contains(text, simulator.AppSecret) {
+		w.broken("no secret: %s says %s", l.name, text)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.logs = append(w.logs, fmt.Sprintf("%8.3fs %-9s %s", time.Since(w.began).Seconds(), l.name, strings.TrimSpace(text)))
+	return len(line), nil
+}
+
+// answer is what a request of a process gets at its destination.
+func (w *world) answer(r *http.Request) (*http.Response, error) {
+	if strings.HasPrefix(r.URL.String(), receiverURL) {
+		return w.receive(r), nil
+	}
+	if strings.HasSuffix(r.URL.Path, "/gettoken") {
+		w.mu.Lock()
+		w.fetches = append(w.fetches, time.Now())
+		w.mu.Unlock()
+	}
+	return w.sim.Transport().RoundTrip(r)
+}
+
+// receive is the receiver of the webhook; it fails now and then.
+func (w *world) receive(r *http.Request) *http.Response {
+	status := http.StatusNoContent
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.rng.IntN(5) == 0 {
+		status = http.StatusServiceUnavailable
+	} else {
+		w.told[r.Header.Get("webhook-id")]++
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: r}
+}
+
+// disturbed records that from now on, and for d, a process cannot be expected to know or do anything in time.
+func (w *world) disturbed(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	w.faulty = append(w.faulty, window{now, now.Add(d)})
+}
+
+func (w *world) disturbedAt(from, to time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range w.faulty {
+		if f.from.Before(to) && from.Before(f.to) {
+			return true
+		}
+	}
+	return false
+}
+
+// keeper keeps one worker running, as a supervisor of services does.
+type keeper struct {
+	world *world
+	name  string
+
+	mu      sync.Mutex
+	current *process
+	away    time.Duration // until the next one starts
+	over    bool
+	starts  int
+	wake    chan struct{}
+	ended   chan struct{}
+}
+
+func (w *world) keepWorker(i int) *keeper {
+	k := &keeper{world: w, name: fmt.Sprint("worker-", i), wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	k.start()
+	go k.run()
+	return k
+}
+
+// start starts the next process of the worker.
+func (k *keeper) start() {
+	w := k.world
+	p := w.newProcess(fmt.Sprint(k.name, ".", k.starts))
+	c := w.conf()
+	c.ProtectedUsers = w.plan.protected
+	e, err := app.New(c, w.parts(p))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	k.mu.Lock()
+	k.current = p
+	k.starts++
+	k.mu.Unlock()
+	w.running.Go(func() {
+		err := e.Run(p.alive)
+		k.mu.Lock()
+		asked := p.isDead() || p.alive.Err() != nil
+		k.mu.Unlock()
+		if !asked && err == nil {
+			w.broken("%s ended by itself", p.name)
+		}
+		p.die()
+		_ = p.rdb.Close()
+	})
+}
+
+func (k *keeper) run() {
+	defer close(k.ended)
+	for {
+		k.mu.Lock()
+		p := k.current
+		k.mu.Unlock()
+		<-p.alive.Done()
+		k.mu.Lock()
+		rest, over := max(k.away, 200*time.Millisecond), k.over
+		k.away = 0
+		k.mu.Unlock()
+		if over {
+			return
+		}
+		timer := time.NewTimer(rest)
+		select {
+		case <-timer.C:
+			k.start()
+		case <-k.wake:
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// process is the one that runs just now.
+func (k *keeper) process() *process {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current
+}
+
+// kill ends the worker as kill -9 does; another one follows after the given time.
+func (k *keeper) kill(away time.Duration) {
+	k.leave(away)
+	k.process().die()
+}
+
+// stop asks the worker to end, as SIGTERM does.
+func (k *keeper) stop(away time.Duration) {
+	k.leave(away)
+	k.process().end()
+}
+
+func (k *keeper) leave(away time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.away = away
+}
+
+// retire ends the worker for good, cleanly.
+func (k *keeper) retire() {
+	k.mu.Lock()
+	k.over = true
+	k.mu.Unlock()
+	k.wake <- struct{}{}
+	k.process().end()
+	<-k.ended
+}
