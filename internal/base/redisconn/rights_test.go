@@ -1,6 +1,7 @@
 package redisconn
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -49,5 +50,16 @@ func TestEveryRightThatIsMissingIsNamed(t *testing.T) {
 	}
 	if keys := redistest.Keys(t, admin); len(keys) > 0 {
 		t.Errorf("left behind: %q", keys)
+	}
+}
+
+func TestTheDocumentedUserIsTheSmallest(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := strings.Join(strings.Fields(strings.ReplaceAll(string(page), "\\\n", " ")), " ")
+	if want := strings.Join(ACL(false), " "); !strings.Contains(shown, want) {
+		t.Errorf("docs/operate.md does not have it: %s", want)
 	}
 }
