@@ -55,7 +55,7 @@ const (
 
 var variables = []Variable{
 	{Name: "REDIS_URL", Group: groupRedis, Flag: "redis", Secret: true, Default: redisconn.Default,
-		Meaning: "Redis: `redis://`, `redis-sentinel://HOSTS/0?master=NAME` or `redis-cluster://HOSTS`; with TLS `rediss://` and so on",
+		Meaning: "Redis: `redis://`, `redis-sentinel://HOSTS/0?master=NAME` or `redis-cluster://HOSTS`; with TLS `rediss://` and so on; every form and parameter: operate.md, Redis",
 		set: func(c *Config, s string) error {
 			c.RedisURL = s
 			_, err := redisconn.Parse(s)
