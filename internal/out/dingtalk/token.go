@@ -194,7 +194,7 @@ func (s *tokenSource) remember(err error) time.Duration {
 		return e.Wait
 	}
 	s.failures++
-	return min(s.memory<<min(s.failures-1, 10), memoryGrowth*s.memory)
+	return wait.Backoff{First: s.memory, Most: memoryGrowth * s.memory}.After(s.failures)
 }
 
 // close ends a flight under way and begins no other.

@@ -78,12 +78,13 @@ const pingEvery = 2 * time.Second
 // listen keeps a subscription to the fleet's announcements until ctx ends.
 func (p *Pacer) listen(ctx context.Context) {
 	defer p.subscribed.Store(false)
-	for backoff := 100 * time.Millisecond; ctx.Err() == nil; backoff = min(2*backoff, 2*time.Second) {
+	again := wait.Backoff{First: 100 * time.Millisecond, Most: 2 * time.Second}
+	for failed := 1; ctx.Err() == nil; failed++ {
 		if p.subscribe(ctx) {
-			backoff = 100 * time.Millisecond
+			failed = 1
 		}
 		p.subscribed.Store(false)
-		wait.For(ctx, backoff)
+		wait.For(ctx, again.After(failed))
 	}
 }
 

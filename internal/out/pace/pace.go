@@ -157,8 +157,9 @@ func (p *Pacer) deliver(ctx context.Context) {
 		if wait.For(ctx, flushEvery) != nil {
 			continue
 		}
-		for backoff := flushEvery; p.flush(ctx) != nil && wait.For(ctx, backoff) == nil; {
-			backoff = min(2*backoff, 2*time.Second)
+		again := wait.Backoff{First: flushEvery, Most: 2 * time.Second}
+		for failed := 1; p.flush(ctx) != nil && wait.For(ctx, again.After(failed)) == nil; {
+			failed++
 		}
 	}
 }

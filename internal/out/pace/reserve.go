@@ -45,18 +45,20 @@ func (p *Pacer) Reserve(ctx context.Context) (Grant, error) {
 		return Grant{}, ctx.Err()
 	}
 	gaveUp := false
-	for retry := newBackoff(); ctx.Err() == nil; {
+	for failed := 0; ctx.Err() == nil; {
 		p.news.forget()
 		asked := time.Now()
 		r, err := p.send(ctx, "reserve")
 		if err != nil {
 			if ctx.Err() == nil {
 				p.mood.redisAway(p, err)
-				wait.For(ctx, retry.next(p.cfg.Random()))
+				failed++
+				d := redisAgain.After(failed)
+				wait.For(ctx, d/2+time.Duration(p.cfg.Random()*float64(d/2))) // a fleet does not come back as one, nor at once
 			}
 			continue
 		}
-		retry = newBackoff()
+		failed = 0
 		p.mood.is(ctx, p, r.word)
 		if r.word != "granted" && r.word != "probe" {
 			wait := min(r.wait, patience)
@@ -89,19 +91,8 @@ func (p *Pacer) confirm(ctx context.Context, gen int64) bool {
 	return err == nil && now == gen
 }
 
-type backoff time.Duration
-
-func newBackoff() *backoff {
-	b := backoff(50 * time.Millisecond)
-	return &b
-}
-
-// next returns a wait that doubles up to 1 s, with jitter, a number in [0, 1), so that a fleet does not come back as one.
-func (b *backoff) next(jitter float64) time.Duration {
-	d := time.Duration(*b)
-	*b = backoff(min(2*d, time.Second))
-	return d/2 + time.Duration(jitter*float64(d/2))
-}
+// redisAgain is between two questions to a Redis that does not answer.
+var redisAgain = wait.Backoff{First: 50 * time.Millisecond, Most: time.Second}
 
 // mood is what this process last knew of the fleet, to log changes once.
 type mood struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/dingtalk"
@@ -98,7 +99,7 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 			if attempt++; attempt > s.cfg.Attempts {
 				return dingtalk.HoldersPage{}, err
 			}
-			if err := wait.For(ctx, s.cfg.RetryBase<<(attempt-2)); err != nil {
+			if err := wait.For(ctx, wait.Backoff{First: s.cfg.RetryBase, Most: max(time.Minute, s.cfg.RetryBase)}.After(attempt-1)); err != nil {
 				return dingtalk.HoldersPage{}, err
 			}
 		case failed.Class.BlamesRole() || failed.Class == dingtalk.ClassBadRequest:

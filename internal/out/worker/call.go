@@ -103,7 +103,7 @@ func (w *Worker) tryLater(m *member, v verdict, accepted int64, jitter float64) 
 		v.failure.Attempts = tries.Attempts
 		return &end{kind: endSpent, spent: &spent{verdict: v, aged: aged}, why: "attempts are spent: " + v.failure.ErrMsg}
 	}
-	return later(w.backoff(tries.All, jitter), fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.failure.ErrMsg))
+	return later(w.backoff().Spread(tries.All, jitter), fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.failure.ErrMsg))
 }
 
 // mostAttempts is how many tries that were answered so make an end.
@@ -114,11 +114,7 @@ func (w *Worker) mostAttempts(v verdict) int {
 	return w.cfg.MaxAttempts
 }
 
-// backoff is exponential with full jitter, which is a number in [0, 1).
-func (w *Worker) backoff(tries int, jitter float64) time.Duration {
-	most := w.cfg.RetryCap
-	if shift := tries - 1; shift < 30 {
-		most = min(most, w.cfg.RetryBase<<max(shift, 0))
-	}
-	return time.Duration(jitter * float64(most))
+// backoff is between two tries of the same.
+func (w *Worker) backoff() wait.Backoff {
+	return wait.Backoff{First: w.cfg.RetryBase, Most: w.cfg.RetryCap}
 }

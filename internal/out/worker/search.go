@@ -122,7 +122,7 @@ func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.
 				v.failure.Attempts = tries.Attempts
 				return isolate.Answer{Blame: isolate.BlameAny, Cause: v.failure}, nil
 			}
-			if wait.For(ctx, w.backoff(tries.All, w.cfg.Random())) != nil {
+			if wait.For(ctx, w.backoff().Spread(tries.All, w.cfg.Random())) != nil {
 				return isolate.Answer{}, stopping
 			}
 		}

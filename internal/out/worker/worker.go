@@ -239,12 +239,13 @@ func (w *Worker) server(queue string) *asynq.Server {
 // persist repeats a write while Redis refuses it: what DingTalk has done must not be forgotten for a short outage. It
 // gives up when the worker ends.
 func (w *Worker) persist(write func(context.Context) error) error {
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	pauses := wait.Backoff{First: 50 * time.Millisecond, Most: time.Second}
+	for tries := 1; ; tries++ {
 		err := write(w.ending)
 		if _, refused := redisconn.Explain(err); !refused {
 			return err
 		}
-		if wait.For(w.ending, pause) != nil {
+		if wait.For(w.ending, pauses.After(tries)) != nil {
 			return err
 		}
 	}

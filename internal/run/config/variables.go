@@ -86,7 +86,7 @@ var variables = []Variable{
 			return nil
 		}},
 	{Name: "UNROLE_CONCURRENCY", Group: groupPace, Flag: "concurrency",
-		Meaning: "DingTalk calls in flight at most, of one worker; chosen by the pace unless set",
+		Meaning: "DingTalk calls in flight at most, of one worker; 64 unless set",
 		set:     count(func(c *Config) *int { return &c.Concurrency }, 1, 10000)},
 	{Name: "UNROLE_MAX_ATTEMPTS", Group: groupPace, Flag: "max-attempts", Default: "12",
 		Meaning: "how often a batch is tried in all when DingTalk is busy",
@@ -98,7 +98,7 @@ var variables = []Variable{
 		Meaning: "longest backoff of a busy batch",
 		set:     duration(func(c *Config) *time.Duration { return &c.RetryCap }, time.Millisecond)},
 	{Name: "UNROLE_BUSY_MAX_AGE", Group: groupPace, Flag: "busy-max-age", Default: "24h",
-		Meaning: "how long a batch may stay busy although others succeed",
+		Meaning: "how long DingTalk may answer a batch busy while nothing else succeeds either; then the pair that keeps it busy is searched for",
 		set:     duration(func(c *Config) *time.Duration { return &c.BusyMaxAge }, time.Second)},
 	{Name: "UNROLE_HOLD_PROBE", Group: groupPace, Flag: "hold-probe", Default: "30s",
 		Meaning: "time between two probe calls while the fleet holds",
