@@ -131,6 +131,26 @@ func TestWhatIsNotRefusedPasses(t *testing.T) {
 	})
 }
 
+func TestAScriptThatWaitsEndsWithItsClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ending, end := context.WithCancel(t.Context())
+		s := &server{refuses: map[string]error{}}
+		s.set("a", reply("OOM command not allowed"))
+		ask := entrance{NewGate(zerolog.Nop()), ending}.ProcessHook(s.process)
+		var asking sync.WaitGroup
+		for range 3 {
+			asking.Go(func() {
+				if ask(context.Background(), redis.NewCmd(context.Background(), "evalsha", "a")) == nil {
+					t.Error("it got through")
+				}
+			})
+		}
+		time.Sleep(10 * time.Second)
+		end()
+		asking.Wait()
+	})
+}
+
 func TestARefusalThatNobodyTriesAgainIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(zerolog.Nop())

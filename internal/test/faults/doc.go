@@ -1,8 +1,10 @@
 // Package faults plays random histories of faults against the built command, a real Redis and the DingTalk simulator,
 // and checks from outside that every promise held.
 //
-// By itself, go test plays one short history for each kind of fault, all at once. By hand, any number of random ones:
+// By itself, go test plays a few short histories, of what only real processes can show; -long plays one for each kind of
+// fault, all at once. Package fleet plays far more, in virtual time. By hand, any number of random ones:
 //
+//	go test ./internal/test/faults -long
 //	go test ./internal/test/faults -run Histories -histories 500 -timeout 0
 //	go test ./internal/test/faults -run Histories -histories 1 -seed 17 -v
 //

@@ -11,6 +11,7 @@ import (
 )
 
 var (
+	long      = flag.Bool("long", false, "play one history for each kind of fault; without it only what virtual time cannot show")
 	histories = flag.Int("histories", 0, "random histories to play besides one for each kind of fault")
 	firstSeed = flag.Uint64("seed", 1, "seed of the first random history; the others follow")
 	soak      = flag.Duration("soak", 20*time.Second, "how long the worker is watched for leaks")

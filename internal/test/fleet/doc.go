@@ -7,6 +7,8 @@
 //
 //	go test ./internal/test/fleet -seeds 500                     # the histories of the seeds 1 to 500
 //	go test ./internal/test/fleet -run Histories -seeds 1 -seed 17 -v -trace /tmp/17   # one of them again, operation by operation
+//	go test ./internal/test/fleet -run Histories -for 10m -seed 5000         # as many as there is time for
+//	go test ./internal/test/fleet -run CrashPoint -every 1 -timeout 0        # the reference story, ended at each operation
 //
 // # How exactly a seed repeats a history
 //

@@ -3,7 +3,11 @@ package fleet
 import (
 	"flag"
 	"fmt"
+	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,52 +17,94 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 30, "random histories to play")
-	seed  = flag.Uint64("seed", 1, "seed of the first one; the others follow")
-	trace = flag.String("trace", "", "write every operation of the histories to this file")
+	seeds  = flag.Int("seeds", 20, "random histories to play")
+	seed   = flag.Uint64("seed", 1, "seed of the first one; the others follow")
+	lasts  = flag.Duration("for", 0, "play random histories for so long instead of a number of them")
+	repeat = flag.Int("repeat", 1, "how often to play each")
+	trace  = flag.String("trace", "", "write every operation of the histories to this file")
+	every  = flag.Int("every", 101, "play every so manieth crash point of the reference story; 1 for all")
+	from   = flag.Int("from", 0, "the first of them")
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	redisconn.LogTo(zerolog.Nop()) // connections break all the time
 	os.Exit(m.Run())
 }
 
+// enough is how many histories have to have met every situation.
+const enough = 2000
+
 func TestHistories(t *testing.T) {
 	began := time.Now()
-	for i := range uint64(*seeds) {
-		s := *seed + i
-		if !t.Run(fmt.Sprint("seed-", s), func(t *testing.T) { playSeed(t, s) }) {
-			t.Logf("replay: go test ./internal/test/fleet -run TestHistories -seeds 1 -seed %d -v", s)
+	met := map[string]int{}
+	played := 0
+	for next := *seed; ; next++ {
+		if *lasts > 0 && time.Since(began) > *lasts || *lasts == 0 && next == *seed+uint64(*seeds) {
+			break
+		}
+		for range *repeat {
+			played++
+			ok := t.Run(fmt.Sprint("seed-", next), func(t *testing.T) {
+				got := playAndTell(t, fmt.Sprint("seed ", next), planOf(next))
+				for what, n := range got.situations {
+					met[what] += min(n, 1)
+				}
+			})
+			if !ok {
+				t.Logf("play it again: go test ./internal/test/fleet -run Histories -seeds 1 -seed %d -repeat 5 -v", next)
+			}
 		}
 	}
-	t.Logf("%d histories in %v", *seeds, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d histories in %v; those that met a situation:", played, time.Since(began).Round(time.Millisecond))
+	for _, what := range situations {
+		t.Logf("%6d  %s", met[what], what)
+		if met[what] == 0 && played >= enough {
+			t.Errorf("never in %d histories: %s", played, what)
+		}
+	}
 }
 
-func playSeed(t *testing.T, seed uint64) {
-	var to *os.File
+func TestEveryCrashPoint(t *testing.T) {
+	story := playAndTell(t, "the story without a crash", referenceStory())
+	var all []point
+	for _, process := range slices.Sorted(maps.Keys(story.points)) {
+		for n := range story.points[process] {
+			all = append(all, point{process, n + 1, false}, point{process, n + 1, true})
+		}
+	}
+	began, played := time.Now(), 0
+	for i := *from; i < len(all); i += *every {
+		played++
+		if !t.Run(fmt.Sprint("point-", i), func(t *testing.T) {
+			playAndTell(t, all[i].String(), referenceStory().withCrash(all[i]))
+		}) {
+			t.Logf("play it again: go test ./internal/test/fleet -run CrashPoint -every 1000000 -from %d -v", i)
+		}
+	}
+	t.Logf("%d of %d crash points of %d processes in %v", played, len(all), len(story.points), time.Since(began).Round(time.Millisecond))
+}
+
+// playAndTell plays a history, and says what it was when it failed.
+func playAndTell(t *testing.T, name string, p plan) outcome {
+	var to io.Writer
 	if *trace != "" {
-		var err error
-		if to, err = os.Create(*trace); err != nil {
+		file, err := os.Create(*trace)
+		if err != nil {
 			t.Fatal(err)
 		}
-		defer to.Close()
+		defer file.Close()
+		to = file
 	}
-	p := planOf(seed)
 	began := time.Now()
-	var got outcome
-	if to != nil {
-		got = play(t, p, to)
-	} else {
-		got = play(t, p, nil)
-	}
-	t.Logf("seed %d: %d workers, %d jobs, %d events; %d operations, %d calls in %v, took %v; trace %016x", seed, p.workers, len(p.jobs), len(p.events),
+	got := play(t, p, to)
+	t.Logf("%s: %d workers, %d jobs, %d events; %d operations, %d calls in %v, took %v; trace %016x", name, p.workers, len(p.jobs), len(p.events),
 		got.operations, got.calls, got.took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), got.trace)
 	if t.Failed() {
 		for _, e := range p.events {
 			t.Logf("%.3fs %v", e.at.Seconds(), e)
 		}
-		for _, line := range got.logs[max(0, len(got.logs)-60):] {
-			t.Log(line)
-		}
+		t.Log(strings.Join(got.logs[max(0, len(got.logs)-60):], "\n"))
 	}
+	return got
 }

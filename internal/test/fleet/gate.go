@@ -50,7 +50,9 @@ type gate struct {
 	rng *rand.Rand
 	// fateOf decides about an operation that is about to happen.
 	fateOf func(*operation) fate
-	// quick is the share of operations that take no time.
+	// after looks at the world when one has happened.
+	after func(*operation, fate)
+	// pace is how long most operations take at the most.
 	pace time.Duration
 
 	mu      sync.Mutex
@@ -61,7 +63,8 @@ type gate struct {
 	began  time.Time
 	opened int
 	trace  traceHash
-	log    io.Writer // of the trace; nil for none
+	points map[string]int // operations by process
+	log    io.Writer      // of the trace; nil for none
 }
 
 // traceHash is a sum over everything that happened, in its order: equal for equal histories.
@@ -74,7 +77,7 @@ func (t *traceHash) add(line string) {
 }
 
 func newGate(rng *rand.Rand, pace time.Duration) *gate {
-	return &gate{rng: rng, pace: pace, arrived: make(chan struct{}, 1), began: time.Now(), fateOf: func(*operation) fate { return fate{} }}
+	return &gate{rng: rng, pace: pace, arrived: make(chan struct{}, 1), points: map[string]int{}, began: time.Now(), fateOf: func(*operation) fate { return fate{} }, after: func(*operation, fate) {}}
 }
 
 // wait puts an operation before the gate.
@@ -132,6 +135,7 @@ func (g *gate) run(stop <-chan struct{}) {
 			f := g.fateOf(o)
 			g.note(o, f)
 			o.open(f)
+			g.after(o, f)
 		}
 	}
 }
@@ -185,6 +189,7 @@ func (g *gate) delay() time.Duration {
 
 func (g *gate) note(o *operation, f fate) {
 	g.opened++
+	g.points[o.by.name]++
 	line := fmt.Sprintf("%d %s %s %s %s", time.Since(g.began).Microseconds(), o.by.name, o.what, fateNames[f.kind], f.says)
 	g.trace.add(line)
 	if g.log != nil {

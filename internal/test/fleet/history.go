@@ -29,6 +29,9 @@ type outcome struct {
 	took       time.Duration // of virtual time
 	calls      int
 	logs       []string
+	// situations are those that came up, and how often; points how many operations each process did.
+	situations map[string]int
+	points     map[string]int
 }
 
 // play plays a history in a bubble of its own and checks the promises. trace receives one line for each operation; it may be
@@ -60,7 +63,7 @@ func play(t *testing.T, p plan, trace io.Writer) (got outcome) {
 		w.outside.die()
 		_ = w.outside.rdb.Close()
 		time.Sleep(time.Minute) // goroutines of go-redis and asynq that nobody waits for
-		got = outcome{w.gate.trace.sum, w.gate.opened, time.Since(w.began), len(w.sim.Calls()), w.logs}
+		got = outcome{w.gate.trace.sum, w.gate.opened, time.Since(w.began), len(w.sim.Calls()), w.logs, w.situations, w.gate.points}
 	})
 	return got
 }
@@ -89,6 +92,14 @@ func (w *world) live() {
 	for i := range w.plan.workers {
 		w.workers = append(w.workers, w.keepWorker(i))
 	}
+	if c := w.plan.crash; c != nil {
+		f := fate{kind: dieBefore}
+		if c.after {
+			f.kind = dieAfter
+		}
+		w.disturbed(time.Hour)
+		w.brew(weather{of: c.process, at: c.number, fate: f})
+	}
 	for _, s := range steps {
 		time.Sleep(time.Until(w.began.Add(s.at)))
 		s.do()
@@ -104,10 +115,13 @@ func (w *world) live() {
 
 // heal ends every fault that is left.
 func (w *world) heal() {
-	w.mu.Lock()
-	w.weather = nil
-	w.mu.Unlock()
+	if w.plan.crash == nil {
+		w.mu.Lock()
+		w.weather = nil
+		w.mu.Unlock()
+	}
 	w.sim.Recover()
+	w.redis.jump(0)
 	for _, k := range w.workers {
 		k.process().thaw()
 		k.process().part(false)
@@ -237,6 +251,7 @@ func (w *world) check() {
 		h.Jobs = append(h.Jobs, &j.Job)
 	}
 	h.Check(w.broken)
+	w.lookBack(h)
 }
 
 // unclear: calls that have their slot wait for a token and then go out together (docs/reliability.md, what is not promised).

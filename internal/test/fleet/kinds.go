@@ -20,9 +20,9 @@ type weather struct {
 	by    *keeper // nil for everybody
 	share float64
 	fate  fate
-	// at, if not 0, is the number of the operation of the process that it hits, and no other.
+	// at, if not 0, is the number of the operation of the process that it hits, and no other: of is its name.
 	at int
-	of *process
+	of string
 }
 
 // recovery is how long what a killed worker had in its hands may rest: asynq's lease, and then its next look.
@@ -41,13 +41,18 @@ var kinds = map[string]kind{
 			f.kind = dieAfter
 		}
 		k.leave(e.lasts)
-		w.brew(weather{of: k.process(), at: int(e.pick / 2 % 60), fate: f})
+		p := k.process()
+		w.brew(weather{of: p.name, at: p.done() + int(e.pick/2%60), fate: f})
 	}},
 	"worker stopped": {least: 100 * time.Millisecond, most: 3 * time.Second, begin: func(w *world, e event) { w.worker(e).stop(e.lasts) }},
 	"worker frozen": {of: "worker", least: 500 * time.Millisecond, most: 50 * time.Second, begin: func(w *world, e event) {
 		w.disturbed(e.lasts + recovery)
+		w.frozenLeader[w.worker(e).name] = w.leader
 		w.worker(e).process().freeze()
-	}, end: func(w *world, e event) { w.worker(e).process().thaw() }},
+	}, end: func(w *world, e event) {
+		w.saw("a frozen leader woke up when another one led", w.frozenLeader[w.worker(e).name] != "" && w.frozenLeader[w.worker(e).name] != w.leader)
+		w.worker(e).process().thaw()
+	}},
 	"worker cut off": {of: "worker", least: 300 * time.Millisecond, most: 50 * time.Second, begin: func(w *world, e event) {
 		w.disturbed(e.lasts + recovery)
 		w.worker(e).process().part(true)
@@ -76,6 +81,13 @@ var kinds = map[string]kind{
 		w.disturbed(e.lasts + 10*time.Second)
 		w.brew(weather{share: 1, fate: fate{kind: refused, says: refusals[e.pick%uint64(len(refusals))]}})
 	}, end: clearUp},
+	"redis clock jumps": {of: "clock", least: time.Second, most: 6 * time.Second, begin: func(w *world, e event) {
+		w.jumped(e.lasts)
+		w.redis.jump(time.Duration(int64(e.pick%60)-30) * time.Second)
+	}, end: func(w *world, _ event) {
+		w.jumped(0)
+		w.redis.jump(0)
+	}},
 	"redis refuses now and then": {of: "redis", least: 300 * time.Millisecond, most: 5 * time.Second, begin: func(w *world, e event) {
 		w.disturbed(e.lasts + 10*time.Second)
 		w.brew(weather{share: 0.3, fate: fate{kind: refused, says: refusals[e.pick%uint64(len(refusals))]}})
@@ -93,6 +105,14 @@ var kinds = map[string]kind{
 	"credentials refused":     dingTalk(simulator.FaultCredentials),
 	"token revoked":           {begin: func(w *world, _ event) { w.sim.RevokeToken() }},
 
+	"submission killed": {begin: func(w *world, e event) {
+		j := w.plan.jobs[e.pick%uint64(len(w.plan.jobs))]
+		f := fate{kind: dieBefore}
+		if e.pick%2 == 0 {
+			f.kind = dieAfter
+		}
+		w.brew(weather{of: "submits " + j.ID, at: 1 + int(e.pick/7%12), fate: f})
+	}},
 	"submitted twice":       {begin: func(w *world, e event) { w.whenSubmitted(e, w.submitAgain) }},
 	"submitted otherwise":   {begin: func(w *world, e event) { w.whenSubmitted(e, w.submitOtherwise) }},
 	"job cancelled":         {begin: func(w *world, e event) { w.whenSubmitted(e, w.cancelJob) }},
@@ -106,14 +126,14 @@ var kinds = map[string]kind{
 }
 
 // refusals are what Redis may answer instead of doing what it is asked for; the last ones as Redis before 7 gives them
-// inside scripts.
+// inside scripts. NOAUTH is not among them: after it, new connections wait a moment while their subscription holds a lock of
+// go-redis, and a bubble's time stands still while somebody waits for a lock.
 var refusals = []string{
 	"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
 	"OOM command not allowed when used memory > 'maxmemory'.",
 	"READONLY You can't write against a read only replica.",
 	"LOADING Redis is loading the dataset in memory",
 	"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
-	"NOAUTH Authentication required.",
 	"NOPERM this user has no permissions to run the 'evalsha' command",
 	"NOREPLICAS Not enough good replicas to write.",
 	"CLUSTERDOWN The cluster is down",
@@ -135,11 +155,6 @@ func (w *world) worker(e event) *keeper { return w.workers[e.pick%uint64(len(w.w
 func (w *world) brew(x weather) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if x.at > 0 {
-		x.of.mu.Lock()
-		x.at += x.of.operations
-		x.of.mu.Unlock()
-	}
 	w.weather = append(w.weather, x)
 }
 
@@ -167,12 +182,16 @@ func (w *world) fateOf(o *operation) fate {
 	n := o.by.count()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, x := range w.weather {
+	for i, x := range w.weather {
 		switch {
 		case x.at > 0:
-			if x.of == o.by && x.at == n {
+			if x.of == o.by.name && x.at == n {
+				w.weather[i].at = -1 // once: the next process of that name lives
+				w.sawUnder("a process ended before an operation", x.fate.kind == dieBefore)
+				w.sawUnder("a process ended after an operation", x.fate.kind == dieAfter)
 				return x.fate
 			}
+		case x.at < 0:
 		case w.gate.rng.Float64() < x.share:
 			return x.fate
 		}

@@ -193,6 +193,9 @@ func (w *world) approve(j *job) {
 }
 
 func (w *world) cancelJob(j *job) {
+	w.saw("a job was cancelled while calls were under way", w.underWay() > 0)
+	begun, _ := w.redis.memory.HKeys("unrole:job:{" + j.ID + "}:begun")
+	w.saw("a job was cancelled between claim and call", len(begun) > 0 && w.underWay() == 0)
 	w.again("cancels "+j.ID, func() error {
 		p, end := w.somebody("canceller")
 		defer end()

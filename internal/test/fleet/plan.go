@@ -26,6 +26,7 @@ type plan struct {
 	badRole   int64 // 0 for none
 	jobs      []*job
 	events    []event
+	crash     *point // nil for none
 }
 
 // job is one removal of a history.

@@ -144,6 +144,13 @@ func (p *process) count() int {
 	return p.operations
 }
 
+// done is how many operations the process has done.
+func (p *process) done() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.operations
+}
+
 // RoundTrip sends a request, and gets its answer, as two operations.
 func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	what, err := describeRequest(r)

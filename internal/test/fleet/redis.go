@@ -3,6 +3,7 @@ package fleet
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
@@ -12,6 +13,8 @@ import (
 type store struct {
 	memory *miniredis.Miniredis
 	server *server.Server
+	jumped bool
+	ahead  time.Duration // of the clocks of everybody else
 }
 
 func newStore(t testing.TB) *store {
@@ -28,6 +31,9 @@ func newStore(t testing.TB) *store {
 }
 
 func (s *store) execute(l *link, commands [][]string) {
+	if s.jumped {
+		s.memory.SetTime(time.Now().Add(s.ahead))
+	}
 	for _, c := range commands {
 		if strings.EqualFold(c[0], "subscribe") {
 			l.mu.Lock()
@@ -36,4 +42,9 @@ func (s *store) execute(l *link, commands [][]string) {
 		}
 		s.server.Dispatch(l.peer, c)
 	}
+}
+
+// jump sets the clock of Redis that much ahead of everybody else's, or behind.
+func (s *store) jump(d time.Duration) {
+	s.jumped, s.ahead = s.jumped || d != 0, d
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,28 +50,40 @@ type world struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 
-	mu        sync.Mutex
-	rng       *rand.Rand // of chances that processes take, each its own seed
-	submitted map[string]chan struct{}
-	mended    map[string]bool
-	archived  bool
-	faulty    []window // when a process was kept from doing anything in time
-	fetches   []time.Time
-	told      map[string]int // messages of the webhook that arrived, by id
-	failed    bool
-	weather   []weather
-	logs      []string // what processes said last
-	removed   map[string]int64
+	mu           sync.Mutex
+	rng          *rand.Rand // of chances that processes take, each its own seed
+	submitted    map[string]chan struct{}
+	mended       map[string]bool
+	archived     bool
+	faulty       []window // when a process was kept from doing anything in time
+	fetches      []time.Time
+	told         map[string]int // messages of the webhook that arrived, by id
+	failed       bool
+	weather      []weather
+	logs         []string // what processes said last
+	removed      map[string]int64
+	situations   map[string]int
+	frozenLeader map[string]string // who led when a worker was frozen
+	leader       string            // the value of its key
+	calling      int               // calls under way
+	lastRefusal  time.Time
 }
 
 type window struct{ from, to time.Time }
 
 func newWorld(t testing.TB, p plan, trace io.Writer) *world {
 	w := &world{t: t, plan: p, began: time.Now(), redis: newStore(t), submitted: map[string]chan struct{}{}, mended: map[string]bool{},
-		told: map[string]int{}, removed: map[string]int64{}, rng: rand.New(rand.NewPCG(p.seed, 3))}
+		told: map[string]int{}, removed: map[string]int64{}, situations: map[string]int{}, frozenLeader: map[string]string{}, rng: rand.New(rand.NewPCG(p.seed, 3))}
 	w.gate = newGate(rand.New(rand.NewPCG(p.seed, 2)), p.pace)
-	w.gate.fateOf, w.gate.log = w.fateOf, trace
+	w.gate.fateOf, w.gate.after, w.gate.log = w.fateOf, w.look, trace
 	w.ctx, w.cancel = context.WithCancel(context.Background())
+	p.dingtalk.Observe = func(c simulator.Call) {
+		if slices.Contains(badID, c.Code) {
+			w.mu.Lock()
+			w.lastRefusal = time.Now()
+			w.mu.Unlock()
+		}
+	}
 	w.sim = simulator.New(p.dingtalk)
 	w.outside = w.newProcess("outside")
 	w.outside.free = true
@@ -149,6 +162,14 @@ func (w *world) answer(r *http.Request) (*http.Response, error) {
 		w.fetches = append(w.fetches, time.Now())
 		w.mu.Unlock()
 	}
+	w.mu.Lock()
+	w.calling++
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.calling--
+		w.mu.Unlock()
+	}()
 	return w.sim.Transport().RoundTrip(r)
 }
 
@@ -182,6 +203,16 @@ func (w *world) disturbedAt(from, to time.Time) bool {
 		}
 	}
 	return false
+}
+
+// jumped records that the clock of Redis jumps now, and comes back after d: slots of the pace lie elsewhere around that.
+func (w *world) jumped(d time.Duration) {
+	w.disturbed(d + 40*time.Second)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for at := time.Duration(0); at <= d+35*time.Second; at += 500 * time.Millisecond {
+		w.fetches = append(w.fetches, time.Now().Add(at))
+	}
 }
 
 // keeper keeps one worker running, as a supervisor of services does.

@@ -1,0 +1,66 @@
+package fleet
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/promises"
+	"github.com/unrole/unrole/tasks"
+)
+
+// referenceStory is the history of which every operation is once the last of its process: submissions on each way, a part
+// that splits, a burst, calls that serve several jobs, a search, dead letters, a replay, a cancel, a job for later, the
+// webhook, a restart.
+func referenceStory() plan {
+	p := plan{seed: 1, workers: 2, qps: 40, pace: 300 * time.Microsecond, protected: "boss",
+		bad:      map[string]tasks.Reason{"employee003": tasks.ReasonUserGone, "employee007": tasks.ReasonInvalidUser},
+		dingtalk: simulator.Options{Seed: 1, TokenTTL: time.Hour, Latency: 20 * time.Millisecond, GoneUsers: []string{"employee003"}, BadUsers: []string{"employee007"}}}
+	add := func(j *job, users, roles int) {
+		j.ID, j.lane, j.Discarded = fmt.Sprint("job-", len(p.jobs)), tasks.QueueDefault, map[promises.Pair]bool{}
+		j.Pairs = map[promises.Pair]bool{}
+		for u := range users {
+			for r := range roles {
+				j.Pairs[promises.Pair{User: fmt.Sprintf("employee%03d", u), Role: 1507113500 + int64(r)}] = true
+			}
+		}
+		p.jobs = append(p.jobs, j)
+	}
+	add(&job{by: byQueue}, 101, 1)
+	add(&job{by: byCommand}, 5, 2)
+	add(&job{by: byIntake, at: 300 * time.Millisecond}, 9, 3)
+	for i := range 4 { // a burst
+		add(&job{by: byCommand, at: time.Second + time.Duration(i)*10*time.Millisecond}, 1, 1+i)
+	}
+	add(&job{by: byIntake, at: 500 * time.Millisecond, starts: 4 * time.Second}, 2, 2)
+	add(&job{by: byCommand, at: time.Second, waits: true}, 2, 3)
+	p.events = []event{
+		{at: 1200 * time.Millisecond, kind: "job cancelled", pick: 8},
+		{at: 2 * time.Second, kind: "letters replayed", pick: 2},
+		{at: 3 * time.Second, kind: "worker stopped", pick: 0, lasts: time.Second},
+		{at: 3500 * time.Millisecond, kind: "letters replayed", pick: 1},
+		{at: 5 * time.Second, kind: "job verified", pick: 1},
+	}
+	return p
+}
+
+// point is one operation of a history, by the name of its process and its number there.
+type point struct {
+	process string
+	number  int
+	after   bool // the process ends when it has taken effect
+}
+
+func (p point) String() string {
+	when := "before"
+	if p.after {
+		when = "after"
+	}
+	return fmt.Sprintf("%s ends %s its operation %d", p.process, when, p.number)
+}
+
+// withCrash is the plan with one process ending at a point.
+func (p plan) withCrash(at point) plan {
+	p.crash = &at
+	return p
+}
