@@ -17,7 +17,7 @@ import (
 func main() {
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		getenv: os.Getenv, isTerminal: isTerminal, now: time.Now,
+		getenv: os.Getenv, environ: os.Environ, isTerminal: isTerminal, now: time.Now,
 	}
 	// A reader that goes away, such as head, must not end a removal in the middle.
 	signal.Ignore(syscall.SIGPIPE)
@@ -39,6 +39,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	environ        func() []string // for names that nobody knows
 	isTerminal     func(stream any) bool
 	now            func() time.Time
 

@@ -161,5 +161,14 @@ func (a *app) loadConfig(cmd *cobra.Command) (*config.Config, error) {
 			given[env[0]] = f.Value.String()
 		}
 	})
+	if a.environ != nil {
+		warnings, err := config.CheckNames(a.environ())
+		if err != nil {
+			return nil, err
+		}
+		for _, warning := range warnings {
+			a.note(warning)
+		}
+	}
 	return config.Load(a.getenv, given)
 }

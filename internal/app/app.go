@@ -67,6 +67,9 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	if err != nil {
 		return nil, &Fault{err}
 	}
+	protected = protected.Told(func(err error) {
+		with.Log.Error().Err(err).Msg("the protected ids were changed and cannot be read: those from before stay protected")
+	})
 	pacer, err := NewPacer(c, with)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func TestParseListsAndFiles(t *testing.T) {
 				t.Errorf("%q: user %s is not protected", tt.users, id)
 			}
 		}
-		for _, id := range []string{"7", "CEO", "#", "both", ""} {
+		for _, id := range []string{"7", "CEO2", "#", "both", ""} {
 			if s.User(id) {
 				t.Errorf("%q: user %q is protected", tt.users, id)
 			}

@@ -209,6 +209,8 @@ var inChinese = map[string]string{
 	"interrupted":                                            "已中断",
 	"it failed":                                              "失败",
 
+	"%s is set, which is not read: did you mean %s?": "已设置 %s，但不会读取：是否应为 %s？",
+
 	// Reading a list.
 	"reading removals from the terminal, up to Ctrl-D":                                            "从终端读取名单，按 Ctrl-D 结束",
 	"%d bad rows written to %s":                                                                   "%d 行有误，已写入 %s",
