@@ -82,6 +82,8 @@ type Submission struct {
 	// Plan is what PlanOf made of Removals for this JobID, where the caller has it already; nil makes a new one. Submit
 	// refuses a plan of another job or of other pairs.
 	Plan []tasks.Part
+	// Simulated says that the workers call a simulator: the job's record, its reports and its audit say so.
+	Simulated bool
 	// Progress, when set, is told how many of the parts are written and enqueued.
 	Progress func(done, total int)
 }
@@ -129,7 +131,7 @@ const submitTries = 3
 func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []tasks.Part) (Submitted, error) {
 	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
-		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts), Awaiting: awaiting(s)})
+		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), Simulated: s.Simulated})
 	if err != nil {
 		return Submitted{}, err
 	}

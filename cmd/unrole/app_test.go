@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/run/config"
 )
 
@@ -30,7 +32,7 @@ func testApp(typed string, terminal bool, env map[string]string) (a *app, stdout
 	}, stdout, stderr
 }
 
-func TestGuardAsksOnATerminalOnly(t *testing.T) {
+func TestSomebodySaysYesOnATerminal(t *testing.T) {
 	removals, err := enqueue.FromLists([]string{"a", "b", "c"}, []int64{1})
 	if err != nil {
 		t.Fatal(err)
@@ -44,30 +46,46 @@ func TestGuardAsksOnATerminalOnly(t *testing.T) {
 		want     exitCode
 		asked    bool
 	}{
-		{"few users pass unasked", "", true, true, submissionFlags{maxUsers: 3}, exitDone, false},
+		{"few users are asked for, too", "yes\n", true, true, submissionFlags{maxUsers: 3}, exitDone, true},
 		{"yes goes on", "yes\n", true, true, submissionFlags{maxUsers: 2}, exitDone, true},
 		{"yes in capitals goes on", " YES \n", true, true, submissionFlags{maxUsers: 2}, exitDone, true},
-		{"y is not yes", "y\n", true, true, submissionFlags{maxUsers: 2}, exitGuard, true},
-		{"return is no", "\n", true, true, submissionFlags{maxUsers: 2}, exitGuard, true},
-		{"end of input is no", "", true, true, submissionFlags{maxUsers: 2}, exitGuard, true},
-		{"--yes is not asked", "", false, false, submissionFlags{maxUsers: 2, yes: true}, exitDone, false},
-		{"no terminal, no question", "yes\n", false, true, submissionFlags{maxUsers: 2}, exitGuard, false},
+		{"y goes on", "y\n", true, true, submissionFlags{maxUsers: 2}, exitDone, true},
+		{"return is no", "\n", true, true, submissionFlags{maxUsers: 3}, exitGuard, true},
+		{"end of input is no", "", true, true, submissionFlags{maxUsers: 3}, exitGuard, true},
+		{"--yes is not asked", "", true, true, submissionFlags{maxUsers: 2, yes: true}, exitDone, false},
+		{"no terminal, few users: no question", "", false, true, submissionFlags{maxUsers: 3}, exitDone, false},
+		{"no terminal, many users: no question", "yes\n", false, true, submissionFlags{maxUsers: 2}, exitGuard, false},
 		{"input from stdin, no question", "yes\n", true, false, submissionFlags{maxUsers: 2}, exitGuard, false},
 		{"a guard of none lets nobody pass", "", false, true, submissionFlags{maxUsers: 0}, exitGuard, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, stdout, stderr := testApp(c.typed, c.terminal, nil)
-			err := c.flags.guard(a, removals, c.canAsk)
+			err := c.flags.guard(t.Context(), a, removals, func() (texts.Text, error) {
+				return texts.T("DingTalk %s, app %s", "https://oapi.dingtalk.io", "dingapp"), nil
+			}, c.canAsk)
 			if got := codeOf(t.Context(), err); got != c.want {
 				t.Errorf("exit %d (%v), want %d", got, err, c.want)
 			}
-			if asked := strings.Contains(stderr.String(), "Remove 1 role from 3 users? Type yes to go on: "); asked != c.asked {
+			question := "3 pairs of 3 users and 1 role will be removed, in 1 call\nDingTalk https://oapi.dingtalk.io, app dingapp\nGo on? [y/N] "
+			if asked := strings.Contains(stderr.String(), question); asked != c.asked {
 				t.Errorf("stderr %q", stderr)
 			}
 			if stdout.Len() > 0 {
 				t.Errorf("the question went to stdout: %q", stdout)
 			}
 		})
+	}
+}
+
+func TestCtrlCAtAQuestionEndsAtOnce(t *testing.T) {
+	a, _, _ := testApp("", true, nil)
+	silent, typist := io.Pipe() // nobody types
+	defer typist.Close()
+	a.stdin = silent
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errInterrupted)
+	if code := codeOf(ctx, a.confirmed(ctx, "Go on?")); code != exitInterrupted {
+		t.Errorf("exit %d, want %d", code, exitInterrupted)
 	}
 }
 

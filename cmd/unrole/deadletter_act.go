@@ -134,8 +134,8 @@ func (a *app) carryOut(ctx context.Context, r *records, q *deadletter.Queue, s *
 		if !a.isTerminal(a.stdin) || !a.isTerminal(a.stderr) {
 			return exitf(exitGuard, "this is about %s: look at it with --dry-run, then repeat with --yes", lettersOf(res))
 		}
-		if !a.confirm(fmt.Sprintf(o.question, lettersOf(res))) {
-			return exitf(exitGuard, "not confirmed")
+		if err := a.confirmed(ctx, fmt.Sprintf(o.question, lettersOf(res))); err != nil {
+			return err
 		}
 	}
 	bar := a.newProgress(res.Letters, "letters")

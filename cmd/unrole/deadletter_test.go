@@ -28,7 +28,7 @@ func TestLettersAreActedOnAfterAYesOnly(t *testing.T) {
 	}{
 		{"yes on a terminal", "yes\n", true, false, exitDone, 0},
 		{"no on a terminal", "no\n", true, false, exitGuard, 1},
-		{"y is not yes", "y\n", true, false, exitGuard, 1},
+		{"y is yes", "y\n", true, false, exitDone, 0},
 		{"no terminal", "yes\n", false, false, exitGuard, 1},
 		{"--yes", "", false, true, exitDone, 0},
 	} {
@@ -47,7 +47,7 @@ func TestLettersAreActedOnAfterAYesOnly(t *testing.T) {
 			if got := codeOf(t.Context(), err); got != c.want {
 				t.Errorf("exit %d (%v), want %d", got, err, c.want)
 			}
-			if asked := strings.Contains(stderr.String(), "Give up 1 dead letter (2 pairs of 1 job) for good? Type yes to go on: "); asked != (c.terminal && !c.yes) {
+			if asked := strings.Contains(stderr.String(), "Give up 1 dead letter (2 pairs of 1 job) for good? [y/N] "); asked != (c.terminal && !c.yes) {
 				t.Errorf("stderr: %q", stderr)
 			}
 			counts, err := q.Counts(t.Context())

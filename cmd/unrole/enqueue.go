@@ -11,9 +11,11 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/fleet"
 	"github.com/unrole/unrole/tasks"
 )
@@ -33,7 +35,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
   unrole enqueue --user manager4220 --role 1507113578 --priority urgent`,
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req, err := a.request(cmd, args, &in, &sub)
+			req, err := a.request(cmd, args, &in, &sub, workersOn)
 			if err != nil {
 				return err
 			}
@@ -52,6 +54,19 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 	cmd.Flags().BoolVar(&wait, "wait", false, "stay until the job has ended; the exit code then tells how")
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
 	return cmd
+}
+
+// workersOn names whoever will remove what enqueue submits. Which app they are is theirs to say.
+func workersOn(c *config.Config) (texts.Text, error) {
+	target, err := redisconn.Parse(c.RedisURL)
+	if err != nil {
+		return texts.Text{}, exitWith(exitUsage, err)
+	}
+	by := texts.T("by the workers on %s", target.String())
+	if c.DingTalk.AppKey == "" {
+		return by, nil
+	}
+	return texts.T("%s: %s", by, texts.T("DingTalk %s, app %s", c.DingTalk.BaseURL, c.DingTalk.AppKey)), nil
 }
 
 // submit hands the request to the workers.

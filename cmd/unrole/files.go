@@ -96,7 +96,7 @@ func (a *app) newReportTarget(flag, name, input string) (*reportTarget, error) {
 
 // writeReport completes the report of a job, and says where it is.
 func (a *app) writeReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job, list *report.List) error {
-	if err := out.write(ctx, l, job, out, a.reportOptions(list)); err != nil {
+	if err := out.write(ctx, l, job, out, a.reportOptions(job, list)); err != nil {
 		return err
 	}
 	if err := out.keep(); err != nil {
@@ -110,7 +110,7 @@ func (a *app) writeReport(ctx context.Context, out *reportTarget, l *ledger.Ledg
 }
 
 // reportOptions are those of a report for people.
-func (a *app) reportOptions(list *report.List) report.Options {
-	return report.Options{Words: true, Lang: a.lang, Zone: a.now().Location(), List: list,
+func (a *app) reportOptions(job ledger.Job, list *report.List) report.Options {
+	return report.Options{Words: true, Lang: a.lang, Zone: a.now().Location(), List: list, Simulated: job.Simulated,
 		Page: report.Page{Now: a.now(), Version: readBuildInfo().Version}}
 }

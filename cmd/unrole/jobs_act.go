@@ -48,9 +48,11 @@ func (a *app) jobsCancelCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if !yes && !before.State.Finished() && a.isTerminal(a.stdin) && a.isTerminal(a.stderr) &&
-			!a.confirm(fmt.Sprintf("Cancel job %s with %s pending?", before.JobID, counted(int(before.Pairs.Pending), "pair", "pairs"))) {
-			return exitf(exitGuard, "not confirmed")
+		if !yes && !before.State.Finished() && a.isTerminal(a.stdin) && a.isTerminal(a.stderr) {
+			question := fmt.Sprintf("Cancel job %s with %s pending?", before.JobID, counted(int(before.Pairs.Pending), "pair", "pairs"))
+			if err := a.confirmed(ctx, question); err != nil {
+				return err
+			}
 		}
 		job, err := r.ledger.Cancel(ctx, args[0], a.whoami(), why)
 		var finished *ledger.FinishedError

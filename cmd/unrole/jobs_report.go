@@ -38,7 +38,7 @@ the same under any name (- is stdout).`,
 			}
 			switch {
 			case html == "-":
-				return report.HTML(ctx, r.ledger, job, a.stdout, a.reportOptions(nil))
+				return report.HTML(ctx, r.ledger, job, a.stdout, a.reportOptions(job, nil))
 			case html != "":
 				out, err := newReplacement("--html", html)
 				if err != nil {
@@ -52,9 +52,9 @@ the same under any name (- is stdout).`,
 				}
 				return a.fileReport(ctx, out, r.ledger, job)
 			case a.output == outputJSON:
-				return report.JSON(ctx, r.ledger, job.JobID, a.stdout, report.Options{})
+				return report.JSON(ctx, r.ledger, job.JobID, a.stdout, report.Options{Simulated: job.Simulated})
 			default:
-				return report.CSV(ctx, r.ledger, job.JobID, a.stdout, report.Options{})
+				return report.CSV(ctx, r.ledger, job.JobID, a.stdout, report.Options{Simulated: job.Simulated})
 			}
 		}),
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"syscall"
@@ -11,8 +12,10 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
 )
@@ -33,7 +36,11 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
   unrole run leavers.csv --reason "left in December" --report removed.xlsx`,
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req, err := a.request(cmd, args, &in, &sub)
+			where := dingTalkOf
+			if simulate {
+				where = nil
+			}
+			req, err := a.request(cmd, args, &in, &sub, where)
 			if err != nil {
 				return err
 			}
@@ -54,6 +61,14 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 		"UNROLE_MAX_ATTEMPTS", "UNROLE_RETRY_BASE", "UNROLE_RETRY_CAP", "UNROLE_BUSY_MAX_AGE", "UNROLE_HOLD_PROBE",
 		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
 	return cmd
+}
+
+// dingTalkOf names the DingTalk that run calls, and as which app.
+func dingTalkOf(c *config.Config) (texts.Text, error) {
+	if err := c.NeedCredentials(); err != nil {
+		return texts.Text{}, exitWith(exitCredentials, err)
+	}
+	return texts.T("DingTalk %s, app %s", c.DingTalk.BaseURL, cmp.Or(c.DingTalk.AppKey, "DINGTALK_ACCESS_TOKEN")), nil
 }
 
 type runOptions struct {
@@ -106,7 +121,8 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 			}
 		}
 		sim := simulator.New(simulated)
-		grantAll(sim, req.removals)
+		a.note(texts.T("SIMULATION: a simulator answers instead of DingTalk; its company holds the users and roles of this list whose ids have the form of one"))
+		grantAll(sim, req.removals, lists.Plausible)
 		with.Transport = sim.Transport()
 		c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = simulator.AppKey, simulator.AppSecret, ""
 	}
@@ -120,7 +136,9 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 		return err
 	}
 	began := time.Now()
-	submitted, err := client.Submit(ctx, req.submission.of(a, req.removals))
+	submission := req.submission.of(a, req.removals)
+	submission.Simulated = opt.simulate
+	submitted, err := client.Submit(ctx, submission)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ invalid_users, out_of_scope_users and system_roles. Without a directory, every u
 			}
 			sim := simulator.New(opt)
 			if pairs != nil {
-				grantAll(sim, pairs)
+				grantAll(sim, pairs, nil)
 			}
 			return a.serveSimulator(cmd.Context(), sim, listen, opt)
 		},
@@ -117,10 +117,15 @@ func addRefusals(directory string, opt *simulator.Options) error {
 	return nil
 }
 
-// grantAll puts the users into the directory, with exactly the roles that they are to lose.
-func grantAll(sim *simulator.Simulator, pairs *enqueue.Removals) {
+// grantAll puts the users into the directory, with exactly the roles that they are to lose, as far as is allows it; nil
+// allows every pair.
+func grantAll(sim *simulator.Simulator, pairs *enqueue.Removals, is func(user string, role int64) bool) {
 	for u, user := range pairs.Users() {
-		sim.Grant(user, slices.Collect(pairs.RolesOf(u))...)
+		for role := range pairs.RolesOf(u) {
+			if is == nil || is(user, role) {
+				sim.Grant(user, role)
+			}
+		}
 	}
 }
 

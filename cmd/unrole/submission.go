@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/tasks"
 )
@@ -93,32 +95,55 @@ func (a *app) whoami() string {
 	return name + "@" + host
 }
 
-// guard lets removals of at most --max-users users through, and more after --yes or a confirmation on a terminal.
-// canAsk is false where stdin is the input. Everything else ends with exitGuard.
-func (f *submissionFlags) guard(a *app, removals *enqueue.Removals, canAsk bool) error {
+// guard lets removals through that somebody said yes to: with --yes, or on the terminal, where it says what would be done
+// and where. canAsk is false where stdin is the input. Without a terminal at most --max-users users pass; more end with
+// exitGuard, and so does every answer but yes.
+func (f *submissionFlags) guard(ctx context.Context, a *app, removals *enqueue.Removals, where func() (texts.Text, error), canAsk bool) error {
 	err := enqueue.Guard(removals, f.maxUsers)
-	if err == nil || f.yes {
+	switch {
+	case f.yes:
 		return nil
-	}
-	if !canAsk || !a.isTerminal(a.stdin) || !a.isTerminal(a.stderr) {
+	case canAsk && a.isTerminal(a.stdin) && a.isTerminal(a.stderr):
+	case err == nil:
+		return nil
+	default:
 		return exitf(exitGuard, "%w: check the input with unrole plan, then repeat with --yes or a higher --max-users", err)
 	}
-	fmt.Fprintf(a.stderr, "%v.\n", err)
-	question := fmt.Sprintf("Remove %s from %s?", counted(len(removals.Roles()), "role", "roles"), counted(len(removals.Users()), "user", "users"))
-	if !a.confirm(question) {
-		return exitf(exitGuard, "not confirmed")
+	place, unable := where()
+	if unable != nil {
+		return unable
 	}
-	return nil
+	if err != nil {
+		fmt.Fprintf(a.stderr, "%v.\n", err)
+	}
+	a.note(texts.T("%s of %s and %s will be removed, in %s", pairsOf(removals.Pairs()), usersOf(len(removals.Users())), rolesOf(len(removals.Roles())),
+		callsFor(len(enqueue.PlanOf(removals, "plan")))))
+	a.note(place)
+	return a.confirmed(ctx, texts.T("Go on?").In(a.lang))
 }
 
-// confirm asks a question on the terminal; everything but yes is no.
-func (a *app) confirm(question string) bool {
-	fmt.Fprintf(a.stderr, "%s Type yes to go on: ", question)
-	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
-	if err != nil {
+// confirmed asks a question on the terminal. Everything but y and yes ends with exitGuard, and Ctrl-C at once.
+func (a *app) confirmed(ctx context.Context, question string) error {
+	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+	answer := make(chan string, 1)
+	// Reading ends with the process at the latest: nothing else reads stdin after a question.
+	go func() {
+		line, _ := bufio.NewReader(a.stdin).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case <-ctx.Done():
 		fmt.Fprintln(a.stderr)
+		return context.Cause(ctx)
+	case line := <-answer:
+		if !strings.HasSuffix(line, "\n") {
+			fmt.Fprintln(a.stderr)
+		}
+		if said := strings.ToLower(strings.TrimSpace(line)); said == "y" || said == "yes" {
+			return nil
+		}
+		return exitf(exitGuard, "not confirmed")
 	}
-	return strings.EqualFold(strings.TrimSpace(answer), "yes")
 }
 
 // request is a removal that may be submitted: flags, configuration and input are checked, the guard is passed.
@@ -131,7 +156,8 @@ type request struct {
 }
 
 // request takes what run and enqueue have in common up to the moment before something is sent.
-func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *submissionFlags) (*request, error) {
+// where says which DingTalk the removals would reach; nil where it is none, which needs no guard.
+func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *submissionFlags, where func(*config.Config) (texts.Text, error)) (*request, error) {
 	s, err := sub.parse(cmd, a)
 	if err != nil {
 		return nil, err
@@ -147,8 +173,11 @@ func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *su
 	if err := checkProtected(c, removals); err != nil {
 		return nil, err
 	}
-	if err := sub.guard(a, removals, !in.readsStdin(args)); err != nil {
-		return nil, err
+	if where != nil {
+		place := func() (texts.Text, error) { return where(c) }
+		if err := sub.guard(cmd.Context(), a, removals, place, !in.readsStdin(args)); err != nil {
+			return nil, err
+		}
 	}
 	return &request{s, c, removals, plan}, nil
 }

@@ -26,6 +26,9 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 		}
 	}
 	t := a.newTable()
+	if job.Simulated {
+		t.row(texts.T("SIMULATION"), texts.T("no role is taken from anybody"))
+	}
 	t.row(texts.T("job"), job.JobID)
 	t.row(texts.T("state"), a.stateOf(job.State))
 	t.row(texts.T("removed"), pairsOf(p.Removed))

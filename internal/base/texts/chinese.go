@@ -211,6 +211,15 @@ var inChinese = map[string]string{
 
 	"%s is set, which is not read: did you mean %s?": "已设置 %s，但不会读取：是否应为 %s？",
 
+	"SIMULATION: DingTalk was not called, nobody lost a role.":                                                                               "模拟运行：未调用钉钉，没有人失去角色。",
+	"SIMULATION: a simulator answers instead of DingTalk; its company holds the users and roles of this list whose ids have the form of one": "模拟运行：由模拟器代替钉钉应答；模拟企业中只有本名单里形式正确的人员和角色 ID",
+	"SIMULATION":                             "模拟运行",
+	"no role is taken from anybody":          "没有人失去角色",
+	"%s of %s and %s will be removed, in %s": "将移除 %s：涉及 %s、%s，共 %s",
+	"DingTalk %s, app %s":                    "钉钉 %s，应用 %s",
+	"by the workers on %s":                   "由 %s 上的 worker 执行",
+	"Go on?":                                 "是否继续？",
+
 	// Reading a list.
 	"reading removals from the terminal, up to Ctrl-D":                                            "从终端读取名单，按 Ctrl-D 结束",
 	"%d bad rows written to %s":                                                                   "%d 行有误，已写入 %s",

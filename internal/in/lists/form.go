@@ -2,6 +2,7 @@ package lists
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/unrole/unrole/internal/base/texts"
@@ -38,6 +39,18 @@ func Doubt(id string) (texts.Text, bool) {
 		return texts.Text{}, false
 	}
 	return texts.T("%q looks like %s, not like a user id", clip(id), what), true
+}
+
+// Plausible reports whether a user and a role have the form of ids, and not that of a total, a name, or of what a
+// spreadsheet makes of an id.
+func Plausible(user string, role int64) bool {
+	_, doubtful := formOf(user)
+	return !doubtful && !isTotal([]byte(user)) && !spoiled(user) && !spoiled(strconv.FormatInt(role, 10))
+}
+
+// spoiled reports whether digits end as a spreadsheet ends a number: in zeros from the 16th on.
+func spoiled(id string) bool {
+	return len(id) > 15 && onlyDigits(id) && strings.Trim(id[15:], "0") == ""
 }
 
 // other takes somebody who will be looked up.

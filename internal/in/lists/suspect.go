@@ -82,7 +82,7 @@ func (s *suspects) lookAt(in *input, from source, at place, id string) {
 
 func (s *suspects) lookAtLong(in *input, from source, at place, id string) {
 	s.long++
-	if strings.Trim(id[15:], "0") == "" {
+	if spoiled(id) {
 		s.spoiled.add(in, from, at, texts.T("%q ends in zeros from its 16th digit on: a spreadsheet keeps 15 digits only, so the id may have ended otherwise; format the column as text and export it again", id))
 	}
 }

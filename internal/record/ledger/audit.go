@@ -38,6 +38,7 @@ type Entry struct {
 	Removed   int64     `json:"removed,omitempty"`
 	Dead      int64     `json:"dead,omitempty"`
 	Cancelled int64     `json:"cancelled,omitempty"`
+	Simulated bool      `json:"simulated,omitempty"`
 }
 
 func encodeEntry(e Entry) (string, error) {

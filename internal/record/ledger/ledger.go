@@ -112,6 +112,8 @@ type Job struct {
 	Awaiting   string     `json:"awaiting,omitempty"`
 	ApprovedAt *time.Time `json:"approved_at,omitempty"`
 	ApprovedBy string     `json:"approved_by,omitempty"`
+	// Simulated says that DingTalk was never called: a simulator answered.
+	Simulated bool `json:"simulated,omitempty"`
 }
 
 // SourceQueue is the source of a job that was adopted: its tasks were put straight into Redis.
@@ -168,7 +170,7 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		APICalls: parseInt(f["api_calls"]), Users: parseInt(f["users"]), Roles: parseInt(f["roles"]),
 		SubmittedBy: f["submitted_by"], CancelledAt: optionalTime(f["cancelled_at"]), CancelledBy: f["cancelled_by"],
 		CancelReason: f["cancel_reason"], PlannedCalls: parseInt(f["planned_calls"]),
-		ApprovedAt: optionalTime(f["approved_at"]), ApprovedBy: f["approved_by"],
+		ApprovedAt: optionalTime(f["approved_at"]), ApprovedBy: f["approved_by"], Simulated: f["simulated"] != "",
 		Pairs: Pairs{Total: parseInt(f["total"]), Removed: parseInt(f["removed"]), Dead: parseInt(f["dead"]),
 			Cancelled: parseInt(f["cancelled"])},
 	}

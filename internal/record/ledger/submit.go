@@ -25,6 +25,7 @@ type NewJob struct {
 	CreatedAt                                    time.Time
 	At                                           time.Time // zero: at once
 	Awaiting                                     string    // AwaitingApproval, or empty
+	Simulated                                    bool      // see Job.Simulated
 	Pairs, Users, Roles                          int
 	// Content identifies the pairs asked for, whatever their order: same job id and other content is refused.
 	Content string
@@ -94,7 +95,7 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 	}
 	entry, err := encodeEntry(Entry{At: j.CreatedAt, Event: EventSubmitted, JobID: j.JobID, By: j.SubmittedBy, Why: j.Reason,
-		Source: j.Source, Pairs: int64(j.Pairs), Users: j.Users, Roles: j.Roles})
+		Source: j.Source, Pairs: int64(j.Pairs), Users: j.Users, Roles: j.Roles, Simulated: j.Simulated})
 	if err != nil {
 		return Created{}, err
 	}
@@ -103,6 +104,9 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 		"created_at", formatTime(j.CreatedAt), "total", j.Pairs, "users", j.Users, "roles", j.Roles}
 	if j.Awaiting != "" {
 		args = append(args, "awaiting", j.Awaiting)
+	}
+	if j.Simulated {
+		args = append(args, "simulated", 1)
 	}
 	reply, err := l.run(ctx, createScript, j.JobID, args...)
 	if err != nil {

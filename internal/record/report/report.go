@@ -29,6 +29,8 @@ type Row struct {
 	FinishedAt string `json:"finished_at"`
 	// Verified is gone, still_held or unknown where the job was verified, see `unrole verify`.
 	Verified string `json:"verified,omitempty"`
+	// Simulated says that a simulator answered, and DingTalk was never called.
+	Simulated bool `json:"simulated,omitempty"`
 	// Line is the row of the list that asked for the pair, and Input what stood there by heading.
 	Line  int               `json:"row,omitempty"`
 	Input map[string]string `json:"input,omitempty"`
@@ -60,6 +62,8 @@ type Options struct {
 	// List is what the job was submitted from. With it the report has its columns and its order; without it, rows
 	// come in no particular order.
 	List *List
+	// Simulated says in every row that a simulator answered.
+	Simulated bool
 	// Page is about the page for an auditor.
 	Page Page
 }
@@ -105,7 +109,7 @@ func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, verif
 func (o Options) row(pair ledger.VerifiedRow, line int, cells []string) Row {
 	out := pair.Outcome
 	r := Row{UserID: pair.UserID, RoleID: pair.RoleID, Outcome: string(out.Kind), Reason: string(out.Reason), ErrCode: out.ErrCode,
-		ErrMsg: out.ErrMsg, RequestID: out.RequestID, Attempts: out.Attempts, Verified: string(pair.Verified), Line: line, pair: pair, cells: cells}
+		ErrMsg: out.ErrMsg, RequestID: out.RequestID, Attempts: out.Attempts, Verified: string(pair.Verified), Simulated: o.Simulated, Line: line, pair: pair, cells: cells}
 	if out.Kind != ledger.Pending {
 		r.FinishedAt = o.time(out.At).Format(time.RFC3339)
 	}
@@ -151,6 +155,9 @@ func (o Options) header(verified bool) []string {
 	if verified {
 		header = append(header, "verified")
 	}
+	if o.Simulated {
+		header = append(header, "simulated")
+	}
 	if o.List != nil {
 		for i := range o.List.Header {
 			header = append(header, o.List.heading(i))
@@ -169,6 +176,9 @@ func (o Options) record(to []string, r Row, verified bool) []string {
 		positive(r.Attempts), r.FinishedAt)
 	if verified {
 		to = append(to, r.Verified)
+	}
+	if o.Simulated {
+		to = append(to, "SIMULATION")
 	}
 	if o.List != nil {
 		for i := range o.List.Header {

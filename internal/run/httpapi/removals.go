@@ -204,7 +204,7 @@ func (a *API) report(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	return write(r.Context(), a.cfg.Ledger, job.JobID, &patient{w, http.NewResponseController(w)}, report.Options{})
+	return write(r.Context(), a.cfg.Ledger, job.JobID, &patient{w, http.NewResponseController(w)}, report.Options{Simulated: job.Simulated})
 }
 
 func wantsCSV(r *http.Request) (bool, *problem) {
