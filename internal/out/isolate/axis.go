@@ -19,11 +19,9 @@ const (
 // axis is one side of the batch: its users, or its roles.
 type axis[ID pairs.User | pairs.Role] struct {
 	standing []standing
-	// mixed holds unknown ids of which at least one is bad, ascending; empty when no such group is known. cause is the
-	// refusal that says so, sure that it named this axis.
-	mixed []ID
-	cause any
-	sure  bool
+	// mixed are groups that share no id. asked are the ids, by id, that probes under way tell apart.
+	mixed []mixed[ID]
+	asked []bool
 	// blamed: some refusal was put down to this axis. Until then it is tried whole.
 	blamed bool
 	// causes belongs to the suspect and the bad, recalled to ids whose proof was taken back once.
@@ -38,9 +36,18 @@ type axis[ID pairs.User | pairs.Role] struct {
 	report            func(id ID, cause any)
 }
 
+// mixed is unknown ids, ascending, of which at least one is bad. cause is the refusal that says so, sure that it named
+// their axis.
+type mixed[ID pairs.User | pairs.Role] struct {
+	ids   []ID
+	cause any
+	sure  bool
+}
+
 func newAxis[ID pairs.User | pairs.Role](n int, prior func() distribution, report func(ID, any)) *axis[ID] {
 	return &axis[ID]{
 		standing: make([]standing, n),
+		asked:    make([]bool, n),
 		causes:   make([]any, n),
 		recalled: make([]bool, n),
 		prior:    prior,
@@ -86,20 +93,30 @@ func (a *axis[ID]) unproven(ids []ID) []ID {
 	return rest
 }
 
-// group is the next group of unknown ids to try: a true part of mixed if there is a mixed group. It is empty when
-// nothing is unknown.
-func (a *axis[ID]) group() []ID {
-	from := a.mixed
-	if len(from) == 0 {
-		from = a.where(isOpen)
-		if !a.blamed {
-			return from
+// group is the next group of unknown ids to try, none of them asked about already: a true part of a mixed group if there
+// is one that waits, else of the ids that are in none. It is empty when there is nothing to ask. With ahead, the rest of a
+// mixed group that is the whole axis is asked about as if nothing was known of it, while its first part is: among so many
+// that more than one is bad is likely, and then the rest has to be asked about in any case.
+func (a *axis[ID]) group(ahead bool) []ID {
+	isAsked := func(id ID) bool { return a.asked[id] }
+	for _, m := range a.mixed {
+		if !slices.ContainsFunc(m.ids, isAsked) {
+			return m.ids[:a.size(len(m.ids), len(m.ids))]
 		}
+	}
+	from := slices.DeleteFunc(a.where(isOpen), func(id ID) bool {
+		return a.asked[id] || slices.ContainsFunc(a.mixed, func(m mixed[ID]) bool { return slices.Contains(m.ids, id) })
+	})
+	if !a.blamed || len(from) == 0 && !ahead {
+		return from
+	}
+	if len(from) == 0 && len(a.mixed) > 0 && len(a.mixed[0].ids) == len(a.standing) {
+		from = slices.DeleteFunc(slices.Clone(a.mixed[0].ids), isAsked)
 	}
 	if len(from) == 0 {
 		return nil
 	}
-	return from[:a.size(len(a.mixed), len(from))]
+	return from[:a.size(0, len(from))]
 }
 
 // size is how many of the available ids to try next, given the size of the mixed group (0: none).
@@ -128,26 +145,43 @@ func (a *axis[ID]) pass(ids []ID) {
 	for _, id := range ids {
 		a.standing[id] = proven
 	}
-	a.setMixed(a.unproven(a.mixed))
+	a.narrow()
 }
 
 // refuse notes that at least one of ids, none of them proven or bad, is bad.
 func (a *axis[ID]) refuse(ids []ID, cause any, sure bool) {
 	a.blamed = true
-	if len(ids) == 1 && !slices.Contains(a.mixed, ids[0]) {
+	if len(ids) == 1 {
 		a.condemn(ids[0], cause, sure)
+		a.narrow()
 		return
 	}
-	a.cause, a.sure = cause, sure
-	a.setMixed(ids)
+	// What a smaller group is known of a larger one need not be known of: its rest is as unknown as if it was never tried.
+	for _, m := range a.mixed {
+		if len(m.ids) < len(ids) && slices.ContainsFunc(m.ids, func(id ID) bool { return slices.Contains(ids, id) }) {
+			return
+		}
+	}
+	a.mixed = slices.DeleteFunc(a.mixed, func(m mixed[ID]) bool {
+		return slices.ContainsFunc(m.ids, func(id ID) bool { return slices.Contains(ids, id) })
+	})
+	a.mixed = append(a.mixed, mixed[ID]{ids, cause, sure})
 }
 
-// setMixed narrows the mixed group. The last one left in it is the bad one, and no call is spent on it.
-func (a *axis[ID]) setMixed(ids []ID) {
-	a.mixed = ids
-	if len(ids) == 1 {
-		a.mixed = nil
-		a.condemn(ids[0], a.cause, a.sure)
+// narrow takes what is proven out of the mixed groups. The last one left in a group is the bad one, and no call is spent
+// on it; a group with a bad id is mixed no more.
+func (a *axis[ID]) narrow() {
+	groups := a.mixed
+	a.mixed = nil
+	for _, m := range groups {
+		m.ids = a.unproven(m.ids)
+		switch {
+		case len(m.ids) == 0 || slices.ContainsFunc(m.ids, func(id ID) bool { return a.standing[id] != unknown }):
+		case len(m.ids) == 1:
+			a.condemn(m.ids[0], m.cause, m.sure)
+		default:
+			a.mixed = append(a.mixed, m)
+		}
 	}
 }
 

@@ -37,11 +37,15 @@ type Answer struct {
 	// Blame and Cause describe a refusal. Cause is handed back with the ids that this refusal proved bad.
 	Blame Blame
 	Cause any
+	// TakenIn, when set, is called once Run has learned from the answer, after what it proved was Found.
+	TakenIn func()
 }
 
 // Probe sends one call, exactly the rectangle (positions in the batch, neither list empty), and reports what came of it.
 // An error ends Run: return one for whatever says nothing about the ids, such as a throttled call that was not waited
-// out, a hold, a shutdown, or a busy answer that should be tried again later.
+// out, a hold, a shutdown, or a busy answer that should be tried again later. Where Width is more than 1 it is called from
+// several goroutines. ctx ends also for a call that nobody wants any more: one that waits for its turn should return an
+// error then, which does not end Run, and one that has begun go on.
 type Probe func(ctx context.Context, call pairs.Rectangle) (Answer, error)
 
 // Kind says what a Finding is about.
@@ -97,6 +101,9 @@ var ErrInconsistent = errors.New("isolate: the answers contradict each other")
 type Options struct {
 	// Learned is what earlier batches of the job have shown, and learns from this one. Nil starts from nothing.
 	Learned *Learned
+	// Width, when set, is how many probes may be under way at once, asked before each; without it, or below 2, they go one by
+	// one, which takes the fewest calls.
+	Width func() int
 	// Found is called for every culprit as soon as it is proven, before the next probe, so that it can be kept.
 	Found func(Finding)
 }
@@ -122,6 +129,7 @@ func New(batch pairs.Size, first Answer, opts Options) (*Search, error) {
 	s := &Search{
 		learned: opts.Learned,
 		found:   opts.Found,
+		width:   opts.Width,
 		removed: pairs.None(batch),
 		tried:   pairs.None(batch),
 		result: Result{
@@ -129,6 +137,9 @@ func New(batch pairs.Size, first Answer, opts Options) (*Search, error) {
 			BadRoles: map[pairs.Role]any{},
 			BadPairs: map[pairs.Pair]any{},
 		},
+	}
+	if s.width == nil {
+		s.width = func() int { return 1 }
 	}
 	s.users = newAxis(batch.Users, func() distribution { return s.learned.users() }, s.reportUser)
 	s.roles = newAxis(batch.Roles, func() distribution { return s.learned.roles() }, s.reportRole)
@@ -138,25 +149,98 @@ func New(batch pairs.Size, first Answer, opts Options) (*Search, error) {
 
 // Run goes on with the search until every pair is accounted for, the probe returns an error, or ctx ends. After an
 // error Run may be called again and goes on where it stopped. The result holds all that is known so far, with or
-// without an error.
+// without an error. It returns when no probe is under way.
 func (s *Search) Run(ctx context.Context, probe Probe) (Result, error) {
 	defer s.teach()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	answers := make(chan answered)
+	var failed error
 	for {
-		next, ok := s.next()
-		if !ok {
-			return s.snapshot(), nil
+		for failed == nil && len(s.underWay) < max(1, s.width()) {
+			q, ok := s.next()
+			if !ok {
+				break
+			}
+			if failed = ctx.Err(); failed == nil {
+				asking, withdraw := context.WithCancel(ctx)
+				q.withdraw = withdraw
+				s.ask(&q, true)
+				go func() { answers <- send(asking, probe, &q) }()
+			}
 		}
-		if err := ctx.Err(); err != nil {
-			return s.snapshot(), err
+		if len(s.underWay) == 0 {
+			return s.snapshot(), failed
 		}
-		// The probe gets lists of its own: what it does with them is not the search's business.
-		answer, err := probe(ctx, pairs.Rectangle{Users: slices.Clone(next.Users), Roles: slices.Clone(next.Roles)})
-		if err != nil {
-			return s.snapshot(), err
+		a := <-answers
+		a.withdraw()
+		s.ask(a.question, false)
+		switch {
+		case a.panic != nil:
+			defer panic(a.panic)
+			a.err = errPanicked
+		case a.err == nil:
+			s.result.Probes++
+			if a.err = s.learn(a.Rectangle, a.answer); a.answer.TakenIn != nil {
+				a.answer.TakenIn()
+			}
+			s.withdraw()
+		case a.needless:
+			a.err = nil
 		}
-		s.result.Probes++
-		if err := s.learn(next, answer); err != nil {
-			return s.snapshot(), err
+		if a.err != nil && failed == nil {
+			failed = a.err
+			stop()
 		}
+	}
+}
+
+// withdraw takes back what is under way and would call an id that has been found bad.
+func (s *Search) withdraw() {
+	for _, q := range s.underWay {
+		if s.explained(q.Rectangle) {
+			q.needless = true
+			q.withdraw()
+		}
+	}
+}
+
+// errPanicked ends the other probes where one panicked; Run panics then itself.
+var errPanicked = errors.New("isolate: a probe panicked")
+
+// answered is a question with its answer.
+type answered struct {
+	*question
+	answer Answer
+	err    error
+	panic  any
+}
+
+// send probes. The probe gets lists of its own: what it does with them is not the search's business.
+func send(ctx context.Context, probe Probe, q *question) (a answered) {
+	a.question = q
+	defer func() { a.panic = recover() }()
+	a.answer, a.err = probe(ctx, pairs.Rectangle{Users: slices.Clone(q.Users), Roles: slices.Clone(q.Roles)})
+	return a
+}
+
+// ask notes that a question is under way, or not any more.
+func (s *Search) ask(q *question, now bool) {
+	if now {
+		s.underWay = append(s.underWay, q)
+	} else {
+		s.underWay = slices.DeleteFunc(s.underWay, func(x *question) bool { return x == q })
+	}
+	if q.ofUsers {
+		mark(s.users, q.Users, now)
+	}
+	if q.ofRoles {
+		mark(s.roles, q.Roles, now)
+	}
+}
+
+func mark[ID pairs.User | pairs.Role](a *axis[ID], ids []ID, asked bool) {
+	for _, id := range ids {
+		a.asked[id] = asked
 	}
 }

@@ -1,6 +1,7 @@
 package isolate
 
 import (
+	"context"
 	"slices"
 
 	"github.com/unrole/unrole/internal/base/pairs"
@@ -17,6 +18,7 @@ type Search struct {
 	roles   *axis[pairs.Role]
 	learned *Learned
 	found   func(Finding)
+	width   func() int
 	result  Result
 	removed pairs.Set
 
@@ -27,7 +29,8 @@ type Search struct {
 	tried       pairs.Set
 	anchorTries int
 
-	hearing *hearing
+	underWay []*question
+	hearing  *hearing
 	// doubts are rectangles of proven ids to look for bad pairs in, the next one last.
 	doubts []*doubt
 }
@@ -37,49 +40,67 @@ type refusal struct {
 	cause any
 }
 
-// next is the pairs.Rectangle to probe, false when every pair is accounted for.
-func (s *Search) next() (pairs.Rectangle, bool) {
-	if r, ok := s.nextDoubt(); ok {
-		return r, true
+// question is a probe and which of its ids it tells apart: those of one axis, or of both.
+type question struct {
+	pairs.Rectangle
+	ofUsers, ofRoles bool
+	// withdraw ends the wait for its turn: an id of it has been found bad meanwhile.
+	withdraw context.CancelFunc
+	needless bool
+}
+
+// next is what to probe, false when there is nothing, or not before something under way is answered. When nothing is,
+// every pair is accounted for. Ahead of an answer only groups are asked about that share no id with those under way.
+func (s *Search) next() (question, bool) {
+	if len(s.underWay) > 0 {
+		if q := s.underWay[0]; s.careful || !q.ofUsers && !q.ofRoles {
+			return question{}, false
+		}
+		return s.nextOpen(true)
 	}
-	if r, ok := s.nextOpen(); ok {
-		return r, true
+	if r, ok := s.nextDoubt(); ok {
+		return question{Rectangle: r}, true
+	}
+	if q, ok := s.nextOpen(false); ok {
+		return q, true
 	}
 	if r, ok := s.nextHearing(); ok {
-		return r, true
+		return question{Rectangle: r}, true
 	}
-	return s.unfinished()
+	r, ok := s.unfinished()
+	return question{Rectangle: r}, ok
 }
 
 // nextOpen is a probe that tells unknown ids apart; false when none can.
-func (s *Search) nextOpen() (pairs.Rectangle, bool) {
+func (s *Search) nextOpen(ahead bool) (question, bool) {
 	roles, users := s.roles, s.users
-	var r pairs.Rectangle
+	var q question
 	switch {
 	case s.careful && !roles.has(proven) && !users.has(proven):
-		return s.nextAnchor()
+		r, ok := s.nextAnchor()
+		return question{Rectangle: r}, ok
 	case s.careful && roles.has(unknown) && users.has(proven):
-		r = pairs.Rectangle{Users: users.where(isProven), Roles: roles.group()}
+		q.Users, q.Roles = users.where(isProven), roles.group(ahead)
 	case s.careful:
-		r = pairs.Rectangle{Users: users.group(), Roles: roles.where(isProven)}
+		q.Users, q.Roles = users.group(ahead), roles.where(isProven)
 	case len(roles.mixed) > 0 && len(users.mixed) > 0 && users.has(proven):
-		r = pairs.Rectangle{Users: users.where(isProven), Roles: roles.group()}
+		q.Users, q.Roles, q.ofRoles = users.where(isProven), roles.group(ahead), true
 	case len(roles.mixed) > 0 && len(users.mixed) > 0:
 		// Both groups get smaller whatever the answer is: it clears a part of both or narrows the one it names.
-		r = pairs.Rectangle{Users: users.group(), Roles: roles.group()}
+		q.Users, q.Roles, q.ofUsers, q.ofRoles = users.group(ahead), roles.group(ahead), true, true
 	case len(roles.mixed) > 0:
-		r = pairs.Rectangle{Users: users.company(), Roles: roles.group()}
+		q.Users, q.Roles, q.ofRoles = users.company(), roles.group(ahead), true
 	case users.has(unknown):
-		r = pairs.Rectangle{Users: users.group(), Roles: roles.company()}
+		q.Users, q.Roles, q.ofUsers = users.group(ahead), roles.company(), true
 	case roles.has(unknown):
-		r = pairs.Rectangle{Users: users.where(isProven), Roles: roles.group()}
+		q.Users, q.Roles, q.ofRoles = users.where(isProven), roles.group(ahead), true
 	}
-	return r, len(r.Roles) > 0 && len(r.Users) > 0
+	return q, len(q.Roles) > 0 && len(q.Users) > 0
 }
 
 // company is what an axis sends along while the other one is searched: all that is proven, and the next unknown ids.
 func (a *axis[ID]) company() []ID {
-	ids := append(a.where(isProven), a.group()...)
+	ids := append(a.where(isProven), a.group(false)...)
 	slices.Sort(ids)
 	return ids
 }
@@ -106,7 +127,7 @@ func (s *Search) refused(r pairs.Rectangle, answer Answer) error {
 	case BlameRole:
 		return named(s, s.roles, r.Roles, answer.Cause)
 	}
-	if s.heard(r, answer.Cause) {
+	if s.heard(r, answer.Cause) || s.explained(r) {
 		return nil
 	}
 	roles, users := s.roles.unproven(r.Roles), s.users.unproven(r.Users)
@@ -130,6 +151,9 @@ func (s *Search) refused(r pairs.Rectangle, answer Answer) error {
 
 // named takes in a refusal that named the axis, of a call with ids on it.
 func named[ID pairs.User | pairs.Role](s *Search, a *axis[ID], ids []ID, cause any) error {
+	if slices.ContainsFunc(ids, func(id ID) bool { return a.standing[id] == bad }) {
+		return nil // it was found while this call was under way, and explains the refusal
+	}
 	suspects := a.unproven(ids)
 	if len(suspects) == 0 {
 		// All of them passed before. Somebody may have left in the meantime, so the newer answer counts, once.
@@ -195,9 +219,9 @@ func (s *Search) nextAnchor() (pairs.Rectangle, bool) {
 			// Each round along the longer axis starts one further on the shorter, so that all pairs come up.
 			role, user := roles[k%len(roles)], users[k%len(users)]
 			if len(roles) >= len(users) {
-				user = users[(k+k/len(roles))%len(users)]
+				user = users[(k%len(roles)+k/len(roles))%len(users)]
 			} else {
-				role = roles[(k+k/len(users))%len(roles)]
+				role = roles[(k%len(users)+k/len(users))%len(roles)]
 			}
 			if !s.tried.Has(user, role) {
 				s.anchorTries++

@@ -18,6 +18,8 @@ type Grant struct {
 	Probe bool
 	// Accepted is how many calls DingTalk ever accepted from the fleet, as known when the slot was given.
 	Accepted int64
+	// Spacing is the time between two slots at the fleet's present rate.
+	Spacing time.Duration
 
 	seq int64 // position among all grants of the fleet
 }
@@ -80,7 +82,7 @@ func (p *Pacer) Reserve(ctx context.Context) (Grant, error) {
 		if (!p.subscribed.Load() || r.wait > unsureAfter) && !p.confirm(ctx, r.gen) {
 			continue
 		}
-		return Grant{At: time.Now(), Probe: r.word == "probe", Accepted: r.accepted, seq: r.seq}, nil
+		return Grant{At: time.Now(), Probe: r.word == "probe", Accepted: r.accepted, Spacing: r.spacing, seq: r.seq}, nil
 	}
 	return Grant{}, ctx.Err()
 }

@@ -32,6 +32,7 @@ type reply struct {
 	gen      int64
 	seq      int64
 	accepted int64
+	spacing  time.Duration
 }
 
 // send runs an operation that may take outcomes along. Outcomes that could not be delivered are kept.
@@ -68,7 +69,7 @@ func (p *Pacer) eval(ctx context.Context, op string, todo []outcome, args ...any
 
 func parseReply(raw []any) (reply, error) {
 	var r reply
-	var numbers [4]int64
+	var numbers [5]int64
 	if len(raw) < 3 || len(raw) > 1+len(numbers) {
 		return r, fmt.Errorf("pace: reply of %d elements from the script", len(raw))
 	}
@@ -82,5 +83,5 @@ func parseReply(raw []any) (reply, error) {
 		return r, fmt.Errorf("pace: unreadable reply from the script: %v", raw)
 	}
 	return reply{word: word, wait: time.Duration(numbers[0]) * time.Microsecond, gen: numbers[1], seq: numbers[2],
-		accepted: numbers[3]}, nil
+		accepted: numbers[3], spacing: time.Duration(numbers[4]) * time.Microsecond}, nil
 }

@@ -23,10 +23,9 @@ func (w *Worker) call(s slot, c combine.Call) {
 	err := errFallen
 	for ok := true; ok && errors.Is(err, errFallen); {
 		g = newGroup(c)
-		if v, err = w.use(s, g, g.whole, false); err == nil {
+		if v, err = w.first(s, g); err == nil {
 			break
 		}
-		g.rest()
 		w.putBack(g, c)
 		if errors.Is(err, errFallen) {
 			c, ok = w.dispatch.pool.Next()
@@ -43,16 +42,12 @@ func (w *Worker) call(s slot, c combine.Call) {
 
 	switch v.action {
 	case settle:
-		w.learned.of(g).Passed(g.whole.Size())
+		w.jobs.learned(g).Passed(g.whole.Size())
 		w.dispatch.pool.Done(c)
 		g.progress()
 	case search:
 		s.done() // its probes take places of their own
-		if err := w.isolate(g, v, reportOf(s.Grant, v)); err != nil {
-			g.leave(err)
-		}
-		w.dispatch.pool.Done(c)
-		g.progress()
+		w.isolate(g, c, v, s.Grant)
 	case standBy:
 		w.putBack(g, c)
 	case abandon:
@@ -65,6 +60,24 @@ func (w *Worker) call(s slot, c combine.Call) {
 		}
 		w.putBack(g, c)
 	}
+}
+
+// first makes the call of a group from the pool, unless some of its tasks have to wait for the answer to another call.
+func (w *Worker) first(s slot, g *group) (verdict, error) {
+	if w.searches.standAside(g) {
+		return verdict{}, errFallen
+	}
+	end, ok := w.jobs.begin(g)
+	if !ok {
+		g.leave(again("the first calls of its job are not answered yet"))
+		return verdict{}, errFallen
+	}
+	v, err := w.use(s, g, g.whole, false)
+	if err != nil {
+		g.rest()
+	}
+	end(err == nil && (v.action == settle || v.action == search))
+	return v, err
 }
 
 // putBack returns the pairs of a call to the pool: those of tasks that wait on are open again, those of tasks that left

@@ -80,6 +80,16 @@ func (g *group) ids(of pairs.Rectangle) (users []string, roles []int64) {
 	return users, roles
 }
 
+// twin is the same group for another call that may be under way at the same time.
+func (g *group) twin() *group {
+	t := *g
+	t.members = make([]*member, len(g.members))
+	for i, m := range g.members {
+		t.members[i] = &member{stay: m.stay, users: m.users, roles: m.roles}
+	}
+	return &t
+}
+
 // leave takes all tasks of the group out of the pool.
 func (g *group) leave(why error) {
 	for _, m := range g.members {

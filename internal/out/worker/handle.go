@@ -88,6 +88,12 @@ func (v *visit) through(ctx context.Context, crashes int) error {
 
 // wait offers the task to the calls to come, until every open pair of it was called or it has to leave.
 func (v *visit) wait(ctx context.Context) error {
+	if h := v.w.searches.of(v.part); h != nil {
+		return v.until(ctx, h.over, func() { v.told(h) })
+	}
+	if over := v.w.jobs.wait(v.part.JobID); over != nil {
+		return v.until(ctx, over, func() {})
+	}
 	st := newStay(v)
 	v.w.dispatch.offer(st.offer)
 	select {
@@ -100,6 +106,19 @@ func (v *visit) wait(ctx context.Context) error {
 	// What is in flight ends normally.
 	<-st.ended
 	return st.why
+}
+
+// until waits for what calls of others come to before the task is offered, so that it is looked at anew.
+func (v *visit) until(ctx context.Context, over <-chan struct{}, then func()) error {
+	select {
+	case <-over:
+		then()
+		return again("what it waited for is over")
+	case <-v.w.stopping.Done():
+		return stopping
+	case <-ctx.Done():
+		return back("the task waited for as long as asynq lets it")
+	}
 }
 
 // showResult leaves what became of the part with the task, where the asynq web UI shows it.

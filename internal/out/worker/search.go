@@ -3,48 +3,73 @@ package worker
 import (
 	"context"
 	"errors"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/out/combine"
 	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
 
-// report is the outcome of a call that waits to be told to the pacer until it is known how many ids it established as
-// bad.
-type report struct {
+// cause is what a refusal is put down to. Its outcome waits to be told to the pacer until it is known how many ids it
+// established as bad.
+type cause struct {
+	failure tasks.Failure
 	grant   pace.Grant
 	outcome pace.Outcome
+	told    bool
 }
 
-func reportOf(g pace.Grant, v verdict) *report {
-	r := &report{grant: g, outcome: v.outcome}
-	if r.outcome.Kind == pace.BadRequest {
-		r.outcome.BadBatches = 1
+func causeOf(g pace.Grant, v verdict) *cause {
+	return &cause{failure: v.failure, grant: g, outcome: v.outcome}
+}
+
+// tell tells the pacer, once.
+func (w *Worker) tell(c *cause) {
+	if !c.told {
+		c.told = true
+		w.cfg.Pacer.Report(w.ending, c.grant, c.outcome)
 	}
-	return r
 }
 
 // isolation is the search for the bad ids of one refused group.
 type isolation struct {
-	w       *Worker
-	g       *group
-	pending *report
-	err     error // of a finding that could not be kept
+	w   *Worker
+	g   *group
+	err error // of a finding that could not be kept
+	end context.CancelFunc
+	// hunt has those wait who share what is suspected; nil while a batch is halved.
+	hunt *hunt
 	// halving, when set, is why the group is searched: it is one batch whose attempts are spent, and a probe that stays busy
 	// counts as refused.
 	halving *spent
 }
 
 // isolate finds the bad ids of a group that was refused, dead-letters each with its own pairs, and gets the rest
-// removed. Every probe takes a slot of its own.
-func (w *Worker) isolate(g *group, first verdict, pending *report) error {
-	return (&isolation{w: w, g: g, pending: pending}).run(first)
+// removed. Every probe takes a slot of its own. Where another search looks for one of its ids already, the tasks that
+// have it wait for that instead.
+func (w *Worker) isolate(g *group, c combine.Call, v verdict, grant pace.Grant) {
+	first := causeOf(grant, v)
+	if first.outcome.Kind == pace.BadRequest {
+		first.outcome.BadBatches = 1
+	}
+	h := w.searches.begin(g, v.blame)
+	if h == nil {
+		w.tell(first)
+		g.rest()
+		w.searches.standAside(g)
+		w.putBack(g, c)
+		return
+	}
+	defer w.searches.end(h)
+	if err := (&isolation{w: w, g: g, hunt: h}).run(v.blame, first); err != nil {
+		g.leave(err)
+	}
+	w.dispatch.pool.Done(c)
+	g.progress()
 }
 
 // halve searches a batch whose attempts are spent for what poisons it. Its pairs are not in the pool.
@@ -55,7 +80,7 @@ func (v *visit) halve(why *spent) error {
 		g := &group{lane: v.lane, users: v.part.UserIDs, roles: v.part.RoleIDs}
 		g.users, g.roles = g.ids(rect)
 		g.whole, g.members = rect.Size().Whole(), []*member{{stay: st, users: rect.Users, roles: rect.Roles}}
-		if err := (&isolation{w: v.w, g: g, halving: why}).run(why.verdict); err != nil {
+		if err := (&isolation{w: v.w, g: g, halving: why}).run(why.verdict.blame, &cause{failure: why.verdict.failure, told: true}); err != nil {
 			return err
 		}
 		if st.why != nil {
@@ -65,39 +90,56 @@ func (v *visit) halve(why *spent) error {
 	return nil
 }
 
-func (iso *isolation) run(first verdict) error {
-	defer iso.g.rest()
-	defer iso.flush()
-	search, err := isolate.New(iso.g.whole.Size(), isolate.Answer{Blame: first.blame, Cause: first.failure},
-		isolate.Options{Learned: iso.w.learned.of(iso.g), Found: iso.found})
+func (iso *isolation) run(blame isolate.Blame, first *cause) error {
+	w := iso.w
+	iso.g.rest()
+	defer w.tell(first)
+	search, err := isolate.New(iso.g.whole.Size(), isolate.Answer{Blame: blame, Cause: first},
+		isolate.Options{Learned: w.jobs.learned(iso.g), Found: iso.found, Width: iso.width})
 	if err != nil {
 		return err
 	}
-	_, err = search.Run(iso.w.stopping, iso.probe)
+	w.tell(first)
+	ctx, end := context.WithCancel(w.stopping)
+	defer end()
+	iso.end = end
+	_, err = search.Run(ctx, iso.probe)
 	switch {
 	case iso.err != nil:
 		return iso.err
 	case errors.Is(err, isolate.ErrInconsistent):
-		return later(max(waitedOutHere, iso.w.cfg.RetryCap/2), err.Error())
-	case err != nil && iso.w.stopping.Err() != nil:
+		return later(max(waitedOutHere, w.cfg.RetryCap/2), err.Error())
+	case err != nil && w.stopping.Err() != nil:
 		return stopping
 	}
 	return err
+}
+
+// width is how many probes the search may have under way: as many as slots pass until an answer comes, shared among the
+// searches under way. While others wait for slots it goes on one by one, since every call that it asks for too much is
+// one of theirs.
+func (iso *isolation) width() int {
+	w := iso.w
+	if _, _, waits := w.dispatch.pool.First(); waits || iso.hunt == nil {
+		return 1
+	}
+	return 1 + w.tempo.slotsPerAnswer()/max(1, w.searches.count())
 }
 
 // probe sends a part of the group in slots of its own until it is answered: passed, or refused. Between its calls it may
 // wait for long, and is not marked as being called.
 func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.Answer, error) {
 	w := iso.w
+	g := iso.g.twin()
+	defer g.rest()
 	var tries ledger.Tries
-	for iso.err == nil {
-		iso.flush()
-		iso.g.rest()
-		s, err := w.dispatch.slotFor(ctx, iso.g.lane)
+	for {
+		g.rest()
+		s, err := w.dispatch.slotFor(ctx, g.lane)
 		if err != nil {
 			return isolate.Answer{}, err
 		}
-		v, err := w.use(s, iso.g, rect, true)
+		v, err := w.use(s, g, rect, true)
 		if err != nil {
 			w.dispatch.unused(w.ending, s)
 			if errors.Is(err, errMissed) {
@@ -110,24 +152,23 @@ func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.
 		case settle:
 			return isolate.Answer{Passed: true}, nil
 		case search:
-			iso.pending = &report{grant: s.Grant, outcome: v.outcome}
-			return isolate.Answer{Blame: v.blame, Cause: v.failure}, nil
+			c := causeOf(s.Grant, v)
+			return isolate.Answer{Blame: v.blame, Cause: c, TakenIn: func() { w.tell(c) }}, nil
 		case abandon:
 			return isolate.Answer{}, stopping
 		case retry:
-			iso.g.rest()
+			g.rest()
 			now := time.Now()
 			tries.Busy(now, s.Accepted, v.answered && (iso.halving != nil && iso.halving.aged || tries.Aged(now, w.cfg.BusyMaxAge)))
 			if tries.Attempts >= iso.mostAttempts(v, rect.Size().Pairs()) {
 				v.failure.Attempts = tries.Attempts
-				return isolate.Answer{Blame: isolate.BlameAny, Cause: v.failure}, nil
+				return isolate.Answer{Blame: isolate.BlameAny, Cause: &cause{failure: v.failure, told: true}}, nil
 			}
 			if wait.For(ctx, w.backoff().Spread(tries.All, w.cfg.Random())) != nil {
 				return isolate.Answer{}, stopping
 			}
 		}
 	}
-	return isolate.Answer{}, iso.err
 }
 
 // mostAttempts is how often a probe is tried before its busy answers count as a refusal. While a poisoned batch is halved
@@ -141,10 +182,12 @@ func (iso *isolation) mostAttempts(v verdict, pairs int) int {
 	return most
 }
 
-// found keeps a culprit as soon as it is proven: for its job, and as a dead letter of each task that has it.
+// found keeps a culprit as soon as it is proven: for its job, and as a dead letter of each task that has it. A search
+// that cannot keep what it finds ends.
 func (iso *isolation) found(f isolate.Finding) {
-	if iso.pending != nil && iso.pending.outcome.Kind == pace.Refused {
-		iso.pending.outcome.RefusedIDs++
+	c := f.Cause.(*cause)
+	if !c.told && c.outcome.Kind == pace.Refused {
+		c.outcome.RefusedIDs++
 	}
 	for _, m := range iso.g.members {
 		var about pairs.Rectangle
@@ -158,58 +201,13 @@ func (iso *isolation) found(f isolate.Finding) {
 				continue
 			}
 		}
-		if iso.err = m.condemn(f.Kind, about, f.Cause.(tasks.Failure)); iso.err != nil {
+		if err := m.condemn(f.Kind, about, c.failure); err != nil {
+			iso.err = err
+			iso.end()
 			return
 		}
 	}
-}
-
-// flush tells the pacer about the last refusal.
-func (iso *isolation) flush() {
-	if iso.pending != nil {
-		iso.w.cfg.Pacer.Report(iso.w.ending, iso.pending.grant, iso.pending.outcome)
-		iso.pending = nil
+	if iso.hunt != nil {
+		iso.hunt.found(iso.g, f, c.failure)
 	}
-}
-
-// learnedJobs keeps what the batches of a job have shown about its share of bad ids, for the jobs met last.
-type learnedJobs struct {
-	mu   sync.Mutex
-	jobs map[string]*learnedJob
-}
-
-type learnedJob struct {
-	learned isolate.Learned
-	used    time.Time
-}
-
-const maxLearnedJobs = 256
-
-func newLearnedJobs() *learnedJobs { return &learnedJobs{jobs: map[string]*learnedJob{}} }
-
-// of is what the calls of the group's job have shown, or, for a group of several jobs, what such calls have: a burst of
-// single removals learns from all of it.
-func (l *learnedJobs) of(g *group) *isolate.Learned {
-	jobID := g.members[0].part.JobID
-	if slices.ContainsFunc(g.members, func(m *member) bool { return m.part.JobID != jobID }) {
-		jobID = "" // no job's id
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	j := l.jobs[jobID]
-	if j == nil {
-		if len(l.jobs) >= maxLearnedJobs {
-			oldest := ""
-			for id, k := range l.jobs {
-				if oldest == "" || k.used.Before(l.jobs[oldest].used) {
-					oldest = id
-				}
-			}
-			delete(l.jobs, oldest)
-		}
-		j = &learnedJob{}
-		l.jobs[jobID] = j
-	}
-	j.used = time.Now()
-	return &j.learned
 }

@@ -35,7 +35,9 @@ func (w *Worker) use(s slot, g *group, rect pairs.Rectangle, isolating bool) (ve
 			m.slot.Do(func() { w.cfg.Observer.Waited(m.laneName(), time.Since(m.began)) })
 		}
 	}
+	began := time.Now()
 	v := w.ask(g, rect, isolating)
+	w.tempo.took(time.Since(began), s.Spacing)
 	if v.action != search {
 		w.cfg.Pacer.Report(w.ending, s.Grant, v.outcome)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -27,6 +28,8 @@ type visit struct {
 
 	mu    wait.Lock
 	claim *ledger.Claim
+	// heard are the ids that a search proved bad while the task waited for it.
+	heard map[string]tasks.Failure
 	calls int // that have begun and not rested; while there are any, the ledger has the part marked as begun
 }
 
@@ -87,7 +90,7 @@ func (v *visit) settleKnown() error {
 		return later(wait, "the job's time has not come: "+c.At.Format(time.RFC3339))
 	}
 	for u, id := range c.Part.UserIDs {
-		f, bad := c.BadUser(pairs.User(u))
+		f, bad := v.badUser(pairs.User(u))
 		if v.w.cfg.Protected.User(id) {
 			f, bad = protectedFailure("user "+id), true
 		}
@@ -98,7 +101,7 @@ func (v *visit) settleKnown() error {
 		}
 	}
 	for r, id := range c.Part.RoleIDs {
-		f, bad := c.BadRole(pairs.Role(r))
+		f, bad := v.badRole(pairs.Role(r))
 		if v.w.cfg.Protected.Role(id) {
 			f, bad = protectedFailure(fmt.Sprintf("role %d", id)), true
 		}
@@ -109,6 +112,32 @@ func (v *visit) settleKnown() error {
 		}
 	}
 	return nil
+}
+
+// told takes in what a search found while the task waited for it. A dead letter that is tried again is called whatever its
+// job has learned before; what another call was asked meanwhile it need not ask again.
+func (v *visit) told(h *hunt) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.heard == nil {
+		v.heard = map[string]tasks.Failure{}
+	}
+	maps.Copy(v.heard, h.bad)
+}
+
+// badUser and badRole say why DingTalk refuses an id of the task. mu is held.
+func (v *visit) badUser(u pairs.User) (tasks.Failure, bool) {
+	if f, bad := v.heard[ledger.UserField(v.part.UserIDs[u])]; bad {
+		return f, true
+	}
+	return v.claim.BadUser(u)
+}
+
+func (v *visit) badRole(r pairs.Role) (tasks.Failure, bool) {
+	if f, bad := v.heard[ledger.RoleField(v.part.RoleIDs[r])]; bad {
+		return f, true
+	}
+	return v.claim.BadRole(r)
 }
 
 func protectedFailure(what string) tasks.Failure {

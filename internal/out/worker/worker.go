@@ -138,7 +138,9 @@ type Worker struct {
 	inspector *asynq.Inspector
 	letters   *letters
 	dispatch  *dispatcher
-	learned   *learnedJobs
+	jobs      *jobs
+	searches  *searches
+	tempo     tempo
 	lead      *lead
 	lag       pace.Lag
 
@@ -152,7 +154,7 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{cfg: cfg, log: cfg.Log, learned: newLearnedJobs(), lead: newLead(cfg.Redis, cfg.Log)}, nil
+	return &Worker{cfg: cfg, log: cfg.Log, jobs: newJobs(), searches: newSearches(), lead: newLead(cfg.Redis, cfg.Log)}, nil
 }
 
 // handlers are how many tasks of each queue may wait in a worker. A waiting one costs some 25 KB, and the more wait, the

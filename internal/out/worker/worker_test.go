@@ -96,14 +96,14 @@ func TestCallsForSeveralJobsLearnTogether(t *testing.T) {
 		}
 		return g
 	}
-	l := newLearnedJobs()
-	if l.of(of("a", "b")) != l.of(of("c", "d", "e")) {
+	l := newJobs()
+	if l.learned(of("a", "b")) != l.learned(of("c", "d", "e")) {
 		t.Error("a burst does not learn from its last call")
 	}
-	if l.of(of("a")) == l.of(of("a", "b")) || l.of(of("a")) == l.of(of("b")) {
+	if l.learned(of("a")) == l.learned(of("a", "b")) || l.learned(of("a")) == l.learned(of("b")) {
 		t.Error("the batches of one job learn from others'")
 	}
-	if l.of(of("a", "a")) != l.of(of("a")) {
+	if l.learned(of("a", "a")) != l.learned(of("a")) {
 		t.Error("a job does not learn from its own batches")
 	}
 }

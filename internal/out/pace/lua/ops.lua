@@ -1,5 +1,5 @@
--- Operations. Every reply starts with a word, a wait in microseconds, the generation; a grant has its number and the
--- count of accepted calls besides.
+-- Operations. Every reply starts with a word, a wait in microseconds, the generation; a grant has its number, the count
+-- of accepted calls and the time between two slots besides.
 local function reply(word, wait, ...)
 	save()
 	save_tally()
@@ -9,7 +9,7 @@ end
 local function grant(slot, word)
 	s.seq = (s.seq or 0) + 1
 	s.slot = slot
-	return reply(word, slot - now, s.seq, s.accepted or 0)
+	return reply(word, slot - now, s.seq, s.accepted or 0, math.ceil(1000000 / rate()))
 end
 
 if outcomes ~= '' then take_outcomes(cjson.decode(outcomes)) end

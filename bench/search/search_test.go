@@ -1,0 +1,141 @@
+// Package search measures what bad ids, poison and bursts cost: each line of a table, played in virtual time by a real worker
+// over miniredis and the simulator, with the calls and the time that it may take.
+//
+//	go test ./bench/search -v -every
+//	go test ./bench/search -v -every -run Costs/bad_role -count 10
+//
+// Without -every only those lines are played that take a second.
+package search
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/in/cover/covertest"
+	"github.com/unrole/unrole/internal/record/deadletter"
+	"github.com/unrole/unrole/internal/simulator"
+)
+
+// line is one line of the table.
+type line struct {
+	name  string
+	under setting
+	// play brings a world to its end and returns what may be said about the run besides its figures.
+	play  func(w *world) string
+	calls int           // the most it may take
+	lasts time.Duration // the longest it may take
+	slow  bool          // to play
+}
+
+var every = flag.Bool("every", false, "play the slow lines too")
+
+func table() []line {
+	var lines []line
+	for _, latency := range []time.Duration{0, 100 * time.Millisecond, time.Second, 3 * time.Second} {
+		for _, qps := range []float64{2, 20, 200} {
+			lines = append(lines, line{name: fmt.Sprintf("3 bad users in 3 batches, %v calls a second, latency %v", qps, latency), slow: qps != 20, calls: 35, lasts: time.Minute,
+				under: setting{qps: qps, sim: simulator.Options{Latency: latency, BadUsers: spread(3, 100)}},
+				play:  func(w *world) string { return w.one(product(100, 60), 3*60) },
+			})
+		}
+	}
+	company := covertest.Large(400).Draw(1)
+	return append(lines,
+		line{name: "a bad role in 20 batches", calls: 32, lasts: time.Minute,
+			under: setting{qps: 20, sim: simulator.Options{Latency: time.Second, BadRoles: []int64{7}}},
+			play:  func(w *world) string { return w.one(product(2000, 20), 2000) },
+		},
+		line{name: "300 users, 3 % bad", calls: 75, lasts: 12 * time.Second,
+			under: setting{qps: 20, sim: simulator.Options{Latency: time.Second, BadUsers: spread(9, 300)}},
+			play:  func(w *world) string { return w.one(product(300, 20), 9*20) },
+		},
+		line{name: "a planned job of 400 people", slow: true, calls: planned(company), lasts: time.Minute,
+			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond}},
+			play:  func(w *world) string { return w.one(of(company), 0) },
+		},
+		line{name: "175 letters of 40 users of 400, all still bad", slow: true, calls: 125, lasts: 5 * time.Minute,
+			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond, BadUsers: spread(40, 400)}},
+			play: func(w *world) string {
+				w.one(of(company), -1)
+				return w.replay(-1)
+			},
+		},
+	)
+}
+
+func TestCosts(t *testing.T) {
+	for _, l := range table() {
+		if l.slow && !*every {
+			continue
+		}
+		t.Run(l.name, func(t *testing.T) {
+			inVirtualTime(t, l.under, func(w *world) {
+				before := w.calls()
+				said := l.play(w)
+				calls, took := w.calls()-before-w.skipped, time.Since(w.began)
+				t.Logf("%d calls (at most %d), %.1f s (at most %.0f s), the first call after %d ms %s", calls, l.calls, took.Seconds(), l.lasts.Seconds(), w.first.Milliseconds(), said)
+				if calls > l.calls || took > l.lasts {
+					t.Error("that is too much")
+				}
+			})
+		})
+	}
+}
+
+// one plays one job to its end.
+func (w *world) one(r *enqueue.Removals, dead int64) string {
+	w.Helper()
+	w.submit("job", r)
+	return w.ended("job", 30*time.Minute, dead)
+}
+
+// ended waits for the end of a job, which must have so many dead pairs.
+func (w *world) ended(jobID string, within time.Duration, dead int64) string {
+	w.Helper()
+	job, _, done := w.finished(jobID, within)
+	if !done || dead >= 0 && job.Pairs.Dead != dead || job.Pairs.Removed != job.Pairs.Total-job.Pairs.Dead {
+		w.Errorf("after %v: %+v, want %d dead and all others removed", time.Since(w.began), job.Pairs, dead)
+	}
+	return ""
+}
+
+// burst submits removals of one user each, evenly within a time, and waits for their end.
+func (w *world) burst(people int, within time.Duration) string {
+	w.Helper()
+	company := covertest.Large(people).Draw(1)
+	for u := range company.Roles {
+		time.Sleep(time.Until(w.began.Add(time.Duration(u) * within / time.Duration(people))))
+		w.submit(fmt.Sprint("job", u), of(company, u))
+	}
+	var pending, dead int64
+	for u := range company.Roles {
+		job, _, _ := w.finished(fmt.Sprint("job", u), 3*time.Minute)
+		pending += job.Pairs.Pending
+		dead += job.Pairs.Dead
+	}
+	if pending+dead > 0 {
+		w.Errorf("%d pairs are pending, %d dead", pending, dead)
+	}
+	return fmt.Sprintf("(a plan of all has %d), busy: %d", planned(company), w.sim.Stats().ByCode["-1"])
+}
+
+// replay makes all dead letters due and waits until each is one again, or gone; only what happens from here on counts.
+func (w *world) replay(dead int64) string {
+	w.Helper()
+	w.skipped, w.began = w.calls(), time.Now()
+	s, err := w.letters.Select(w.Context(), deadletter.Filter{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	if _, err := w.letters.Replay(w.Context(), s, deadletter.Order{By: "test"}); err != nil {
+		w.Fatal(err)
+	}
+	if err := w.letters.Wait(w.Context(), s, time.Second, func(int) error { return nil }); err != nil {
+		w.Fatal(err)
+	}
+	w.ended("job", time.Hour, dead)
+	return fmt.Sprintf("(%d letters)", s.Letters())
+}
