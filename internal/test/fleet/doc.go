@@ -10,6 +10,17 @@
 //	go test ./internal/test/fleet -run Histories -for 10m -seed 5000         # as many as there is time for
 //	go test ./internal/test/fleet -run CrashPoint -every 1 -timeout 0        # the reference story, ended at each operation
 //
+// # Long times
+//
+//	go test ./internal/test/fleet -long -run "SixWeeks|InTheNight|BusyForADay"
+//
+// # Mutants
+//
+// A harness that finds nothing may be blind. Each of a list of one-line faults is built in, with nothing of the tree touched,
+// and has to be found within 2,000 histories:
+//
+//	go test ./internal/test/fleet -run Mutant -mutants . -timeout 0 -v
+//
 // # How exactly a seed repeats a history
 //
 // The seed decides what is asked for, which faults come when, the order of what waits at the gate and the jitter of worker

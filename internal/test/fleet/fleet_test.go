@@ -21,6 +21,7 @@ var (
 	seed   = flag.Uint64("seed", 1, "seed of the first one; the others follow")
 	lasts  = flag.Duration("for", 0, "play random histories for so long instead of a number of them")
 	repeat = flag.Int("repeat", 1, "how often to play each")
+	stop   = flag.Bool("stop", false, "end with the first history that fails")
 	trace  = flag.String("trace", "", "write every operation of the histories to this file")
 	every  = flag.Int("every", 101, "play every so manieth crash point of the reference story; 1 for all")
 	from   = flag.Int("from", 0, "the first of them")
@@ -39,7 +40,7 @@ func TestHistories(t *testing.T) {
 	began := time.Now()
 	met := map[string]int{}
 	played := 0
-	for next := *seed; ; next++ {
+	for next := *seed; !*stop || !t.Failed(); next++ {
 		if *lasts > 0 && time.Since(began) > *lasts || *lasts == 0 && next == *seed+uint64(*seeds) {
 			break
 		}
@@ -55,6 +56,9 @@ func TestHistories(t *testing.T) {
 				t.Logf("play it again: go test ./internal/test/fleet -run Histories -seeds 1 -seed %d -repeat 5 -v", next)
 			}
 		}
+	}
+	if *stop && t.Failed() {
+		t.Fatalf("found after %d histories", played)
 	}
 	t.Logf("%d histories in %v; those that met a situation:", played, time.Since(began).Round(time.Millisecond))
 	for _, what := range situations {

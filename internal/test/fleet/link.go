@@ -70,12 +70,16 @@ func (l *link) Read(p []byte) (int, error) {
 			<-l.changed
 			continue
 		}
-		// To a process that does not run no time passes: it finds the reply there when it wakes up.
 		left := time.Until(deadline)
-		if left <= 0 && !l.by.frozen() {
+		switch {
+		case left > 0:
+		case l.by.frozen(): // no time passes for it: it finds the reply there when it wakes up
+			<-l.changed
+			continue
+		default:
 			return 0, os.ErrDeadlineExceeded
 		}
-		timer := time.NewTimer(max(left, 10*time.Millisecond))
+		timer := time.NewTimer(left)
 		select {
 		case <-l.changed:
 		case <-timer.C:

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/promises"
 	"github.com/unrole/unrole/tasks"
@@ -27,6 +28,8 @@ type plan struct {
 	jobs      []*job
 	events    []event
 	crash     *point // nil for none
+	// tune changes the configuration of workers and intake; nil for none.
+	tune func(*config.Config)
 }
 
 // job is one removal of a history.

@@ -51,6 +51,9 @@ func (w *world) newProcess(name string) *process {
 	options.PoolSize = 4000 // who waits for a connection takes a timer from a pool that all bubbles of the process share
 	options.MinRetryBackoff, options.MaxRetryBackoff = 50*time.Millisecond, 50*time.Millisecond
 	p.rdb = redis.NewClient(&options)
+	w.mu.Lock()
+	w.everybody = append(w.everybody, p)
+	w.mu.Unlock()
 	return p
 }
 

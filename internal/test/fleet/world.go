@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
@@ -41,9 +42,11 @@ type world struct {
 	ledger    *ledger.Ledger
 	inspector *asynq.Inspector
 
-	workers []*keeper
-	intake  *process
-	handler http.Handler
+	workers  []*keeper
+	intaking wait.Lock // who looks after the intake
+	intakes  int       // processes of it
+	intake   *process
+	handler  http.Handler
 
 	people  sync.WaitGroup // who submits and acts
 	running sync.WaitGroup // engines, those too that died
@@ -58,11 +61,13 @@ type world struct {
 	faulty       []window // when a process was kept from doing anything in time
 	fetches      []time.Time
 	told         map[string]int // messages of the webhook that arrived, by id
+	deaf         bool           // its receiver is down
 	failed       bool
 	weather      []weather
 	logs         []string // what processes said last
 	removed      map[string]int64
 	situations   map[string]int
+	everybody    []*process        // that ever was
 	frozenLeader map[string]string // who led when a worker was frozen
 	leader       string            // the value of its key
 	calling      int               // calls under way
@@ -72,7 +77,7 @@ type world struct {
 type window struct{ from, to time.Time }
 
 func newWorld(t testing.TB, p plan, trace io.Writer) *world {
-	w := &world{t: t, plan: p, began: time.Now(), redis: newStore(t), submitted: map[string]chan struct{}{}, mended: map[string]bool{},
+	w := &world{t: t, plan: p, intaking: wait.NewLock(), began: time.Now(), redis: newStore(t), submitted: map[string]chan struct{}{}, mended: map[string]bool{},
 		told: map[string]int{}, removed: map[string]int64{}, situations: map[string]int{}, frozenLeader: map[string]string{}, rng: rand.New(rand.NewPCG(p.seed, 3))}
 	w.gate = newGate(rand.New(rand.NewPCG(p.seed, 2)), p.pace)
 	w.gate.fateOf, w.gate.after, w.gate.log = w.fateOf, w.look, trace
@@ -108,10 +113,14 @@ func (w *world) broken(format string, args ...any) {
 
 // conf is the configuration of workers and intake.
 func (w *world) conf() *config.Config {
-	return &config.Config{RedisURL: "redis://10.0.0.1:6379/0",
+	c := &config.Config{RedisURL: "redis://10.0.0.1:6379/0",
 		DingTalk: config.DingTalk{BaseURL: dingTalkURL, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret},
 		QPS:      float64(w.plan.qps), RetryBase: 300 * time.Millisecond, RetryCap: 5 * time.Second, HoldProbe: 2 * time.Second,
 		CheckInterval: 250 * time.Millisecond, WebhookURL: receiverURL, WebhookSecret: signingKey}
+	if w.plan.tune != nil {
+		w.plan.tune(c)
+	}
+	return c
 }
 
 // chances is a source of randomness of its own for a process that starts.
@@ -178,7 +187,7 @@ func (w *world) receive(r *http.Request) *http.Response {
 	status := http.StatusNoContent
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.rng.IntN(5) == 0 {
+	if w.rng.IntN(5) == 0 || w.deaf {
 		status = http.StatusServiceUnavailable
 	} else {
 		w.told[r.Header.Get("webhook-id")]++

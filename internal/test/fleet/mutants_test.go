@@ -1,0 +1,130 @@
+package fleet
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	mutantsLike = flag.String("mutants", "", "play histories against the mutants whose names match, each built with its fault; . for all")
+	mutantTime  = flag.Duration("mutant-time", 10*time.Minute, "how long to look for the fault of each")
+)
+
+// mutant is the code with one line gone wrong.
+type mutant struct {
+	name, promise string
+	file          string // from the root of the module
+	old, new      string
+}
+
+// mutants are faults that people make, each with the promise that it breaks. Histories have to find each one.
+var mutants = []mutant{
+	{"a settlement is not compared", "counted once", "internal/record/ledger/lua/settle.lua",
+		"if (string.match(have, '^%d+') or '0') ~= version then return {0, have} end", "if false then return {0, have} end"},
+	{"dead pairs are not counted", "counted once", "internal/record/ledger/lua/settle.lua", "count('dead', dead)\n", ""},
+	{"what is adopted is not counted", "counted once", "internal/record/ledger/lua/claim.lua", "		redis.call('HINCRBY', job_key, 'total', owned)\n", ""},
+	{"an end can be changed", "counted once", "internal/record/ledger/state.go", "	default:\n		return false\n	}\n}\n\n// Settlement", "	default:\n		return true\n	}\n}\n\n// Settlement"},
+	{"a call leaves no mark", "nothing lost", "internal/record/ledger/lua/claim.lua", "if begin == 'begin' and not cancelled_at then", "if begin == 'begin' and cancelled_at then"},
+	{"a cancel settles what is being called", "nothing lost", "internal/record/ledger/lua/settle.lua", "if redis.call('HEXISTS', begun_key, ARGV[i]) == 1 then return {-1} end", ""},
+	{"a cancelled job is called", "only what was asked", "internal/out/worker/visit.go", "	if c.Cancelled || time.Until(c.At) > 0 {\n		return false, wanted", "	if time.Until(c.At) > 0 {\n		return false, wanted"},
+	{"whatever was offered may be called", "only what was asked", "internal/out/worker/visit.go", "	return c.Callable().Contains(asked.Within(share)), wanted", "	return true, wanted"},
+	{"protected users are called", "only what was asked", "internal/out/worker/visit.go", "if v.w.cfg.Protected.User(id) {", "if false {"},
+	{"a dead letter is counted and not enqueued", "nothing lost", "internal/out/worker/apart.go", "	if err := v.putLetter(letter); err != nil {\n		return err\n	}\n	v.log.Warn().Str(\"letter\", letter.Part).Str(\"reason\"", "	v.log.Warn().Str(\"letter\", letter.Part).Str(\"reason\""},
+	{"the letter of a cancelled job is not kept", "nothing lost", "internal/out/worker/apart.go", "	if err := v.putLetter(letter); err != nil {\n		return err\n	}\n	return v.settle(dead, heldBy(letter))", "	return v.settle(dead, heldBy(letter))"},
+	{"a letter's name is enough", "nothing lost", "internal/out/worker/letters.go", "if err != nil || have != nil && same(have) {", "if err != nil || have != nil {"},
+	{"a call settles the whole task", "nothing lost", "internal/out/worker/visit.go", "	open := v.claim.Open().Within(share)\n", "	open := v.claim.Open()\n"},
+	{"a bad id condemns its batch", "the innocent unharmed", "internal/out/worker/visit.go", "	return v.deadLetter(about, f)\n}\n\n// settle gives", "	return v.deadLetter(pairs.Rectangle{}, f)\n}\n\n// settle gives"},
+	{"the pacer is not told", "pace", "internal/out/worker/slot.go", "	if v.action != search {\n		w.cfg.Pacer.Report", "	if v.action == search {\n		w.cfg.Pacer.Report"},
+	{"a share is of the first user", "nothing lost", "internal/out/worker/group.go", "			m.users[userAt[m.part.UserIDs[u]]] = u\n", "			m.users[userAt[m.part.UserIDs[u]]] = 0\n"},
+	{"a share lacks its first position", "nothing lost", "internal/out/worker/group.go", "if p := positions[i]; p >= 0 {", "if p := positions[i]; p > 0 {"},
+	{"busy is as good as removed", "nothing lost", "internal/out/worker/verdict.go", "		v.action, v.failure.Reason = retry, tasks.ReasonBusy", "		v.action, v.failure.Reason = settle, tasks.ReasonBusy"},
+	{"a missing permission is not waited out", "misconfiguration drains nothing", "internal/out/worker/verdict.go", "	case class == dingtalk.ClassThrottled, class.Holds():", "	case class == dingtalk.ClassThrottled:"},
+	{"a refused probe passes", "the innocent unharmed", "internal/out/worker/search.go", "			return isolate.Answer{Blame: v.blame, Cause: v.failure}, nil\n		case abandon:", "			return isolate.Answer{Passed: true}, nil\n		case abandon:"},
+	{"the last children of a part are left out", "nothing lost", "internal/out/worker/split.go", "for u := 0; u < len(p.UserIDs); u += perUsers {", "for u := 0; u+perUsers <= len(p.UserIDs); u += perUsers {"},
+	{"nothing is split", "limits", "internal/out/worker/handle.go", "	if !v.part.Fits() {\n		return v.split(ctx)\n	}\n", ""},
+	{"a conflict is an error", "nothing lost", "internal/record/producer/producer.go", "	case errors.Is(err, asynq.ErrTaskIDConflict):\n		// Also", "	case errors.Is(err, asynq.ErrTaskNotFound):\n		// Also"},
+	{"dead letters are due at once", "nothing lost", "internal/record/producer/producer.go", "asynq.Queue(tasks.QueueDeadLetter), asynq.ProcessAt(farFuture))", "asynq.Queue(tasks.QueueDeadLetter))"},
+	{"lost tasks stay lost", "nothing lost", "internal/record/producer/repair.go", "		if !own {\n			return nil\n		}\n		there, err", "		if own || !own {\n			return nil\n		}\n		there, err"},
+	{"slots are for everybody", "pace", "internal/out/pace/lua/ops.lua", "	local slot = max(now, (s.slot or 0) + 1 / rate())", "	local slot = now"},
+	{"a pause is not kept", "pace", "internal/out/pace/lua/ops.lua", "	if s.pause_until and s.pause_until > now then return", "	if false then return"},
+	{"nobody waits for the slot", "pace", "internal/out/pace/reserve.go", "		if !p.news.await(ctx, r.wait, r.gen) {\n			continue\n		}\n		late :=", "		late :="},
+}
+
+// root is where the module begins.
+const root = "../../.."
+
+// mutated is the file with the fault.
+func (m mutant) mutated(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, m.file))
+	if err != nil {
+		t.Errorf("%s: %v", m.name, err)
+		return nil
+	}
+	if n := strings.Count(string(text), m.old); n != 1 {
+		t.Errorf("%s: its line is %d times in %s: write the mutant anew", m.name, n, m.file)
+		return nil
+	}
+	return []byte(strings.Replace(string(text), m.old, m.new, 1))
+}
+
+func TestEveryMutantIsStillAFaultOfTheCode(t *testing.T) {
+	for _, m := range mutants {
+		m.mutated(t)
+	}
+}
+
+func TestHistoriesFindEveryMutant(t *testing.T) {
+	if *mutantsLike == "" {
+		t.Skip("-mutants . builds each of them and looks for its fault, for minutes each")
+	}
+	like := regexp.MustCompile(*mutantsLike)
+	for _, m := range mutants {
+		if !like.MatchString(m.name) {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			binary := m.build(t)
+			cmd := exec.Command(binary, "-test.run", "TestHistories$", "-seeds", "2000", "-stop", "-test.timeout", mutantTime.String())
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Fatalf("not found in 2000 histories; it breaks: %s", m.promise)
+			}
+			said := regexp.MustCompile(`(after [0-9.]+s: .*|panic: .*)`).FindString(string(out))
+			after := regexp.MustCompile(`found after \d+ histories`).FindString(string(out))
+			t.Logf("%s (breaks: %s): %.200s", after, m.promise, said)
+		})
+	}
+}
+
+// build builds this package's test with the fault; the tree is not touched.
+func (m mutant) build(t *testing.T) (binary string) {
+	t.Helper()
+	dir := t.TempDir()
+	file, err := filepath.Abs(filepath.Join(root, m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := filepath.Join(dir, filepath.Base(m.file))
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: with}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{with: m.mutated(t), filepath.Join(dir, "overlay.json"): overlay} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary = filepath.Join(dir, "mutant.test")
+	if out, err := exec.Command("go", "test", "-overlay", filepath.Join(dir, "overlay.json"), "-c", "-vet=off", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
+}
