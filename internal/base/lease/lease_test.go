@@ -18,7 +18,7 @@ func TestOneProcessHoldsTheLease(t *testing.T) {
 			leases[i] = New(rdb, "lease", time.Hour)
 		}
 		rng := rand.New(rand.NewPCG(1, 2))
-		holder := -1
+		holder, number := -1, int64(0)
 		for range 2000 {
 			i := rng.IntN(len(leases))
 			if rng.IntN(4) == 0 {
@@ -30,15 +30,18 @@ func TestOneProcessHoldsTheLease(t *testing.T) {
 				}
 				continue
 			}
-			mine, err := leases[i].Take(t.Context())
+			term, err := leases[i].Take(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := holder == -1 || holder == i; mine != want {
-				t.Fatalf("%d takes the lease of %d: %t", i, holder, mine)
+			if want := holder == -1 || holder == i; term.Mine != want {
+				t.Fatalf("%d takes the lease of %d: %+v", i, holder, term)
 			}
-			if mine {
-				holder = i
+			if term.Mine {
+				if same := holder == i; same != (term.Number == number) || term.Number < number {
+					t.Fatalf("term %d follows %d, of the same holder: %t", term.Number, number, same)
+				}
+				holder, number = i, term.Number
 			}
 			if got := rdb.Get(t.Context(), "lease").Val(); got != leases[holder].Holder() {
 				t.Fatalf("%q lies under the key, the holder is %q", got, leases[holder].Holder())
@@ -52,8 +55,8 @@ func TestALeaseEndsWithItsHolder(t *testing.T) {
 	gone, next := New(rdb, "lease", 5*time.Second), New(rdb, "lease", 5*time.Second)
 	take := func(l *Lease, want bool) {
 		t.Helper()
-		if mine, err := l.Take(t.Context()); err != nil || mine != want {
-			t.Fatalf("taken: %t, %v; want %t", mine, err, want)
+		if term, err := l.Take(t.Context()); err != nil || term.Mine != want {
+			t.Fatalf("taken: %+v, %v; want %t", term, err, want)
 		}
 	}
 	take(gone, true)
@@ -64,4 +67,33 @@ func TestALeaseEndsWithItsHolder(t *testing.T) {
 	memory.FastForward(time.Second)
 	take(next, true)
 	take(gone, false)
+}
+
+// Who lost the lease and nobody took it has missed nothing: what it did goes on.
+func TestALapsedLeaseThatNobodyTookGoesOn(t *testing.T) {
+	memory, rdb := redistest.Memory(t)
+	first, second := New(rdb, "lease", 5*time.Second), New(rdb, "lease", 5*time.Second)
+	take := func(l *Lease) int64 {
+		t.Helper()
+		term, err := l.Take(t.Context())
+		if err != nil || !term.Mine {
+			t.Fatalf("not taken: %+v, %v", term, err)
+		}
+		memory.FastForward(6 * time.Second)
+		return term.Number
+	}
+	a := take(first)
+	if b := take(first); b != a {
+		t.Errorf("term %d became %d", a, b)
+	}
+	b := take(second)
+	if c := take(first); !(a < b && b < c) {
+		t.Errorf("terms %d, %d, %d do not grow", a, b, c)
+	}
+	// Redis lost everything: a term that nobody remembers is over all the same.
+	memory.FlushAll()
+	time.Sleep(5 * time.Millisecond) // the clock has to pass what three terms within a millisecond have counted up
+	if d := take(second); d <= b {
+		t.Errorf("after %d comes %d", b, d)
+	}
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,6 +240,35 @@ func TestCancellingACallIsNotBusy(t *testing.T) {
 		}
 		noSecret(t, err, sim.Token(), simulator.AppSecret)
 	})
+}
+
+// overLate is a context that is over for whoever asks once a connection is there.
+type overLate struct {
+	context.Context
+	connected *atomic.Bool
+}
+
+func (c overLate) Err() error {
+	if c.connected.Load() {
+		return context.Canceled
+	}
+	return c.Context.Err()
+}
+
+// Who may not call any more when the request could be written does not call.
+func TestARequestIsNotWrittenWhenItsContextIsOver(t *testing.T) {
+	var calls atomic.Int32
+	sim := simulator.Start(t, simulator.Options{Open: true, Observe: func(simulator.Call) { calls.Add(1) }})
+	c := connectTo(t, dingtalk.Config{BaseURL: sim.URL, AppKey: sim.AppKey, AppSecret: sim.AppSecret})
+	if _, err := c.RemoveRoles(t.Context(), []int64{1}, []string{"before"}); err != nil {
+		t.Fatal(err)
+	}
+	var connected atomic.Bool
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	_, err := c.RemoveRoles(overLate{ctx, &connected}, []int64{1}, []string{"after"})
+	if !errors.Is(err, context.Canceled) || !connected.Load() || calls.Load() != 1 {
+		t.Errorf("%d calls, connected %t, %v; want the first call alone", calls.Load(), connected.Load(), err)
+	}
 }
 
 func TestASlowAnswerIsBusy(t *testing.T) {

@@ -55,6 +55,13 @@ func (c *Client) send(ctx context.Context, q question, secrets ...string) (map[s
 	if err != nil {
 		return nil, failed(0, err)
 	}
+	if get := req.GetBody; get != nil {
+		req.Body = unwritten{req.Body, ctx}
+		req.GetBody = func() (io.ReadCloser, error) { // for another connection
+			body, err := get()
+			return unwritten{body, ctx}, err
+		}
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, failed(0, err)
@@ -76,6 +83,20 @@ func (c *Client) send(ctx context.Context, q question, secrets ...string) (map[s
 }
 
 // request puts the token where the host wants it: into the query, or on the new host into a header.
+// unwritten is the body of a request that is not sent any more once its context is over: a process that was frozen while
+// it waited for a connection learns of that here. net/http passes nothing on before it has read of the body.
+type unwritten struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (b unwritten) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.ReadCloser.Read(p)
+}
+
 func (c *Client) request(ctx context.Context, q question) (*http.Request, error) {
 	base, query, modern := c.base, url.Values{}, onNewHost(q.op)
 	maps.Copy(query, q.query)

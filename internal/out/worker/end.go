@@ -31,7 +31,7 @@ const (
 	endLater
 	// endSpent: DingTalk was too busy too often. What poisons the batch is searched for, then it is looked at anew.
 	endSpent
-	// endBack: this worker stops, or has had the task for as long as asynq lets it. Somebody else goes on at once.
+	// endBack: this worker stops, or has to give the task back. Whoever takes it next goes on at once.
 	endBack
 	// endCrashed: a panic. Only this spends one of the task's retries in asynq.
 	endCrashed
@@ -75,7 +75,7 @@ func (w *Worker) goesOn(err error) error {
 		return err
 	case e.kind == endAgain:
 		return nil
-	case e.kind == endLater && e.after < waitedOutHere && w.lead.leads.Load():
+	case e.kind == endLater && e.after < waitedOutHere && w.lead.Held():
 		if wait.For(w.stopping, e.after) != nil {
 			return stopping
 		}

@@ -101,7 +101,7 @@ func (v *visit) wait(ctx context.Context) error {
 	case <-v.w.stopping.Done():
 		st.leave(stopping)
 	case <-ctx.Done():
-		st.leave(back("the task waited for as long as asynq lets it"))
+		st.leave(back("the task goes back: " + context.Cause(ctx).Error()))
 	}
 	// What is in flight ends normally.
 	<-st.ended

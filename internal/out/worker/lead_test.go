@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,10 +11,9 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
-	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
 	"github.com/unrole/unrole/tasks"
@@ -47,7 +45,7 @@ func (w *world) workOver() (t *transport, stop func()) {
 func (w *world) two() (leads, standsBy *transport, stopLeader func()) {
 	w.Helper()
 	leads, stopLeader = w.workOver()
-	w.until(func() bool { return w.rdb.Exists(w.Context(), leadKey).Val() == 1 })
+	w.until(func() bool { return w.rdb.Exists(w.Context(), "unrole:lead").Val() == 1 })
 	standsBy, _ = w.workOver()
 	return leads, standsBy, stopLeader
 }
@@ -150,15 +148,16 @@ func TestAnotherWorkerTakesOver(t *testing.T) {
 func TestAKilledLeaderIsSucceeded(t *testing.T) {
 	memory, rdb := redistest.Memory(t)
 	w := newWorld(t, rdb, simulator.Options{Open: true})
-	killed := newLead(rdb, zerolog.Nop())
-	killed.take(t.Context())
+	if _, err := lease.New(rdb, "unrole:lead", 3*time.Second).Take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	w.work()
 	w.single("left", "u1")
 	w.until(func() bool {
 		info, err := newInspector(rdb).GetQueueInfo(tasks.QueueDefault)
 		return err == nil && info.Pending == 1
 	})
-	memory.FastForward(leadTTL)
+	memory.FastForward(3 * time.Second)
 	w.finished("left")
 }
 
@@ -172,73 +171,5 @@ func TestALeaderThatDingTalkDoesNotAnswerResigns(t *testing.T) {
 	w.finished("stranded")
 	if second.calls.Load() == 0 {
 		t.Error("nobody else could have made the call")
-	}
-}
-
-// The lead saves calls and nothing more: where it cannot be asked for, removals go on.
-func TestWhoCannotAskLeads(t *testing.T) {
-	memory, rdb := redistest.Memory(t)
-	newLead(rdb, zerolog.Nop()).take(t.Context())
-	l := newLead(rdb, zerolog.Nop())
-	l.take(t.Context())
-	if l.leads.Load() {
-		t.Fatal("two lead")
-	}
-	memory.SetError("OOM command not allowed when used memory > 'maxmemory'")
-	l.take(t.Context())
-	if !l.leads.Load() {
-		t.Error("nobody takes tasks")
-	}
-}
-
-// What the hook recognises is asynq's own; this is what fails when asynq changes it.
-func TestAStandByLooksForNoTask(t *testing.T) {
-	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
-		opt := *rdb.Options()
-		opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-		own := redis.NewClient(&opt)
-		defer own.Close()
-		held := newLead(rdb, zerolog.Nop())
-		var sent, arrived atomic.Int32
-		own.AddHook(countingLooks{&sent})
-		own.AddHook(held)
-		own.AddHook(countingLooks{&arrived})
-		if _, err := asynq.NewClientFromRedisClient(rdb).Enqueue(asynq.NewTask("t", nil)); err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan struct{})
-		server := asynq.NewServerFromRedisClient(own, asynq.Config{TaskCheckInterval: time.Millisecond, LogLevel: asynq.FatalLevel})
-		if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { close(done); return nil })); err != nil {
-			t.Fatal(err)
-		}
-		defer server.Shutdown()
-		w := &world{T: t}
-		w.until(func() bool { return sent.Load() >= 3 })
-		if n := arrived.Load(); n != 0 {
-			t.Errorf("%d looks of a stand-by reached Redis", n)
-		}
-		held.leads.Store(true)
-		<-done
-		if arrived.Load() == 0 {
-			t.Error("the task was taken by something that is not recognised as a look")
-		}
-	})
-}
-
-// countingLooks is a hook that counts the looks for a task that pass it.
-type countingLooks struct{ n *atomic.Int32 }
-
-func (h countingLooks) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h countingLooks) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (h countingLooks) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if looksForTask(cmd) {
-			h.n.Add(1)
-		}
-		return next(ctx, cmd)
 	}
 }

@@ -98,7 +98,7 @@ func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) verdict {
 	began := time.Now()
 	reply, err := w.cfg.DingTalk.RemoveRoles(w.ending, roles, users)
 	v := judge(reply, err, time.Now())
-	w.lead.heard(err == nil || v.answered)
+	w.lead.Heard(err == nil || v.answered)
 	jobs := map[string]bool{}
 	for i, m := range g.members {
 		level := zerolog.DebugLevel

@@ -18,8 +18,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/internal/base/asynqlog"
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/dingtalk"
@@ -66,8 +66,8 @@ type Config struct {
 	// ShutdownTimeout is how long Run waits, after its context ended, for calls in flight. Default 15 s; it should be
 	// longer than the time-out of a call.
 	ShutdownTimeout time.Duration
-	// CheckInterval is how often an idle lane looks for tasks: the delay of a removal on an idle system, against load on
-	// Redis (docs/operate.md has what was measured). Default 50 ms; for bulk and dead letters it is ten times as long.
+	// CheckInterval is how often an idle worker looks for tasks that are due, and for new ones where Redis does not tell it
+	// of them at once (docs/operate.md has what was measured). Default 1 s.
 	CheckInterval time.Duration
 	// ReconcileInterval is how often the fleet looks for tasks that asynq lost and tasks in its archive. Default 30 s.
 	ReconcileInterval time.Duration
@@ -103,7 +103,7 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.RetryCap, 5*time.Minute)
 	set(&c.BusyMaxAge, 24*time.Hour)
 	set(&c.ShutdownTimeout, 15*time.Second)
-	set(&c.CheckInterval, 50*time.Millisecond)
+	set(&c.CheckInterval, time.Second)
 	set(&c.ReconcileInterval, 30*time.Second)
 	if c.Concurrency <= 0 {
 		c.Concurrency = 64
@@ -141,7 +141,7 @@ type Worker struct {
 	jobs      *jobs
 	searches  *searches
 	tempo     tempo
-	lead      *lead
+	lead      *queue.Lead
 	lag       pace.Lag
 
 	stopping context.Context // ends at the stop signal: nobody waits any more
@@ -154,7 +154,9 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{cfg: cfg, log: cfg.Log, jobs: newJobs(), searches: newSearches(), lead: newLead(cfg.Redis, cfg.Log)}, nil
+	lead := queue.New(queue.Config{Redis: cfg.Redis, Queues: append(tasks.Lanes(), tasks.QueueDeadLetter), CheckInterval: cfg.CheckInterval, Log: cfg.Log})
+	cfg.DingTalk = leading{cfg.DingTalk, lead}
+	return &Worker{cfg: cfg, log: cfg.Log, jobs: newJobs(), searches: newSearches(), lead: lead}, nil
 }
 
 // handlers are how many tasks of each queue may wait in a worker. A waiting one costs some 25 KB, and the more wait, the
@@ -173,7 +175,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	// asynq's connection rides out whatever Redis refuses. It is closed once asynq's servers have shut down, and not before:
 	// their subscriber panics when its channel is closed under it.
 	steadied, closeSteadied := redisconn.Steady(ending, w.cfg.Redis, w.cfg.Gate, w.lead)
+	defer w.lead.Close()
 	defer closeSteadied()
+	w.lead.Connected(steadied)
 	w.redis = steadied
 	w.client = asynq.NewClientFromRedisClient(w.redis)
 	w.inspector = asynq.NewInspectorFromRedisClient(w.redis)
@@ -183,18 +187,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { w.dispatch.run(stopping, w.call) })
 	background.Go(func() { w.reconcile(stopping) })
-	w.lead.take(stopping)
-	background.Go(func() { w.lead.run(stopping) })
+	background.Go(func() { w.lead.Run(stopping, ending) })
 
 	var servers []*asynq.Server
-	for _, queue := range append(tasks.Lanes(), tasks.QueueDeadLetter) {
-		s := w.server(queue)
-		if err := s.Start(asynq.HandlerFunc(w.handle)); err != nil {
+	for _, lane := range append(tasks.Lanes(), tasks.QueueDeadLetter) {
+		s := w.server(lane)
+		if err := s.Start(w.lead.Handler(asynq.HandlerFunc(w.handle))); err != nil {
 			stop()
 			end()
 			shutDown(servers)
 			background.Wait()
-			return fmt.Errorf("start the worker of queue %s: %w", queue, err)
+			return fmt.Errorf("start the worker of queue %s: %w", lane, err)
 		}
 		servers = append(servers, s)
 	}
@@ -219,20 +222,16 @@ func shutDown(servers []*asynq.Server) {
 	all.Wait()
 }
 
-func (w *Worker) server(queue string) *asynq.Server {
-	check := w.cfg.CheckInterval
-	if queue == tasks.QueueBulk || queue == tasks.QueueDeadLetter {
-		check *= 10
-	}
+func (w *Worker) server(lane string) *asynq.Server {
 	return asynq.NewServerFromRedisClient(w.redis, asynq.Config{
 		Concurrency:              handlers,
-		Queues:                   map[string]int{queue: 1},
-		TaskCheckInterval:        check,
-		DelayedTaskCheckInterval: max(4*w.cfg.CheckInterval, 100*time.Millisecond),
+		Queues:                   map[string]int{lane: 1},
+		TaskCheckInterval:        queue.TaskCheckInterval,
+		DelayedTaskCheckInterval: max(w.cfg.CheckInterval, 100*time.Millisecond),
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          w.cfg.ShutdownTimeout,
-		Logger:                   asynqlog.Logger{Log: w.log.With().Str("queue", queue).Logger()},
+		Logger:                   queue.Logger{Log: w.log.With().Str("queue", lane).Logger()},
 		LogLevel:                 asynq.InfoLevel,
 		BaseContext:              func() context.Context { return w.ending },
 	})

@@ -103,12 +103,12 @@ type follower struct {
 
 // round takes or keeps the lock and brings the file up to date.
 func (f *follower) round(ctx context.Context) {
-	mine, err := f.lock.Take(ctx)
+	term, err := f.lock.Take(ctx)
 	switch {
 	case err != nil:
 		f.complain(ctx, err, "the audit trail cannot be followed while Redis is away")
 		return
-	case !mine:
+	case !term.Mine:
 		f.forget()
 		return
 	}

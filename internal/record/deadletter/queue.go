@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
@@ -44,7 +45,7 @@ const (
 
 // stateKey is where asynq keeps the ids of the letters in a state. asynq's own pages are cut by rank: a letter that
 // leaves while somebody turns the pages makes them skip another one.
-func stateKey(s asynq.TaskState) string { return "asynq:{" + tasks.QueueDeadLetter + "}:" + s.String() }
+func stateKey(s asynq.TaskState) string { return queue.StateKey(tasks.QueueDeadLetter, s) }
 
 // Each calls visit for the waiting letters that the filter chooses, ordered by job and part. It holds the ids of all in
 // memory, and the letters themselves a page at a time. A letter that waits from the beginning to the end is visited

@@ -11,15 +11,11 @@ import (
 	"github.com/hibiken/asynq"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/tasks"
 )
 
 const (
-	// maxRetry is asynq's limit of retries. unrole counts attempts itself, and only crashes spend this one; a worker
-	// sets a task that crashes again and again aside long before.
-	maxRetry = 1000
-	// timeout ends a handler. The default of asynq, 30 minutes, would end the wait for a hold that lasts a weekend.
-	timeout = 30 * 24 * time.Hour
 	// retention keeps the id and the result of a finished part, so that enqueuing it again is noticed and the web UI
 	// shows what came of it.
 	retention = 24 * time.Hour
@@ -62,7 +58,7 @@ func put(ctx context.Context, client *asynq.Client, p *tasks.Part, id string, op
 	if err != nil {
 		return false, err
 	}
-	opts = append(opts, asynq.TaskID(id), asynq.MaxRetry(maxRetry), asynq.Timeout(timeout))
+	opts = append(opts, asynq.TaskID(id), asynq.MaxRetry(queue.MaxRetry), asynq.Timeout(queue.Timeout))
 	_, err = client.EnqueueContext(ctx, asynq.NewTask(tasks.TypeRemove, payload), opts...)
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):

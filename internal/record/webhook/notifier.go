@@ -15,8 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/internal/base/asynqlog"
 	"github.com/unrole/unrole/internal/base/defaults"
+	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
@@ -121,7 +121,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		DelayedTaskCheckInterval: 500 * time.Millisecond,
 		RetryDelayFunc:           n.retryDelay,
 		ShutdownTimeout:          patience,
-		Logger:                   asynqlog.Logger{Log: n.log},
+		Logger:                   queue.Logger{Log: n.log},
 		BaseContext:              func() context.Context { return context.WithoutCancel(ctx) },
 	})
 	if err := server.Start(asynq.HandlerFunc(n.deliver)); err != nil {

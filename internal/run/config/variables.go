@@ -104,8 +104,8 @@ var variables = []Variable{
 		Meaning: "time between two probe calls while the fleet holds",
 		set:     duration(func(c *Config) *time.Duration { return &c.HoldProbe }, 100*time.Millisecond)},
 
-	{Name: "UNROLE_CHECK_INTERVAL", Group: groupPace, Flag: "check-interval", Default: "50ms",
-		Meaning: "how often an idle worker looks for tasks in the lanes urgent and default, a tenth as often in bulk: how long a removal may wait on an idle system, against load on Redis",
+	{Name: "UNROLE_CHECK_INTERVAL", Group: groupPace, Flag: "check-interval", Default: "1s",
+		Meaning: "how often an idle worker looks for tasks that are due, and for new ones where Redis does not tell it of them at once (BLMOVE): how long a removal may wait on an idle system, against load on Redis",
 		set:     duration(func(c *Config) *time.Duration { return &c.CheckInterval }, time.Millisecond)},
 
 	{Name: "UNROLE_PROTECTED_USERS", Group: groupSafety, Flag: "protected-users",

@@ -41,7 +41,7 @@ var floors = [][]string{
 	{"internal/out/worker", "internal/out/verify", "internal/out/outcome", "internal/out/combine", "internal/out/isolate", "internal/out/pace", "internal/out/dingtalk"},
 	{"internal/record/audit", "internal/record/report", "internal/record/deadletter", "internal/record/webhook", "internal/record/producer", "internal/record/ledger"},
 	{"internal/simulator"},
-	{"internal/base/"},
+	{"internal/base/queue", "internal/base/"},
 	{"tasks"},
 }
 

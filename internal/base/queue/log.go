@@ -1,5 +1,4 @@
-// Package asynqlog passes on what asynq's servers log by themselves.
-package asynqlog
+package queue
 
 import (
 	"fmt"

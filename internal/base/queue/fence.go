@@ -1,0 +1,82 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// stale begins the reply of a script whose lead has passed on.
+const stale = "STALELEAD"
+
+// fencePrelude goes before a script of asynq: it does nothing any more once a later lead has taken the queue over.
+const fencePrelude = `
+local fence = redis.call('GET', KEYS[#KEYS])
+if fence and tonumber(fence) > tonumber(ARGV[#ARGV]) then return redis.error_reply('` + stale + ` another worker takes the tasks by now') end
+`
+
+// leasePrelude gives a task in hands its lease back where Redis has lost it: asynq's scripts would take the task from the
+// active list and then stop half done.
+const leasePrelude = `
+if not redis.call('ZSCORE', KEYS[%[1]d], ARGV[1]) and redis.call('LPOS', KEYS[%[2]d], ARGV[1]) then
+  redis.call('ZADD', KEYS[%[1]d], 0, ARGV[1])
+end
+`
+
+// fenced is the script of a command with what goes before it. asynq's scripts count their keys and arguments from the
+// front, so one of each can stand behind.
+func (c command) fenced() script {
+	prelude := fencePrelude
+	if c.active >= 0 && c.kind != take {
+		prelude += fmt.Sprintf(leasePrelude, c.active+2, c.active+1)
+	}
+	return newScript(prelude + c.source)
+}
+
+func newScript(source string) script {
+	sum := sha1.Sum([]byte(source))
+	return script{source: source, hash: hex.EncodeToString(sum[:])}
+}
+
+func isStale(err error) bool { return err != nil && strings.Contains(err.Error(), stale) }
+
+// noScript has go-redis send a script with its source.
+type noScript struct{}
+
+func (noScript) Error() string { return "NOSCRIPT its source is wanted" }
+func (noScript) RedisError()   {}
+
+// script is a script of asynq's with what goes before it here.
+type script struct{ source, hash string }
+
+// wanted is what asynq is told of a script whose source is not known here yet: it comes again with it then.
+func (l *Lead) wanted(c command) error {
+	if _, known := l.scripts.Load(c.hash); known {
+		return nil
+	}
+	if c.source == "" {
+		return noScript{}
+	}
+	l.scripts.Store(c.hash, c.fenced())
+	return nil
+}
+
+// send sends a script of asynq with the number of the lead.
+func (l *Lead) send(ctx context.Context, c command, next redis.ProcessHook) (any, error) {
+	known, _ := l.scripts.Load(c.hash)
+	run := func(name, body string) (any, error) {
+		args := append(append([]any{name, body, len(c.keys) + 1}, c.keys...), fenceKey(c.queue))
+		cmd := redis.NewCmd(ctx, append(append(args, c.args...), l.Number())...)
+		err := next(ctx, cmd)
+		return cmd.Val(), err
+	}
+	value, err := run("evalsha", known.(script).hash)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		return run("eval", known.(script).source)
+	}
+	return value, err
+}

@@ -1,0 +1,147 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/test/redistest"
+)
+
+// Every way by which a task comes to a queue and is hard to take from it.
+func TestEveryTaskIsBroughtToItsEnd(t *testing.T) {
+	cases := []struct {
+		name string
+		put  func(*testing.T, *redis.Client, *worker)
+	}{
+		{"its deadline has passed", func(t *testing.T, rdb *redis.Client, _ *worker) {
+			enqueue(t, rdb, 1, asynq.Deadline(time.Now().Add(-time.Hour)))
+		}},
+		{"it has a second", func(t *testing.T, rdb *redis.Client, _ *worker) { enqueue(t, rdb, 1, asynq.Timeout(time.Second)) }},
+		{"it is in a group", func(t *testing.T, rdb *redis.Client, _ *worker) { enqueue(t, rdb, 1, asynq.Group("g")) }},
+		{"it comes late", func(t *testing.T, rdb *redis.Client, _ *worker) { enqueue(t, rdb, 1, asynq.ProcessIn(2*time.Second)) }},
+		{"the reply that brought it was lost", func(t *testing.T, rdb *redis.Client, w *worker) {
+			w.lose.Store(true)
+			enqueue(t, rdb, 1)
+		}},
+		{"it is active and has no lease", func(t *testing.T, rdb *redis.Client, w *worker) {
+			until(t, "somebody leads", w.Held)
+			enqueue(t, rdb, 1, asynq.ProcessIn(time.Hour))
+			rdb.ZRem(t.Context(), key(queueName, "scheduled"), "t0")
+			rdb.HSet(t.Context(), TaskKey(queueName, "t0"), "state", "active")
+			rdb.LPush(t.Context(), key(queueName, "active"), "t0")
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+				t.Parallel()
+				done := make(chan error, 10)
+				w := start(t, rdb, func(ctx context.Context, _ string) error {
+					select {
+					case <-ctx.Done():
+						done <- context.Cause(ctx)
+					case <-time.After(1500 * time.Millisecond): // more than a second is granted
+						done <- nil
+					}
+					return nil
+				})
+				c.put(t, rdb, w)
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				until(t, "it is gone", func() bool { return rdb.Exists(t.Context(), TaskKey(queueName, "t0")).Val() == 0 })
+				if n := info(t, rdb).Active; n != 0 || len(done) != 0 {
+					t.Errorf("%d active, run %d times more", n, len(done))
+				}
+			})
+		})
+	}
+}
+
+// asynq's scripts stop half done where the lease of a task is missing: it would be in no list any more.
+func TestATaskEndsAlsoWhereItsLeaseIsMissing(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		end := make(chan struct{})
+		start(t, rdb, func(context.Context, string) error { <-end; return nil })
+		enqueue(t, rdb, 3, asynq.Retention(time.Hour))
+		until(t, "all are in hand", func() bool { return info(t, rdb).Active == 3 })
+		rdb.Del(t.Context(), key(queueName, "lease"))
+		close(end)
+		until(t, "all are completed", func() bool { return info(t, rdb).Completed == 3 })
+	})
+}
+
+// Leases aged by hand, or by a clock of another machine, take nothing from the worker that has the tasks.
+func TestAnAgedLeaseTakesNoTaskAway(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		end := make(chan struct{})
+		runs := make(chan string, 10)
+		start(t, rdb, func(_ context.Context, id string) error { runs <- id; <-end; return nil })
+		enqueue(t, rdb, 1)
+		<-runs
+		rdb.ZAdd(t.Context(), key(queueName, "lease"), redis.Z{Score: 1, Member: "t0"})
+		start(t, rdb, func(_ context.Context, id string) error { runs <- id; return nil }) // looks for what has expired when it starts
+		until(t, "two workers are there", func() bool {
+			servers, err := asynq.NewInspectorFromRedisClient(rdb).Servers()
+			return err == nil && len(servers) == 2
+		})
+		close(end)
+		until(t, "it is done", func() bool { return info(t, rdb).Active == 0 })
+		if i := info(t, rdb); len(runs) != 0 || i.Retry+i.Archived != 0 {
+			t.Errorf("run again %d times; %+v", len(runs), i)
+		}
+	})
+}
+
+// What the hook recognises is asynq's own; this is what fails when asynq changes it.
+func TestAStandByAsksForNoTask(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		first := start(t, rdb, func(context.Context, string) error { return nil })
+		until(t, "it leads", first.Held)
+		second := start(t, rdb, func(context.Context, string) error { t.Error("a stand-by works"); return nil })
+		until(t, "it has said that it is there", func() bool {
+			servers, err := asynq.NewInspectorFromRedisClient(rdb).Servers()
+			return err == nil && len(servers) == 2
+		})
+		before := second.sent.Load()
+		enqueue(t, rdb, 10)
+		until(t, "all are done", func() bool { return info(t, rdb).Processed == 10 })
+		// What is left is asynq's heartbeat, every five seconds.
+		if n := second.sent.Load() - before; n > 5 {
+			t.Errorf("a stand-by sent %d commands", n)
+		}
+	})
+}
+
+// Redis tells an idle worker of a task, whoever put it there.
+func TestAnIdleWorkerTakesATaskAtOnceAndAsksSeldom(t *testing.T) {
+	rdb := redistest.Start(t).Client()
+	done := make(chan string, 10)
+	w := start(t, rdb, func(_ context.Context, id string) error { done <- id; return nil })
+	until(t, "it leads", w.Held)
+	client := asynq.NewClientFromRedisClient(rdb)
+	var took []time.Duration
+	sent, since := w.sent.Load(), time.Now()
+	for i := range 20 {
+		time.Sleep(50 * time.Millisecond) // idle again
+		began := time.Now()
+		if _, err := client.Enqueue(asynq.NewTask("t", nil), asynq.Queue(queueName), asynq.TaskID(fmt.Sprint("idle", i))); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		took = append(took, time.Since(began))
+	}
+	slowest := took[0]
+	for _, d := range took {
+		slowest = max(slowest, d)
+	}
+	t.Logf("slowest of %d: %v; %.0f commands a second", len(took), slowest, float64(w.sent.Load()-sent)/time.Since(since).Seconds())
+	if slowest > 500*time.Millisecond {
+		t.Errorf("it took %v: only a look every second can have found it", slowest)
+	}
+}
