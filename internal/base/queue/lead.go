@@ -154,7 +154,9 @@ func (l *Lead) stand(ctx context.Context) bool {
 			wait.For(ctx, politeness)
 			continue
 		}
-		term, err := l.lease.Take(ctx)
+		bounded, cancel := context.WithTimeout(ctx, leadTTL)
+		term, err := l.lease.Take(bounded)
+		cancel()
 		next := leadInterval
 		switch {
 		case err != nil:
