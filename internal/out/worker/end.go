@@ -75,7 +75,7 @@ func (w *Worker) goesOn(err error) error {
 		return err
 	case e.kind == endAgain:
 		return nil
-	case e.kind == endLater && e.after < waitedOutHere && w.lead.Held():
+	case e.kind == endLater && e.after < waitedOutHere:
 		if wait.For(w.stopping, e.after) != nil {
 			return stopping
 		}

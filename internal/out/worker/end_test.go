@@ -7,15 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 )
 
 func TestHowATaskEnds(t *testing.T) {
 	working, stop := context.WithCancel(t.Context())
-	w := &Worker{lead: newLead(redis.NewClient(&redis.Options{}), zerolog.Nop()), stopping: working}
-	w.lead.leads.Store(true)
-	stopped := &Worker{lead: w.lead, stopping: func() context.Context { c, cancel := context.WithCancel(t.Context()); cancel(); return c }()}
+	w := &Worker{stopping: working}
+	stopped := &Worker{stopping: func() context.Context { c, cancel := context.WithCancel(t.Context()); cancel(); return c }()}
 	defer stop()
 	for name, c := range map[string]struct {
 		err     error
@@ -57,9 +55,5 @@ func TestHowATaskEnds(t *testing.T) {
 	}
 	if err := stopped.goesOn(later(time.Millisecond, "busy")); err != error(stopping) {
 		t.Errorf("a short wait while the worker stops ends as %v", err)
-	}
-	w.lead.leads.Store(false)
-	if w.goesOn(later(time.Millisecond, "busy")) == nil {
-		t.Error("a worker that does not lead keeps a task that is to be tried later")
 	}
 }
