@@ -52,7 +52,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 	sub.add(cmd.Flags())
 	complete(cmd, "priority", tasks.Lanes())
 	cmd.Flags().BoolVar(&wait, "wait", false, "stay until the job has ended; the exit code then tells how")
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_MAX_USERS_PER_DAY")
 	return cmd
 }
 
@@ -77,6 +77,16 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	}
 	s := req.submission.of(a, req.removals)
 	s.Plan = req.plan
+	l := ledger.New(rdb, req.config.Retention)
+	if s.Source != "" {
+		wait, _, err := l.MustWait(ctx, s.JobID, s.Source, s.Removals.Users(), req.config.MaxUsersPerDay)
+		if err != nil {
+			return err
+		}
+		if s.AwaitApproval = wait; wait {
+			a.note(texts.T("%s submits more than %d users in 24 hours: the job waits for unrole jobs approve %s", s.Source, req.config.MaxUsersPerDay, s.JobID))
+		}
+	}
 	// The id is shown before anything is sent: whoever loses the connection can go on with it.
 	a.note(texts.T("job %s", s.JobID))
 	var bar *progress
@@ -97,7 +107,6 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	case submitted.Existed:
 		a.note(texts.T("job %s was submitted before, with the same content", s.JobID))
 	}
-	l := ledger.New(rdb, req.config.Retention)
 	if !wait {
 		if err := a.printJob(ctx, l, submitted.Job, 0); err != nil {
 			return err

@@ -213,6 +213,7 @@ var inChinese = map[string]string{
 
 	"SIMULATION: DingTalk was not called, nobody lost a role.":                                                                               "模拟运行：未调用钉钉，没有人失去角色。",
 	"SIMULATION: a simulator answers instead of DingTalk; its company holds the users and roles of this list whose ids have the form of one": "模拟运行：由模拟器代替钉钉应答；模拟企业中只有本名单里形式正确的人员和角色 ID",
+	"%s submits more than %d users in 24 hours: the job waits for unrole jobs approve %s":                                                    "%s 在 24 小时内提交超过 %d 人：任务等待 unrole jobs approve %s 批准",
 	"SIMULATION":                             "模拟运行",
 	"no role is taken from anybody":          "没有人失去角色",
 	"%s of %s and %s will be removed, in %s": "将移除 %s：涉及 %s、%s，共 %s",

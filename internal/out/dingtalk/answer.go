@@ -3,6 +3,7 @@ package dingtalk
 import (
 	"bytes"
 	"encoding/json"
+	"html"
 	"math"
 	"net/http"
 	"net/netip"
@@ -84,15 +85,38 @@ func decode(op string, r reply, now time.Time, secrets ...string) (map[string]js
 	return nil, e
 }
 
-// foreign classifies what DingTalk did not write, or not whole. An HTML page with status 200 is its ban page (A, D).
+// portalWait is the first pause after somebody else's page with status 200; it grows while the page comes again.
+const portalWait = 15 * time.Second
+
+var (
+	// banPage is what the page of DingTalk's own protection has in it (D): it is Alibaba's.
+	banPage = regexp.MustCompile(`(?i)punish|x5sec|aliyun|alicdn|dingtalk|访问被拒绝|访问被阻断`)
+	title   = regexp.MustCompile(`(?is)<title[^>]*>\s*(.*?)\s*</title>`)
+)
+
+// titleOf is the title of a page.
+func titleOf(body []byte) string {
+	if m := title.FindSubmatch(body); m != nil {
+		return html.UnescapeString(string(m[1]))
+	}
+	return ""
+}
+
+// foreign classifies what DingTalk did not write, or not whole. An HTML page with status 200 is its ban page (A, D), unless
+// its title and text say that it is somebody else's.
 // Everything else is busy, a redirect or a 404 too: such pages come from a proxy or a wrong base URL, and no batch may
 // be given up for those.
 func foreign(e *Error, r reply, fields map[string]json.RawMessage, now time.Time, secrets ...string) {
 	e.Class = ClassBusy
 	e.Wait = retryAfter(r.header, now)
-	html := looksHTML(r)
+	page := looksHTML(r)
 	switch {
-	case r.status == http.StatusOK && html:
+	case r.status == http.StatusOK && page && titleOf(r.body) != "" && !banPage.Match(r.body):
+		// A portal that wants a login, most likely: what ends it is somebody in front of it, at any moment.
+		e.Class, e.Scope = ClassThrottled, ScopeWide
+		e.Wait = portalWait
+		e.Message = "a page that is not DingTalk's (" + strconv.Quote(words.Clip(tidy(titleOf(r.body), secrets...), 100)) + "): a proxy or a portal stands between; log in there, or let the calls past it"
+	case r.status == http.StatusOK && page:
 		e.Class, e.Scope = ClassThrottled, ScopeIPBan
 		e.Wait = e.Scope.Pause(now)
 		e.Message = "an HTML page instead of an answer: this address is banned, or a proxy stands between"
@@ -106,7 +130,7 @@ func foreign(e *Error, r reply, fields map[string]json.RawMessage, now time.Time
 		e.Message = "an empty answer"
 	case len(r.body) > mostBody:
 		e.Message = "an answer of more than " + strconv.Itoa(mostBody) + " bytes"
-	case html:
+	case page:
 		e.Message = "an HTML page instead of an answer: a proxy, or a wrong base URL"
 	case fields == nil:
 		e.Message = "an answer that is not a whole JSON object" + quote(e.Op, r.body, secrets...)

@@ -176,6 +176,8 @@ func TestShapesThatFoolClients(t *testing.T) {
 		{name: "ban for ever", body: `{"wait":1e300,"punish":"deny"}`, class: ClassThrottled, scope: ScopeIPBan, wait: 24 * time.Hour},
 		{name: "ban that says 0", body: `{"errcode":0,"punish":"deny"}`, class: ClassThrottled, scope: ScopeIPBan, wait: 5 * time.Minute},
 		{name: "no punishment", body: `{"status":1111,"punish":"allow"}`, class: ClassBusy},
+		{name: "ban page of Alibaba's", body: "<html><head><title>405</title></head><script src=//g.alicdn.com/x5sec></script></html>", class: ClassThrottled, scope: ScopeIPBan, wait: 5 * time.Minute},
+		{name: "a portal's login", body: "<!doctype html><html><head><TITLE>Campus &amp; Office Login</TITLE></head></html>", class: ClassThrottled, scope: ScopeWide, wait: 15 * time.Second},
 		{name: "ban page", body: "\n <!DOCTYPE html><html></html>", class: ClassThrottled, scope: ScopeIPBan, wait: 5 * time.Minute},
 		{name: "throttled within 88", body: `{"errcode":88,"sub_code":"90018","sub_msg":"m","errmsg":"ding talk error[subcode=90018,submsg=m]"}`, class: ClassThrottled, scope: ScopeAPI, wait: 750 * time.Millisecond},
 		{name: "isp within 88", body: `{"errcode":88,"sub_code":"isp.top-remote-connection-timeout"}`, class: ClassBusy},

@@ -2,6 +2,8 @@
 package outcome
 
 import (
+	"net/http"
+
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 )
@@ -38,6 +40,10 @@ func held(e *dingtalk.Error, kind pace.HoldKind) pace.Outcome {
 // throttled says how the fleet pauses for a throttle: an assumed pause grows while it is refused again, a quota holds.
 func throttled(e *dingtalk.Error) pace.Outcome {
 	o := pace.Outcome{Kind: pace.Throttled, Pause: e.Wait, Why: e.Code()}
+	if !e.HasErrCode && e.HTTPStatus == http.StatusOK {
+		// No code of DingTalk's says it: whoever watches has to see what came instead.
+		o.Why = e.Said()
+	}
 	switch e.Scope {
 	case dingtalk.ScopeQuota:
 		return held(e, pace.HoldQuota)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,6 +34,27 @@ func (l *Ledger) Admit(ctx context.Context, source string, users []string, limit
 		return false, 0, fmt.Errorf("count the users of source %.80q: %w", source, err)
 	}
 	return reply[0] == 1, reply[1], nil
+}
+
+// MustWait reports whether a new job has to wait for approval, since its source submits more users in 24 hours than the
+// limit; 0 is no limit. A job that is known already was counted when it came. counted is how many the source has used up.
+func (l *Ledger) MustWait(ctx context.Context, jobID, source string, users []string, limit int) (wait bool, counted int64, err error) {
+	if limit <= 0 {
+		return false, 0, nil
+	}
+	if jobID != "" {
+		var unknown *NotFoundError
+		if _, err := l.Get(ctx, jobID); err == nil {
+			return false, 0, nil
+		} else if !errors.As(err, &unknown) {
+			return false, 0, err
+		}
+	}
+	if len(users) > limit {
+		return true, 0, nil
+	}
+	admitted, counted, err := l.Admit(ctx, source, users, limit)
+	return !admitted, counted, err
 }
 
 // NotAwaitingError says that a job does not wait for approval.

@@ -29,7 +29,7 @@ type Config struct {
 	// Retention is how long the record of a finished job is kept.
 	Retention time.Duration
 
-	// MaxUsersPerDay is the rolling guard of one source of the HTTP intake; 0 is none.
+	// MaxUsersPerDay is the rolling guard of one source; 0 is none.
 	MaxUsersPerDay int
 	// ProtectedUsers and ProtectedRoles are lists, or @FILE, as package protect reads them.
 	ProtectedUsers, ProtectedRoles string

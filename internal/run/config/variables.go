@@ -115,7 +115,7 @@ var variables = []Variable{
 		Meaning: "roles that are never removed from anybody: ids separated by commas, or `@FILE`",
 		set:     text(func(c *Config) *string { return &c.ProtectedRoles })},
 	{Name: "UNROLE_MAX_USERS_PER_DAY", Group: groupSafety, Flag: "max-users-per-day",
-		Meaning: "distinct users that one source of the HTTP intake may submit in 24 hours; above it jobs wait for approval",
+		Meaning: "distinct users that one source (of the HTTP intake, or of `enqueue --source`) may submit in 24 hours; above it jobs wait for approval",
 		set:     count(func(c *Config) *int { return &c.MaxUsersPerDay }, 1, math.MaxInt32)},
 	{Name: "UNROLE_RETENTION", Group: groupSafety, Flag: "retention", Default: "720h",
 		Meaning: "how long the record of a finished job is kept",

@@ -92,23 +92,12 @@ func (a *API) work(ctx context.Context) (release func(), err error) {
 // mustWait says whether the removal is above what its source may submit in a day. A job that is known already was
 // counted when it came.
 func (a *API) mustWait(ctx context.Context, s enqueue.Submission) (bool, error) {
-	if a.cfg.MaxUsersPerDay <= 0 {
-		return false, nil
-	}
-	if s.JobID != "" {
-		var unknown *ledger.NotFoundError
-		if _, err := a.cfg.Ledger.Get(ctx, s.JobID); err == nil {
-			return false, nil
-		} else if !errors.As(err, &unknown) {
-			return false, err
-		}
-	}
-	admitted, counted, err := a.cfg.Ledger.Admit(ctx, s.Source, s.Removals.Users(), a.cfg.MaxUsersPerDay)
-	if err == nil && !admitted {
+	wait, counted, err := a.cfg.Ledger.MustWait(ctx, s.JobID, s.Source, s.Removals.Users(), a.cfg.MaxUsersPerDay)
+	if wait {
 		a.cfg.Log.Warn().Str("source", s.Source).Int64("users_today", counted).Int("users", len(s.Removals.Users())).
 			Int("limit", a.cfg.MaxUsersPerDay).Msg("the source submits more users than a day may have: its job waits for approval")
 	}
-	return !admitted, err
+	return wait, err
 }
 
 // refusal is the problem that an error of a submission is.
