@@ -85,7 +85,7 @@ func TestTheSheetOfDeadLettersIsReadBackAsTheSamePairs(t *testing.T) {
 				t.Fatal(without, err)
 			}
 			text := sheet.String()
-			got, _, err := readRemovals(t.Context(), &sheet, lists.Options{Name: "refused.csv"})
+			got, _, err := readRemovals(t.Context(), &sheet, lists.Options{Name: "refused.csv"}, nil)
 			if err != nil {
 				t.Fatalf("%q: %v\n%s", user, err, text)
 			}

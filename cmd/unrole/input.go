@@ -17,6 +17,7 @@ import (
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
+	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/tasks"
 )
@@ -28,6 +29,9 @@ type inputFlags struct {
 	sheet        string
 	skipInvalid  string
 	plan         string
+	// list, when set, keeps the rows of FILE for a report. passBad leaves out bad rows unsaid.
+	list    *lists.Kept
+	passBad bool
 }
 
 const inputHelp = `FILE is a list as you have it, .xlsx, CSV or JSONL; - is stdin. Its columns are known by their usual headings (user_id,
@@ -36,11 +40,16 @@ people), --role (or --user) says them for all its rows. Without FILE every --use
 all that is read.`
 
 func (f *inputFlags) add(flags *pflag.FlagSet) {
+	f.addReading(flags)
+	flags.StringVar(&f.skipInvalid, "skip-invalid", "", "write bad rows with the reason to this file and go on with the good ones")
+}
+
+// addReading adds the flags that say how FILE is to be understood.
+func (f *inputFlags) addReading(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.users, "user", nil, "user ids, separated by commas: instead of FILE, or for a FILE that has roles only")
 	flags.StringArrayVar(&f.roles, "role", nil, "role ids, separated by commas: instead of FILE, or for a FILE that has people only")
 	flags.StringArrayVar(&f.columns, "column", nil, "what a column of FILE is, such as user_id=HEADING or role_ids=HEADING (may be repeated)")
 	flags.StringVar(&f.sheet, "sheet", "", "the sheet of a workbook (the only one with a list unless given)")
-	flags.StringVar(&f.skipInvalid, "skip-invalid", "", "write bad rows with the reason to this file and go on with the good ones")
 }
 
 // readsStdin reports whether the input is stdin, so that nobody can be asked anything there.
@@ -78,7 +87,10 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 		in = file
 	}
 
-	opt.Name = name
+	opt.Name, opt.Cells = name, f.list != nil
+	if f.passBad {
+		opt.Reject = io.Discard
+	}
 	var rejected *replacement
 	if f.skipInvalid != "" {
 		if rejected, err = newReplacement("--skip-invalid", f.skipInvalid); err != nil {
@@ -87,14 +99,14 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 		defer rejected.discard()
 		opt.Reject = rejected
 	}
-	removals, report, err := readRemovals(cmd.Context(), in, opt)
+	removals, read, err := readRemovals(cmd.Context(), in, opt, f.list)
 	if rejected != nil {
 		if keep := rejected.keep(); keep != nil && err == nil {
 			err = keep
 		}
 	}
-	if report.Rejected > 0 && rejected != nil {
-		a.note(texts.T("%s: %s", name, texts.T("%d bad rows written to %s", report.Rejected, f.skipInvalid)))
+	if read.Rejected > 0 && rejected != nil {
+		a.note(texts.T("%s: %s", name, texts.T("%d bad rows written to %s", read.Rejected, f.skipInvalid)))
 	}
 	if err != nil {
 		var refused *lists.Refused
@@ -103,7 +115,7 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 		}
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	for _, note := range report.Notes {
+	for _, note := range read.Notes {
 		a.note(texts.T("%s: %s", name, note))
 	}
 	if n := removals.Duplicates(); n > 0 {
@@ -142,10 +154,10 @@ func (f *inputFlags) options(cmd *cobra.Command) (lists.Options, error) {
 	return opt, nil
 }
 
-// readRemovals reads a list all of which are ids.
-func readRemovals(ctx context.Context, r io.Reader, opt lists.Options) (*enqueue.Removals, *lists.Report, error) {
+// readRemovals reads a list all of which are ids; kept, if not nil, keeps its rows.
+func readRemovals(ctx context.Context, r io.Reader, opt lists.Options, kept *lists.Kept) (*enqueue.Removals, *lists.Report, error) {
 	set := &enqueue.Removals{}
-	report, err := lists.Read(contextReader{ctx, r}, opt, func(row lists.Row) error {
+	read, err := lists.Read(contextReader{ctx, r}, opt, func(row lists.Row) error {
 		// One row may ask for more than a file could.
 		if len(row.Roles) > (enqueue.MaxPairs-set.Pairs())/len(row.People) {
 			return fmt.Errorf("more than %d pairs are asked for: split the input into several", enqueue.MaxPairs)
@@ -153,9 +165,37 @@ func readRemovals(ctx context.Context, r io.Reader, opt lists.Options) (*enqueue
 		for user, role := range row.IDs() {
 			set.Add(user, role)
 		}
+		if kept != nil {
+			kept.Add(row)
+		}
 		return nil
 	})
-	return set, report, err
+	if kept != nil && read != nil {
+		kept.Header = read.Header
+	}
+	return set, read, err
+}
+
+// listOf is what a report needs of the rows that were kept.
+func listOf(kept *lists.Kept) *report.List {
+	if kept == nil || kept.Len() == 0 {
+		return nil
+	}
+	return &report.List{Header: kept.Header, Rows: func(yield func(report.ListRow) bool) {
+		var row report.ListRow
+		for r := range kept.All() {
+			row.Line, row.Cells, row.Users, row.Roles = r.Line, r.Cells, row.Users[:0], row.Roles[:0]
+			for _, person := range r.People {
+				row.Users = append(row.Users, person.Text)
+			}
+			for _, role := range r.Roles {
+				row.Roles = append(row.Roles, role.ID)
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	}}
 }
 
 // readOrPlan reads the plan of --plan where that is given, else the removals.

@@ -6,12 +6,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/report"
 )
 
 func (a *app) jobsReportCommand() *cobra.Command {
-	var file, html string
+	var file, html, with string
+	var in inputFlags
 	cmd := &cobra.Command{
 		Use:   "report JOB",
 		Short: "Say what became of every requested pair",
@@ -20,9 +22,11 @@ func (a *app) jobsReportCommand() *cobra.Command {
 
 An .html file is one self-contained page for an auditor: who asked for what and why, the totals, the dead letters with
 their reasons, and the pairs, searchable. It lists up to 20,000 removed pairs and everything else whole. --html FILE is
-the same under any name (- is stdout).`,
+the same under any name (- is stdout).
+
+--with names the list that the job was submitted from: the report then has its columns (name, department …) and its order.`,
 		Example: `  unrole jobs report 20261231-180000-k3x9q2ab > removed.csv
-  unrole jobs report 20261231-180000-k3x9q2ab --report removed.xlsx`,
+  unrole jobs report 20261231-180000-k3x9q2ab --report removed.xlsx --with leavers.xlsx`,
 		Args:        exactArgs("JOB"),
 		Annotations: map[string]string{outputsAnnotation: outputCSV},
 		RunE: a.withRecords(func(ctx context.Context, cmd *cobra.Command, r *records, args []string) error {
@@ -36,38 +40,50 @@ the same under any name (- is stdout).`,
 			if err != nil {
 				return err
 			}
+			plain := report.Options{Simulated: job.Simulated}
+			var list *report.List
+			if with != "" {
+				in.list, in.passBad = &lists.Kept{}, true
+				if _, err := in.read(cmd, a, []string{with}); err != nil {
+					return err
+				}
+				list = listOf(in.list)
+				plain = a.reportOptions(job, list)
+			}
 			switch {
 			case html == "-":
-				return report.HTML(ctx, r.ledger, job, a.stdout, a.reportOptions(job, nil))
+				return report.HTML(ctx, r.ledger, job, a.stdout, a.reportOptions(job, list))
 			case html != "":
 				out, err := newReplacement("--html", html)
 				if err != nil {
 					return err
 				}
-				return a.fileReport(ctx, &reportTarget{out, report.HTML}, r.ledger, job)
+				return a.fileReport(ctx, &reportTarget{out, report.HTML}, r.ledger, job, list)
 			case file != "":
-				out, err := a.newReportTarget("--report", file, "")
+				out, err := a.newReportTarget("--report", file, with)
 				if err != nil {
 					return err
 				}
-				return a.fileReport(ctx, out, r.ledger, job)
+				return a.fileReport(ctx, out, r.ledger, job, list)
 			case a.output == outputJSON:
-				return report.JSON(ctx, r.ledger, job.JobID, a.stdout, report.Options{Simulated: job.Simulated})
+				return report.JSON(ctx, r.ledger, job.JobID, a.stdout, plain)
 			default:
-				return report.CSV(ctx, r.ledger, job.JobID, a.stdout, report.Options{Simulated: job.Simulated})
+				return report.CSV(ctx, r.ledger, job.JobID, a.stdout, plain)
 			}
 		}),
 	}
 	cmd.Flags().StringVar(&file, "report", "", "write the report to this file: .csv, .xlsx, .html or .json")
+	cmd.Flags().StringVar(&with, "with", "", "the list that the job was submitted from, whose columns and order the report then has")
+	in.addReading(cmd.Flags())
 	cmd.Flags().StringVar(&html, "html", "", "write a page for an auditor to this file (- is stdout)")
 	addConfigFlags(cmd.Flags(), "REDIS_URL")
 	return cmd
 }
 
 // fileReport writes a report file, complete or not at all.
-func (a *app) fileReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job) error {
+func (a *app) fileReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job, list *report.List) error {
 	defer out.discard()
-	return a.writeReport(ctx, out, l, job, nil)
+	return a.writeReport(ctx, out, l, job, list)
 }
 
 func (a *app) jobsAuditCommand() *cobra.Command {

@@ -15,6 +15,7 @@ import (
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
@@ -36,6 +37,9 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
   unrole run leavers.csv --reason "left in December" --report removed.xlsx`,
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if reportFile != "" {
+				in.list = &lists.Kept{}
+			}
 			where := dingTalkOf
 			if simulate {
 				where = nil
@@ -49,7 +53,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 					return exitWith(exitCredentials, err)
 				}
 			}
-			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulate: simulate, report: reportFile, quiet: !logLevelGiven(a, cmd)})
+			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulate: simulate, report: reportFile, list: listOf(in.list), quiet: !logLevelGiven(a, cmd)})
 		},
 	}
 	in.add(cmd.Flags())
@@ -75,7 +79,8 @@ type runOptions struct {
 	file     string // of the input; empty for flags and stdin
 	simulate bool
 	report   string
-	quiet    bool // no log lines but errors: the summary says it all
+	list     *report.List // of the file, where a report is wanted
+	quiet    bool         // no log lines but errors: the summary says it all
 }
 
 func fileOf(args []string) string {
@@ -168,7 +173,7 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	// The report first: whoever reads the summary may have gone.
 	var notWritten error
 	if out != nil {
-		notWritten = a.writeReport(after, out, e.Ledger, job, nil)
+		notWritten = a.writeReport(after, out, e.Ledger, job, opt.list)
 	}
 	if err := a.printJob(after, e.Ledger, job, took); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return errors.Join(notWritten, err)

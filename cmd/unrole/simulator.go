@@ -73,7 +73,7 @@ func readDirectory(ctx context.Context, name string, opt *simulator.Options) (*e
 		return nil, exitf(exitUsage, "--directory: %w", err)
 	}
 	defer file.Close()
-	pairs, _, err := readRemovals(ctx, file, lists.Options{Name: name})
+	pairs, _, err := readRemovals(ctx, file, lists.Options{Name: name}, nil)
 	if err != nil {
 		var refused *lists.Refused
 		if errors.As(err, &refused) {

@@ -183,6 +183,8 @@ var inChinese = map[string]string{
 	"%d further entries record the outcomes of single batches.": "另有 %d 条记录各批次的处理结果。",
 	"what":               "操作",
 	"by":                 "操作人",
+	"submission": "提交",
+	"verification": "核验",
 	"approved":           "批准",
 	"found in the queue": "从队列中发现",
 	"tried again":        "重试",
