@@ -48,6 +48,13 @@ func table() []line {
 			under: setting{qps: 20, sim: simulator.Options{Latency: time.Second, BadRoles: []int64{7}}},
 			play:  func(w *world) string { return w.one(product(2000, 20), 2000) },
 		},
+		line{name: "poison: 2 users of 10 batches are always busy", calls: 110, lasts: 90 * time.Second,
+			under: setting{qps: 20, retry: 4 * time.Second, sim: simulator.Options{Latency: 50 * time.Millisecond, UserCodes: map[string]int{user(150): -1, user(777): -1}}},
+			play: func(w *world) string {
+				w.submit("job", product(1000, 20))
+				return w.ended("job", 5*time.Minute, 40)
+			},
+		},
 		line{name: "300 users, 3 % bad", calls: 75, lasts: 12 * time.Second,
 			under: setting{qps: 20, sim: simulator.Options{Latency: time.Second, BadUsers: spread(9, 300)}},
 			play:  func(w *world) string { return w.one(product(300, 20), 9*20) },

@@ -8,6 +8,7 @@ import (
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/combine"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
 )
 
 // call uses a slot: for c, or if that does not stand any more when it is looked at again, for the next most urgent call
@@ -112,11 +113,20 @@ func (w *Worker) tryLater(m *member, v verdict, accepted int64, jitter float64) 
 	most := w.mostAttempts(v)
 	// Age ends a batch only where DingTalk itself refuses it: behind a wrong base URL nothing is spent, however long.
 	aged := v.answered && tries.Aged(now, w.cfg.BusyMaxAge)
-	if tries.Attempts >= most || aged {
+	if m.isLastWord(v, tries.Attempts, most) || aged {
 		v.failure.Attempts = tries.Attempts
 		return &end{kind: endSpent, spent: &spent{verdict: v, aged: aged}, why: "attempts are spent: " + v.failure.ErrMsg}
 	}
 	return later(w.backoff().Spread(tries.All, jitter), fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.failure.ErrMsg))
+}
+
+// isLastWord reports whether so many attempts are an end. Of what DingTalk is too busy for, the end is that of single
+// users, each of whom had all the attempts: a larger batch goes out in portions first.
+func (m *member) isLastWord(v verdict, attempts, most int) bool {
+	if v.failure.Reason != tasks.ReasonBusy {
+		return attempts >= most
+	}
+	return len(m.asked.Hull().Users) == 1 && attempts >= most*m.openUsers()
 }
 
 // mostAttempts is how many tries that were answered so make an end.

@@ -72,7 +72,7 @@ func (v *visit) through(ctx context.Context, crashes int) error {
 		err := v.wait(ctx)
 		var e *end
 		if errors.As(err, &e) && e.kind == endSpent {
-			err = v.halve(e.spent)
+			err = v.setApart(e.spent)
 		}
 		if err := v.w.goesOn(err); err != nil {
 			return err
@@ -93,6 +93,11 @@ func (v *visit) wait(ctx context.Context) error {
 	}
 	if over := v.w.jobs.wait(v.part.JobID); over != nil {
 		return v.until(ctx, over, func() {})
+	}
+	if pair, ok := v.unproven(); ok {
+		if err := v.prove(pair); err != nil {
+			return err
+		}
 	}
 	st := newStay(v)
 	v.w.dispatch.offer(st.offer)

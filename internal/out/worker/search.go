@@ -72,24 +72,6 @@ func (w *Worker) isolate(g *group, c combine.Call, v verdict, grant pace.Grant) 
 	g.progress()
 }
 
-// halve searches a batch whose attempts are spent for what poisons it. Its pairs are not in the pool.
-func (v *visit) halve(why *spent) error {
-	for open := v.rectangles(); len(open) > 0; open = v.rectangles() {
-		rect := open[0]
-		st := &stay{visit: v, asked: v.wants()}
-		g := &group{lane: v.lane, users: v.part.UserIDs, roles: v.part.RoleIDs}
-		g.users, g.roles = g.ids(rect)
-		g.whole, g.members = rect.Size().Whole(), []*member{{stay: st, users: rect.Users, roles: rect.Roles}}
-		if err := (&isolation{w: v.w, g: g, halving: why}).run(why.verdict.blame, &cause{failure: why.verdict.failure, told: true}); err != nil {
-			return err
-		}
-		if st.why != nil {
-			return st.why
-		}
-	}
-	return nil
-}
-
 func (iso *isolation) run(blame isolate.Blame, first *cause) error {
 	w := iso.w
 	iso.g.rest()

@@ -25,7 +25,7 @@ type stay struct {
 
 // newStay makes the offer of a task.
 func newStay(v *visit) *stay {
-	st := &stay{visit: v, asked: v.wants(), began: time.Now(), ended: make(chan struct{})}
+	st := &stay{visit: v, asked: v.turn(), began: time.Now(), ended: make(chan struct{})}
 	st.offer = combine.NewOffer(v.lane, v.part.UserIDs, v.part.RoleIDs, st.asked.Has, st)
 	return st
 }

@@ -96,6 +96,11 @@ func (c *Claim) Dead() pairs.Set {
 	return c.where(func(o *Outcome, own bool) bool { return own && o.Kind == Dead && o.Letter == c.Part.Part })
 }
 
+// Removed is the set of the part's own pairs that were removed.
+func (c *Claim) Removed() pairs.Set {
+	return c.where(func(o *Outcome, own bool) bool { return own && o.Kind == Removed })
+}
+
 // Callable is the set of the pairs that may be part of a call: the job asked for them, and they are open, or removed
 // already, or another part's to count. Cancelled and dead pairs count as not asked for.
 func (c *Claim) Callable() pairs.Set {

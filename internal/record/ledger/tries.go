@@ -5,7 +5,7 @@ import "time"
 // Tries counts the tries of something that DingTalk was too busy for: of a part, with its state, or of one step of a
 // search, in memory. The zero value is something that was not tried yet.
 type Tries struct {
-	// Attempts that counted so far, and the fleet's number of accepted calls at the last one.
+	// Attempts that counted since the last success, and the fleet's number of accepted calls at the last one.
 	Attempts int   `json:"attempts,omitempty"`
 	Accepted int64 `json:"accepted,omitempty"`
 	// All is every try since the last success, whether it counted or not; it sets the backoff.
@@ -32,5 +32,5 @@ func (t *Tries) Aged(now time.Time, most time.Duration) bool {
 	return !t.BusySince.IsZero() && now.Sub(t.BusySince) > most
 }
 
-// passed begins the backoff anew after a success; what was attempted stays.
-func (t *Tries) passed() { t.All, t.BusySince = 0, time.Time{} }
+// passed begins anew after a success.
+func (t *Tries) passed() { *t = Tries{} }
