@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/unrole/unrole/internal/out/combine"
@@ -65,11 +66,11 @@ func (d *dispatcher) nudge() {
 func (d *dispatcher) slotFor(ctx context.Context, lane int) (slot, error) {
 	p := &probe{lane: lane, granted: make(chan slot), gone: ctx.Done()}
 	d.mu.Lock()
-	at := len(d.probes)
-	for at > 0 && d.probes[at-1].lane > lane {
-		at--
+	at := slices.IndexFunc(d.probes, func(q *probe) bool { return q.lane > lane })
+	if at < 0 {
+		at = len(d.probes)
 	}
-	d.probes = append(d.probes[:at], append([]*probe{p}, d.probes[at:]...)...)
+	d.probes = slices.Insert(d.probes, at, p)
 	d.mu.Unlock()
 	d.nudge()
 	select {
@@ -77,12 +78,7 @@ func (d *dispatcher) slotFor(ctx context.Context, lane int) (slot, error) {
 		return s, nil
 	case <-ctx.Done():
 		d.mu.Lock()
-		for i, q := range d.probes {
-			if q == p {
-				d.probes = append(d.probes[:i], d.probes[i+1:]...)
-				break
-			}
-		}
+		d.probes = slices.DeleteFunc(d.probes, func(q *probe) bool { return q == p })
 		d.mu.Unlock()
 		return slot{}, ctx.Err()
 	}

@@ -139,13 +139,13 @@ func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.
 		case abandon:
 			return isolate.Answer{}, stopping
 		case retry:
-			g.rest()
 			now := time.Now()
 			tries.Busy(now, s.Accepted, v.answered && (iso.halving != nil && iso.halving.aged || tries.Aged(now, w.cfg.BusyMaxAge)))
 			if tries.Attempts >= iso.mostAttempts(v, rect.Size().Pairs()) {
 				v.failure.Attempts = tries.Attempts
 				return isolate.Answer{Blame: isolate.BlameAny, Cause: &cause{failure: v.failure, told: true}}, nil
 			}
+			g.rest()
 			if wait.For(ctx, w.backoff().Spread(tries.All, w.cfg.Random())) != nil {
 				return isolate.Answer{}, stopping
 			}
