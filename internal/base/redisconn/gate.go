@@ -27,11 +27,11 @@ const (
 )
 
 // Gate keeps a process from asking in vain: what Redis has refused is not sent again by anybody who shares the Gate, but
-// for one try per pause, until that try succeeds. Meanwhile scripts wait in it, and other commands get the last refusal
-// at once. It is for processes that have loops, workers above all: many handlers, and asynq's, which know no pause.
+// for one try per pause, until that try succeeds. Meanwhile scripts wait in it, and so do other commands whose context has no
+// deadline; one with a deadline gets the last refusal at once. It is for processes that have loops, workers above all: many handlers, and asynq's, which know no pause.
 //
-// Clients that go through it are made by Steady. It is safe for concurrent use. What was not refused passes: Redis may take
-// reads while it takes no writes.
+// Clients that go through it are made by Steady. It is safe for concurrent use. What was not refused passes, since Redis may
+// take reads while it takes no writes; scripts, which loops consist of, pass late.
 type Gate struct {
 	log zerolog.Logger
 
@@ -40,6 +40,7 @@ type Gate struct {
 	order   []string         // the kinds in the order of their turns
 	refusal Refusal
 	since   time.Time
+	calm    chan struct{} // closed when nothing is shut any more
 	pause   time.Duration
 	next    *time.Timer // to the next turn
 
@@ -201,9 +202,13 @@ func (g entrance) pass(ctx context.Context, kind string, script bool, send func(
 		}
 		return true, err
 	}
+	patient := script
+	if _, has := ctx.Deadline(); !has {
+		patient = true
+	}
 	began := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		if ended := g.wait(ctx, kind, script); ended != nil {
+		if ended := g.wait(ctx, kind, script, patient); ended != nil {
 			if !sent {
 				err = ended
 			}
@@ -221,34 +226,47 @@ func (g entrance) pass(ctx context.Context, kind string, script bool, send func(
 			return sent, err // that may be this key's own
 		}
 		g.refuse(kind, r, err)
-		if !script || r.Code == "OTHER" && time.Since(began) > strange {
+		if !patient || r.Code == "OTHER" && time.Since(began) > strange {
 			return sent, err
 		}
 		if r.Code == "OTHER" {
 			// Others of its kind may get through meanwhile, which would let it through at once.
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return sent, err
-			case <-g.ending.Done():
+			if g.pauseFor(ctx, pause, nil) != nil {
 				return sent, err
 			}
 		}
 	}
 }
 
+// pauseFor waits for so long, or until over is closed. Its error is that of an ended context.
+func (g entrance) pauseFor(ctx context.Context, d time.Duration, over <-chan struct{}) error {
+	select {
+	case <-over:
+	case <-time.After(d):
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-g.ending.Done():
+		return g.ending.Err()
+	}
+	return nil
+}
+
 // wait returns nil when a command of the kind may be sent: at once, when Redis works again, or for a try.
-func (g entrance) wait(ctx context.Context, kind string, script bool) error {
+func (g entrance) wait(ctx context.Context, kind string, script, patient bool) error {
 	g.mu.Lock()
 	s := g.shut[kind]
-	if s != nil && script {
+	late, calm := script && len(g.shut) > 0 && g.refusal.Code != "OTHER", g.calm
+	if s != nil && patient {
 		s.waits++
 	}
 	g.mu.Unlock()
+	if s == nil && late {
+		return g.pauseFor(ctx, longestPause, calm)
+	}
 	if s == nil {
 		return nil
 	}
-	if !script {
+	if !patient {
 		select {
 		case <-s.turn:
 			return nil
@@ -275,7 +293,7 @@ func (g *Gate) refuse(kind string, r Refusal, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.shut) == 0 {
-		g.since = time.Now()
+		g.since, g.calm = time.Now(), make(chan struct{})
 		g.turnIn(firstPause)
 	}
 	s := g.shut[kind]
@@ -354,5 +372,6 @@ func (g *Gate) open(kind string) {
 	if len(g.shut) == 0 {
 		g.log.Info().Dur("after", time.Since(g.since)).Msg("Redis works again")
 		g.refusal = Refusal{}
+		close(g.calm)
 	}
 }
