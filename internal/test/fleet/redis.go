@@ -40,6 +40,11 @@ func (s *store) execute(l *link, commands [][]string) {
 			l.hears = true
 			l.mu.Unlock()
 		}
+		if strings.EqualFold(c[0], "blmove") {
+			// A command that waits would keep everybody waiting here: this Redis does not let workers be told of new tasks.
+			l.peer.WriteError("NOPERM this user has no permissions to run the 'blmove' command")
+			continue
+		}
 		s.server.Dispatch(l.peer, c)
 	}
 }
