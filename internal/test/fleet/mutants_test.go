@@ -46,7 +46,6 @@ var mutants = []mutant{
 	{"a share lacks its first position", "nothing lost", "internal/out/worker/group.go", "if p := positions[i]; p >= 0 {", "if p := positions[i]; p > 0 {"},
 	{"busy is as good as removed", "nothing lost", "internal/out/worker/verdict.go", "		v.action, v.failure.Reason = retry, tasks.ReasonBusy", "		v.action, v.failure.Reason = settle, tasks.ReasonBusy"},
 	{"a missing permission is not waited out", "misconfiguration drains nothing", "internal/out/worker/verdict.go", "	case class == dingtalk.ClassThrottled, class.Holds():", "	case class == dingtalk.ClassThrottled:"},
-	{"a refused probe passes", "the innocent unharmed", "internal/out/worker/search.go", "			return isolate.Answer{Blame: v.blame, Cause: v.failure}, nil\n		case abandon:", "			return isolate.Answer{Passed: true}, nil\n		case abandon:"},
 	{"the last children of a part are left out", "nothing lost", "internal/out/worker/split.go", "for u := 0; u < len(p.UserIDs); u += perUsers {", "for u := 0; u+perUsers <= len(p.UserIDs); u += perUsers {"},
 	{"nothing is split", "limits", "internal/out/worker/handle.go", "	if !v.part.Fits() {\n		return v.split(ctx)\n	}\n", ""},
 	{"a conflict is an error", "nothing lost", "internal/record/producer/producer.go", "	case errors.Is(err, asynq.ErrTaskIDConflict):\n		// Also", "	case errors.Is(err, asynq.ErrTaskNotFound):\n		// Also"},
