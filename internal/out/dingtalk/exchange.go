@@ -82,9 +82,9 @@ func (c *Client) send(ctx context.Context, q question, secrets ...string) (map[s
 	return fields, nil
 }
 
-// request puts the token where the host wants it: into the query, or on the new host into a header.
 // unwritten is the body of a request that is not sent any more once its context is over: a process that was frozen while
-// it waited for a connection learns of that here. net/http passes nothing on before it has read of the body.
+// it waited for a connection learns of that here. The headers may have gone, but without its body it is no call: net/http closes
+// the connection.
 type unwritten struct {
 	io.ReadCloser
 	ctx context.Context
@@ -97,6 +97,7 @@ func (b unwritten) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
+// request puts the token where the host wants it: into the query, or on the new host into a header.
 func (c *Client) request(ctx context.Context, q question) (*http.Request, error) {
 	base, query, modern := c.base, url.Values{}, onNewHost(q.op)
 	maps.Copy(query, q.query)
