@@ -24,7 +24,7 @@ const leavers = 300
 const deletedRole = 1500000404
 
 var goneUsers = []struct{ id, name string }{
-	{"gone-000417", "杨涛"}, {"gone-002963", "刘明"}, {"gone-liuyang", "刘洋"}, {"gone-王芳", "王芳"},
+	{"gone-000417", "杨涛"}, {"gone-002963", "刘明"}, {"gone-liuyang", "刘洋"}, {"gone-wangfang", "王芳"},
 }
 
 // Roles are numbered in blocks: departments, then titles, then what a person was granted besides.
@@ -82,12 +82,10 @@ func main() {
 	}
 }
 
-// userID is an employee number mostly; where the directory grew by itself it is a name, now and then a Chinese one.
+// userID is an employee number mostly; where the directory grew by itself it is a name in pinyin.
 func userID(rng *rand.Rand, family, given name, taken map[string]bool) string {
 	var id string
 	switch n := rng.IntN(20); {
-	case n == 0:
-		id = family.hanzi + given.hanzi
 	case n < 7:
 		id = family.pinyin + given.pinyin
 	default:
