@@ -36,7 +36,8 @@ func userIDs(alphabet string) *rapid.Generator[string] {
 	}).Filter(func(id string) bool {
 		_, wrong := wrongUserID([]byte(id))
 		_, spoiled := spoiledUserID([]byte(id))
-		return !wrong && !spoiled && !isTotal([]byte(id)) && !ruler(id)
+		var m marks
+		return !wrong && !spoiled && !isTotal([]byte(id)) && !ruler(id) && string(m.clean([]byte(sheet.Cell(id)))) == id
 	})
 }
 
