@@ -17,6 +17,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
@@ -100,7 +101,7 @@ func pairsOf(roles []int64, users []string) []pair {
 // refused reports whether DingTalk named an id as bad.
 func refused(err error) bool {
 	var e *dingtalk.Error
-	return errors.As(err, &e) && (e.Class.BlamesUser() || e.Class.BlamesRole())
+	return errors.As(err, &e) && outcome.Of(e.Class).Action == outcome.Search
 }
 
 // loopOverUsers is the script that calls once per user, with all roles of that user.

@@ -24,7 +24,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -229,7 +228,7 @@ func work(ctx context.Context, redisAddr, server, app string, qps float64) error
 		role := int64(grants)
 		wg.Go(func() {
 			_, err := client.RemoveRoles(context.WithoutCancel(ctx), []int64{role}, []string{"user"})
-			p.Report(context.WithoutCancel(ctx), g, outcomeOf(err))
+			p.Report(context.WithoutCancel(ctx), g, outcome.Decide(dingtalk.Reply{}, err, time.Now()).Pace)
 		})
 	}
 	wg.Wait()
@@ -249,14 +248,3 @@ func (s *stopAtGone) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 var transport = &http.Transport{MaxIdleConnsPerHost: 64}
-
-func outcomeOf(err error) pace.Outcome {
-	var e *dingtalk.Error
-	switch {
-	case err == nil:
-		return pace.Outcome{Kind: pace.Accepted}
-	case errors.As(err, &e):
-		return outcome.Of(e)
-	}
-	return pace.Outcome{Kind: pace.Unused} // the bench ended
-}

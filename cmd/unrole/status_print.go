@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
-	"github.com/unrole/unrole/internal/run/admin"
 )
 
 func paceStatusOf(p pace.Status) paceStatus {
@@ -15,7 +15,7 @@ func paceStatusOf(p pace.Status) paceStatus {
 		s.Pause = &pauseStatus{p.Pause.Until, p.Pause.Scope, p.Pause.Why}
 	}
 	if h := p.Hold; h != nil {
-		s.Hold = &holdStatus{Kind: h.Kind, Message: h.Message, Named: h.Named, Since: h.Since, Remedy: admin.Remedy(h.Kind)}
+		s.Hold = &holdStatus{Kind: h.Kind, Message: h.Message, Named: h.Named, Since: h.Since, Remedy: outcome.RemedyOf(h.Kind).String()}
 		if !h.NextProbe.IsZero() {
 			s.Hold.NextProbe = &h.NextProbe
 		}

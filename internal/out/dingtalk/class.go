@@ -84,23 +84,8 @@ func Classes() []Class {
 	return all
 }
 
-// BlamesUser reports whether at least one user of the refused call is bad.
-func (c Class) BlamesUser() bool {
-	return c == ClassInvalidUser || c == ClassUserGone || c == ClassUserOutOfScope
-}
-
-// BlamesRole reports whether at least one role of the refused call is bad.
-func (c Class) BlamesRole() bool { return c == ClassInvalidRole || c == ClassSystemRole }
-
-// Holds reports whether no call at all can succeed until somebody changes something at DingTalk or in the
-// configuration. A throttle of ScopeQuota holds too.
-func (c Class) Holds() bool {
-	switch c {
-	case ClassToken, ClassCredentials, ClassPermission, ClassIPNotAllowed, ClassDisabled, ClassTokenNotSent:
-		return true
-	}
-	return false
-}
+// refusesIDs reports whether DingTalk looked at the ids of the call, and thus took the token.
+func (c Class) refusesIDs() bool { return ClassInvalidRole <= c && c <= ClassUserOutOfScope }
 
 // Scope says whom a throttle concerns. The set is closed; ScopeNone is for everything that is no throttle.
 type Scope uint8

@@ -249,22 +249,12 @@ func TestEveryClassAndScopeHasAName(t *testing.T) {
 			t.Errorf("class %d is called %q", c, c)
 		}
 		seen[c.String()] = true
-		if n := btoi(c.BlamesUser()) + btoi(c.BlamesRole()) + btoi(c.Holds()); n > 1 {
-			t.Errorf("%v is of %d kinds at once", c, n)
-		}
 	}
 	for s := ScopeNone; s < scopes; s++ {
 		if (s.String() == "") != (s == ScopeNone) || (s.Pause(noon) == 0) != (s == ScopeNone || s == ScopeQuota) {
 			t.Errorf("scope %d is called %q and pauses %v", s, s, s.Pause(noon))
 		}
 	}
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // Whatever comes, only an errcode of 0 in a whole object is a success, and the error is one clean line without the token.

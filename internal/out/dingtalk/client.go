@@ -271,7 +271,7 @@ func (c *Client) call(ctx context.Context, q question) (map[string]json.RawMessa
 		fields, err := c.exchange(ctx, q)
 		var e *Error
 		if !errors.As(err, &e) || e.Class != ClassToken {
-			if err == nil || e != nil && (e.Class.BlamesUser() || e.Class.BlamesRole()) {
+			if err == nil || e != nil && e.Class.refusesIDs() {
 				c.tokens.worked(t)
 			}
 			return fields, err

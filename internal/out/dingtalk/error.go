@@ -106,17 +106,17 @@ func (e *Error) Said() string {
 	return e.Message
 }
 
-// words is the class for a sentence; where somebody has to act it says on what.
+// words is the class for a sentence.
 func (c Class) words() string {
 	switch c {
 	case ClassToken:
-		return "access token is refused, check the app's credentials and state"
+		return "the access token is refused"
 	case ClassCredentials:
-		return "app key or app secret is refused, check both"
+		return "the app key or secret is refused"
 	case ClassPermission:
-		return "the app lacks a permission, grant it in DingTalk's developer console"
+		return "the app lacks a permission"
 	case ClassIPNotAllowed:
-		return "this address is not on the app's ip white list, add it"
+		return "this address is not on the app's ip white list"
 	case ClassDisabled:
 		return "the app or the organisation is disabled"
 	case ClassTokenNotSent:

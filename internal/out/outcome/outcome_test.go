@@ -1,51 +1,129 @@
 package outcome
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/tasks"
 )
 
-// What no batch can help holds the fleet, and nothing else does: no class is forgotten.
-func TestJustTheClassesThatHoldHoldTheFleet(t *testing.T) {
+var noon = time.Date(2026, 12, 31, 12, 0, 0, 0, time.UTC)
+
+func decide(e *dingtalk.Error) Decision { return Decide(dingtalk.Reply{}, e, noon) }
+
+// No class is forgotten, and no row contradicts itself: what no call can help holds the fleet, and just refusals of ids blame
+// somebody.
+func TestEveryClassHasARow(t *testing.T) {
+	for _, class := range dingtalk.Classes() {
+		m, there := meanings[class]
+		if !there {
+			t.Errorf("%v has no row", class)
+			continue
+		}
+		if (m.Kind == pace.Held) != (m.Hold != "") || m.Hold != "" && m.Action != StandBy {
+			t.Errorf("%v holds the fleet by halves: %+v", class, m)
+		}
+		if (m.Kind == pace.Refused) != (m.Blame != isolate.BlameAny) || m.Kind == pace.Refused && m.Action != Search {
+			t.Errorf("%v refuses ids by halves: %+v", class, m)
+		}
+		if ends := m.Action == Retry || m.Action == Search; ends != (m.Reason != "") || ends && !slices.Contains(tasks.Reasons(), m.Reason) {
+			t.Errorf("%v makes dead letters for %q", class, m.Reason)
+		}
+		if (m.Action == Settle) != (class == dingtalk.ClassOK) || (m.Remedy == Remedy{}) != (class == dingtalk.ClassOK) {
+			t.Errorf("%v: %+v", class, m)
+		}
+	}
+	if len(meanings) != len(dingtalk.Classes()) {
+		t.Errorf("%d rows for %d classes", len(meanings), len(dingtalk.Classes()))
+	}
+}
+
+// What DingTalk said is kept where it is going to be read: with a dead letter, and with a hold.
+func TestWhatWasSaidIsKept(t *testing.T) {
 	for _, class := range dingtalk.Classes() {
 		if class == dingtalk.ClassOK {
 			continue
 		}
-		o := Of(&dingtalk.Error{Class: class, Message: "said", Named: "named"})
-		if held := o.Kind == pace.Held; held != class.Holds() {
-			t.Errorf("%v: %s", class, o.Kind)
+		d := decide(&dingtalk.Error{Class: class, ErrCode: 88, HasErrCode: true, SubCode: "sub", Message: "said", Named: "named", RequestID: "r"})
+		want := tasks.Failure{Reason: Of(class).Reason, ErrCode: 88, SubCode: "sub", ErrMsg: "said", RequestID: "r", FailedAt: noon}
+		if diff := cmp.Diff(want, d.Failure); diff != "" || !d.Answered || d.RequestID != "r" {
+			t.Errorf("%v (-want +got):\n%s", class, diff)
 		}
-		if refused := o.Kind == pace.Refused; refused != (class.BlamesRole() || class.BlamesUser()) {
-			t.Errorf("%v: %s", class, o.Kind)
+		if d.Pace.Kind != Of(class).Kind {
+			t.Errorf("%v: the pace learns %s", class, d.Pace.Kind)
 		}
-		if o.Hold != nil && (o.Hold.Message != "said" || o.Hold.Named != "named") {
-			t.Errorf("%v: %+v", class, *o.Hold)
+		if (d.Pace.Hold != nil) != (Of(class).Hold != "") {
+			t.Errorf("%v: %+v", class, d.Pace)
+		}
+		if h := d.Pace.Hold; h != nil && *h != (pace.HoldReason{Kind: Of(class).Hold, Message: "said", Named: "named"}) {
+			t.Errorf("%v: %+v", class, *h)
 		}
 	}
 }
 
-// A pause whose length DingTalk names or documents is kept as it is; one that is assumed grows.
+func TestWhatDingTalkDidNotAnswer(t *testing.T) {
+	for err, want := range map[error]Action{
+		context.Canceled: Abandon,
+		fmt.Errorf("remove: %w", context.DeadlineExceeded):       Abandon,
+		fmt.Errorf("%w: twice the same id", dingtalk.ErrNotSent): Retry,
+	} {
+		d := Decide(dingtalk.Reply{}, err, noon)
+		if d.Action != want || d.Answered || d.Pace.Kind != pace.Unused {
+			t.Errorf("%v: %+v", err, d)
+		}
+	}
+	if d := Decide(dingtalk.Reply{}, errors.New("ours"), noon); d.Failure.Reason != tasks.ReasonBadRequest || d.Failure.ErrMsg != "ours" || d.Attempts == 0 {
+		t.Errorf("%+v", d)
+	}
+	if d := Decide(dingtalk.Reply{RequestID: "r"}, nil, noon); d.Action != Settle || d.RequestID != "r" || d.Pace.Kind != pace.Accepted {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A pause whose length DingTalk names or documents is kept as it is; one that is assumed grows. Scopes have the same words in
+// the client and in the pace, and so in logs, metrics and JSON.
 func TestThrottlesPauseTheFleetByTheirScope(t *testing.T) {
 	const wait = 3 * time.Second
-	pause := func(scope pace.Scope, grow bool) pace.Outcome {
-		return pace.Outcome{Kind: pace.Throttled, Scope: scope, Grow: grow, Pause: wait, Why: "90001"}
+	throttle := func(scope dingtalk.Scope) pace.Outcome {
+		return decide(&dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: scope, Wait: wait, ErrCode: 90001, HasErrCode: true, Message: "said"}).Pace
 	}
-	for scope, want := range map[dingtalk.Scope]pace.Outcome{
-		dingtalk.ScopeAPI:    pause(pace.ScopeAPI, false),
-		dingtalk.ScopeIPBan:  pause(pace.ScopeIP, false),
-		dingtalk.ScopeGlobal: pause(pace.ScopeGlobal, true),
-		dingtalk.ScopeOrg:    pause(pace.ScopeOrg, true),
-		dingtalk.ScopeWide:   pause(pace.ScopeWide, true),
-		dingtalk.ScopeQuota:  {Kind: pace.Held, Hold: &pace.HoldReason{Kind: pace.HoldQuota, Message: "said"}},
+	left := pace.Scopes()
+	for scope, grows := range map[dingtalk.Scope]bool{
+		dingtalk.ScopeAPI: false, dingtalk.ScopeIPBan: false, dingtalk.ScopeGlobal: true, dingtalk.ScopeOrg: true, dingtalk.ScopeWide: true,
 	} {
-		got := Of(&dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: scope, Wait: wait, ErrCode: 90001, HasErrCode: true, Message: "said"})
-		if diff := cmp.Diff(want, got); diff != "" {
+		want := pace.Outcome{Kind: pace.Throttled, Scope: pace.Scope(scope.String()), Grow: grows, Pause: wait, Why: "90001"}
+		if diff := cmp.Diff(want, throttle(scope)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", scope, diff)
+		}
+		left = slices.DeleteFunc(left, func(s pace.Scope) bool { return s == want.Scope })
+	}
+	if len(left) > 0 {
+		t.Errorf("the pace knows scopes that DingTalk has not: %v", left)
+	}
+	quota := pace.Outcome{Kind: pace.Held, Hold: &pace.HoldReason{Kind: pace.HoldQuota, Message: "said"}}
+	if diff := cmp.Diff(quota, throttle(dingtalk.ScopeQuota)); diff != "" {
+		t.Errorf("quota (-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryHoldHasARemedy(t *testing.T) {
+	for _, kind := range pace.HoldKinds() {
+		words := RemedyOf(kind).String()
+		if _, there := remedies[kind]; !there {
+			t.Errorf("%s has no remedy", kind)
+		}
+		if kind.Sticky() && !strings.Contains(words, "unrole status --") {
+			t.Errorf("%s waits for an operator, and its remedy names no command: %s", kind, words)
 		}
 	}
 }

@@ -31,7 +31,8 @@ const (
 // Kinds lists every Kind that stands for a call (all but Unused), in the order of documentation.
 func Kinds() []Kind { return []Kind{Accepted, Refused, BadRequest, Busy, Throttled, Held, Unknown} }
 
-// Scope is what a Throttled answer limits. Pauses of different scopes grow apart from each other.
+// Scope is what a Throttled answer limits, in the words of dingtalk.Scope. Pauses of different scopes grow apart from each
+// other.
 type Scope string
 
 const (
@@ -41,9 +42,12 @@ const (
 	ScopeGlobal Scope = "global"
 	ScopeOrg    Scope = "org"
 	ScopeWide   Scope = "wide"
-	// ScopeIP is a ban of this egress address.
-	ScopeIP Scope = "ip"
+	// ScopeIPBan is a ban of this egress address.
+	ScopeIPBan Scope = "ip_ban"
 )
+
+// Scopes lists every Scope, in the order of documentation.
+func Scopes() []Scope { return []Scope{ScopeAPI, ScopeGlobal, ScopeOrg, ScopeWide, ScopeIPBan} }
 
 // HoldKind is why the fleet holds. The set is closed.
 type HoldKind string

@@ -79,7 +79,7 @@ func TestNoInterleavingBreaksThePace(t *testing.T) {
 func drawOutcome(rt *rapid.T) Outcome {
 	switch k := rapid.SampledFrom(append(Kinds(), Accepted, Accepted, Busy)).Draw(rt, "kind"); k {
 	case Throttled:
-		return Outcome{Kind: k, Scope: rapid.SampledFrom([]Scope{ScopeAPI, ScopeGlobal, ScopeIP}).Draw(rt, "scope"),
+		return Outcome{Kind: k, Scope: rapid.SampledFrom([]Scope{ScopeAPI, ScopeGlobal, ScopeIPBan}).Draw(rt, "scope"),
 			Pause: time.Duration(rapid.IntRange(0, 3000).Draw(rt, "pause")) * time.Millisecond, Grow: rapid.Bool().Draw(rt, "grow")}
 	case Held:
 		return Outcome{Kind: k, Hold: &HoldReason{Kind: rapid.SampledFrom(HoldKinds()).Draw(rt, "hold")}}

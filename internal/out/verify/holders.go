@@ -85,39 +85,39 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 			return dingtalk.HoldersPage{}, &deniedError{"the fleet makes no calls now (a hold, or DingTalk does not answer): unrole status says why"}
 		}
 		page, err := s.cfg.Directory.RoleHolders(ctx, role, offset, dingtalk.MaxHoldersPage)
-		var failed *dingtalk.Error
-		errors.As(err, &failed)
-		s.cfg.Pacer.Report(ctx, grant, outcomeOf(failed))
-		switch {
-		case err == nil:
+		answer := outcome.Decide(dingtalk.Reply{}, err, time.Now())
+		s.cfg.Pacer.Report(ctx, grant, asked(answer.Pace))
+		var refused *dingtalk.Error
+		if err != nil && !errors.As(err, &refused) {
+			return dingtalk.HoldersPage{}, err // DingTalk was not asked
+		}
+		switch answer.Action {
+		case outcome.Settle:
 			return page, nil
-		case failed == nil:
-			return dingtalk.HoldersPage{}, err
-		case failed.Class == dingtalk.ClassThrottled && failed.Scope != dingtalk.ScopeQuota:
+		case outcome.StandBy:
+			if answer.Hold != "" {
+				return dingtalk.HoldersPage{}, &deniedError{err.Error()}
+			}
 			// The fleet pauses, and Reserve with it.
-		case failed.Class == dingtalk.ClassBusy || failed.Class == dingtalk.ClassUnknown:
+		case outcome.Retry:
 			if attempt++; attempt > s.cfg.Attempts {
 				return dingtalk.HoldersPage{}, err
 			}
 			if err := wait.For(ctx, wait.Backoff{First: s.cfg.RetryBase, Most: max(time.Minute, s.cfg.RetryBase)}.After(attempt-1)); err != nil {
 				return dingtalk.HoldersPage{}, err
 			}
-		case failed.Class.BlamesRole() || failed.Class == dingtalk.ClassBadRequest:
-			return dingtalk.HoldersPage{}, err
 		default:
-			return dingtalk.HoldersPage{}, &deniedError{err.Error()}
+			return dingtalk.HoldersPage{}, err
 		}
 	}
 }
 
-// outcomeOf is what the fleet learns from a question. Only what concerns every call is told: an answer says nothing
-// about removals, so that it must neither end a hold nor count as an accepted removal, and a missing permission to
-// read must not stop them.
-func outcomeOf(failed *dingtalk.Error) pace.Outcome {
-	if failed != nil {
-		if o := outcome.Of(failed); o.Kind == pace.Busy || o.Kind == pace.Throttled {
-			return o
-		}
+// asked is what the fleet learns from a question. Only what concerns every call is told: an answer says nothing about
+// removals, so that it must neither end a hold nor count as an accepted removal, and a missing permission to read must
+// not stop them.
+func asked(o pace.Outcome) pace.Outcome {
+	if o.Kind == pace.Busy || o.Kind == pace.Throttled {
+		return o
 	}
 	return pace.Outcome{Kind: pace.Unused}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/combine"
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
@@ -20,7 +21,7 @@ func (w *Worker) call(s slot, c combine.Call) {
 		g.leave(crash)
 		w.putBack(g, c)
 	})
-	var v verdict
+	var v outcome.Decision
 	err := errFallen
 	for ok := true; ok && errors.Is(err, errFallen); {
 		g = newGroup(c)
@@ -41,20 +42,20 @@ func (w *Worker) call(s slot, c combine.Call) {
 		return
 	}
 
-	switch v.action {
-	case settle:
+	switch v.Action {
+	case outcome.Settle:
 		w.jobs.learned(g).Passed(g.whole.Size())
 		w.dispatch.pool.Done(c)
 		g.progress()
-	case search:
+	case outcome.Search:
 		s.done() // its probes take places of their own
 		w.isolate(g, c, v, s.Grant)
-	case standBy:
+	case outcome.StandBy:
 		w.putBack(g, c)
-	case abandon:
+	case outcome.Abandon:
 		g.leave(stopping)
 		w.putBack(g, c)
-	case retry:
+	case outcome.Retry:
 		jitter := w.cfg.Random()
 		for _, m := range g.members {
 			m.leave(w.tryLater(m, v, s.Accepted, jitter))
@@ -64,20 +65,20 @@ func (w *Worker) call(s slot, c combine.Call) {
 }
 
 // first makes the call of a group from the pool, unless some of its tasks have to wait for the answer to another call.
-func (w *Worker) first(s slot, g *group) (verdict, error) {
+func (w *Worker) first(s slot, g *group) (outcome.Decision, error) {
 	if w.searches.standAside(g) {
-		return verdict{}, errFallen
+		return outcome.Decision{}, errFallen
 	}
 	end, ok := w.jobs.begin(g)
 	if !ok {
 		g.leave(again("the first calls of its job are not answered yet"))
-		return verdict{}, errFallen
+		return outcome.Decision{}, errFallen
 	}
 	v, err := w.use(s, g, g.whole, false)
 	if err != nil {
 		g.rest()
 	}
-	end(err == nil && (v.action == settle || v.action == search))
+	end(err == nil && (v.Action == outcome.Settle || v.Action == outcome.Search))
 	return v, err
 }
 
@@ -94,13 +95,13 @@ const togetherTries = 3
 
 // spent is what the tries of a batch came to that was busy too often.
 type spent struct {
-	verdict verdict
+	answer outcome.Decision // the last one
 	// aged: it was busy for so long that a try counts although nothing else of the fleet succeeds.
 	aged bool
 }
 
 // tryLater counts a try that was answered busy, or in no known way, and says when the next one is due.
-func (w *Worker) tryLater(m *member, v verdict, accepted int64, jitter float64) error {
+func (w *Worker) tryLater(m *member, v outcome.Decision, accepted int64, jitter float64) error {
 	now := time.Now()
 	m.called = false
 	tries, err := m.note(func(t *ledger.Tries) { t.Busy(now, accepted, false) })
@@ -112,27 +113,27 @@ func (w *Worker) tryLater(m *member, v verdict, accepted int64, jitter float64) 
 	}
 	most := w.mostAttempts(v)
 	// Age ends a batch only where DingTalk itself refuses it: behind a wrong base URL nothing is spent, however long.
-	aged := v.answered && tries.Aged(now, w.cfg.BusyMaxAge)
+	aged := v.Answered && tries.Aged(now, w.cfg.BusyMaxAge)
 	if m.isLastWord(v, tries.Attempts, most) || aged {
-		v.failure.Attempts = tries.Attempts
-		return &end{kind: endSpent, spent: &spent{verdict: v, aged: aged}, why: "attempts are spent: " + v.failure.ErrMsg}
+		v.Failure.Attempts = tries.Attempts
+		return &end{kind: endSpent, spent: &spent{answer: v, aged: aged}, why: "attempts are spent: " + v.Failure.ErrMsg}
 	}
-	return later(w.backoff().Spread(tries.All, jitter), fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.failure.ErrMsg))
+	return later(w.backoff().Spread(tries.All, jitter), fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.Failure.ErrMsg))
 }
 
 // isLastWord reports whether so many attempts are an end. Of what DingTalk is too busy for, the end is that of single
 // users, each of whom had all the attempts: a larger batch goes out in portions first.
-func (m *member) isLastWord(v verdict, attempts, most int) bool {
-	if v.failure.Reason != tasks.ReasonBusy {
+func (m *member) isLastWord(v outcome.Decision, attempts, most int) bool {
+	if v.Failure.Reason != tasks.ReasonBusy {
 		return attempts >= most
 	}
 	return len(m.asked.Hull().Users) == 1 && attempts >= most*m.openUsers()
 }
 
 // mostAttempts is how many tries that were answered so make an end.
-func (w *Worker) mostAttempts(v verdict) int {
-	if v.attempts > 0 {
-		return v.attempts
+func (w *Worker) mostAttempts(v outcome.Decision) int {
+	if v.Attempts > 0 {
+		return v.Attempts
 	}
 	return w.cfg.MaxAttempts
 }

@@ -2,19 +2,20 @@ package worker
 
 import (
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/tasks"
 )
 
 // setApart ends the tries of a batch that was busy too often, or answered in no known way. Users whom portions have left
 // alone are dead letters, each of them; what is left else is searched for what poisons it.
 func (v *visit) setApart(why *spent) error {
-	if why.aged || why.verdict.failure.Reason != tasks.ReasonBusy {
+	if why.aged || why.answer.Failure.Reason != tasks.ReasonBusy {
 		return v.halve(why)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, u := range v.claim.Open().Hull().Users {
-		if err := v.deadLetter(pairs.Rectangle{Users: []pairs.User{u}}, why.verdict.failure); err != nil {
+		if err := v.deadLetter(pairs.Rectangle{Users: []pairs.User{u}}, why.answer.Failure); err != nil {
 			return err
 		}
 	}
@@ -31,7 +32,7 @@ func (v *visit) prove(pair pairs.Pair) error {
 	if err != nil {
 		return stopping
 	}
-	verdict, err := w.use(s, g, pairs.Rectangle{Users: []pairs.User{pair.User}, Roles: []pairs.Role{pair.Role}}, true)
+	answer, err := w.use(s, g, pairs.Rectangle{Users: []pairs.User{pair.User}, Roles: []pairs.Role{pair.Role}}, true)
 	if err != nil {
 		w.dispatch.unused(w.ending, s)
 		if why := g.members[0].why; why != nil {
@@ -40,13 +41,13 @@ func (v *visit) prove(pair pairs.Pair) error {
 		return again("the proof was not asked for")
 	}
 	s.done()
-	switch verdict.action {
-	case abandon:
+	switch answer.Action {
+	case outcome.Abandon:
 		return stopping
-	case search:
-		w.tell(causeOf(s.Grant, verdict)) // DingTalk is up, whatever has become of the pair
-	case retry:
-		return w.tryLater(g.members[0], verdict, s.Accepted, w.cfg.Random())
+	case outcome.Search:
+		w.tell(causeOf(s.Grant, answer)) // DingTalk is up, whatever has become of the pair
+	case outcome.Retry:
+		return w.tryLater(g.members[0], answer, s.Accepted, w.cfg.Random())
 	}
 	return nil
 }
@@ -63,7 +64,7 @@ func (v *visit) alone(rect pairs.Rectangle) *group {
 func (v *visit) halve(why *spent) error {
 	for open := v.rectangles(); len(open) > 0; open = v.rectangles() {
 		g := v.alone(open[0])
-		if err := (&isolation{w: v.w, g: g, halving: why}).run(why.verdict.blame, &cause{failure: why.verdict.failure, told: true}); err != nil {
+		if err := (&isolation{w: v.w, g: g, halving: why}).run(why.answer.Blame, &cause{failure: why.answer.Failure, told: true}); err != nil {
 			return err
 		}
 		if why := g.members[0].why; why != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/combine"
 	"github.com/unrole/unrole/internal/out/isolate"
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
@@ -23,8 +24,8 @@ type cause struct {
 	told    bool
 }
 
-func causeOf(g pace.Grant, v verdict) *cause {
-	return &cause{failure: v.failure, grant: g, outcome: v.outcome}
+func causeOf(g pace.Grant, v outcome.Decision) *cause {
+	return &cause{failure: v.Failure, grant: g, outcome: v.Pace}
 }
 
 // tell tells the pacer, once.
@@ -51,12 +52,12 @@ type isolation struct {
 // isolate finds the bad ids of a group that was refused, dead-letters each with its own pairs, and gets the rest
 // removed. Every probe takes a slot of its own. Where another search looks for one of its ids already, the tasks that
 // have it wait for that instead.
-func (w *Worker) isolate(g *group, c combine.Call, v verdict, grant pace.Grant) {
+func (w *Worker) isolate(g *group, c combine.Call, v outcome.Decision, grant pace.Grant) {
 	first := causeOf(grant, v)
 	if first.outcome.Kind == pace.BadRequest {
 		first.outcome.BadBatches = 1
 	}
-	h := w.searches.begin(g, v.blame)
+	h := w.searches.begin(g, v.Blame)
 	if h == nil {
 		w.tell(first)
 		g.rest()
@@ -65,7 +66,7 @@ func (w *Worker) isolate(g *group, c combine.Call, v verdict, grant pace.Grant) 
 		return
 	}
 	defer w.searches.end(h)
-	if err := (&isolation{w: w, g: g, hunt: h}).run(v.blame, first); err != nil {
+	if err := (&isolation{w: w, g: g, hunt: h}).run(v.Blame, first); err != nil {
 		g.leave(err)
 	}
 	w.dispatch.pool.Done(c)
@@ -130,20 +131,20 @@ func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.
 			return isolate.Answer{}, err
 		}
 		s.done()
-		switch v.action {
-		case settle:
+		switch v.Action {
+		case outcome.Settle:
 			return isolate.Answer{Passed: true}, nil
-		case search:
+		case outcome.Search:
 			c := causeOf(s.Grant, v)
-			return isolate.Answer{Blame: v.blame, Cause: c, TakenIn: func() { w.tell(c) }}, nil
-		case abandon:
+			return isolate.Answer{Blame: v.Blame, Cause: c, TakenIn: func() { w.tell(c) }}, nil
+		case outcome.Abandon:
 			return isolate.Answer{}, stopping
-		case retry:
+		case outcome.Retry:
 			now := time.Now()
-			tries.Busy(now, s.Accepted, v.answered && (iso.halving != nil && iso.halving.aged || tries.Aged(now, w.cfg.BusyMaxAge)))
+			tries.Busy(now, s.Accepted, v.Answered && (iso.halving != nil && iso.halving.aged || tries.Aged(now, w.cfg.BusyMaxAge)))
 			if tries.Attempts >= iso.mostAttempts(v, rect.Size().Pairs()) {
-				v.failure.Attempts = tries.Attempts
-				return isolate.Answer{Blame: isolate.BlameAny, Cause: &cause{failure: v.failure, told: true}}, nil
+				v.Failure.Attempts = tries.Attempts
+				return isolate.Answer{Blame: isolate.BlameAny, Cause: &cause{failure: v.Failure, told: true}}, nil
 			}
 			g.rest()
 			if wait.For(ctx, w.backoff().Spread(tries.All, w.cfg.Random())) != nil {
@@ -156,9 +157,9 @@ func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.
 // mostAttempts is how often a probe is tried before its busy answers count as a refusal. While a poisoned batch is halved
 // a few tries are enough for a group, since a group that was wronged passes in its parts; the last word about one id
 // takes the full number.
-func (iso *isolation) mostAttempts(v verdict, pairs int) int {
+func (iso *isolation) mostAttempts(v outcome.Decision, pairs int) int {
 	most := iso.w.mostAttempts(v)
-	if v.attempts == 0 && iso.halving != nil && pairs > 1 {
+	if v.Attempts == 0 && iso.halving != nil && pairs > 1 {
 		most = min(3, most)
 	}
 	return most

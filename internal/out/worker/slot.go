@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -23,12 +24,12 @@ var (
 //
 // What is left to the caller: a refusal (search), which the pacer is told of when it is known what it established, and a
 // try that may be repeated (retry). The tasks are marked as being called until then.
-func (w *Worker) use(s slot, g *group, rect pairs.Rectangle, isolating bool) (verdict, error) {
+func (w *Worker) use(s slot, g *group, rect pairs.Rectangle, isolating bool) (outcome.Decision, error) {
 	if err := w.lookAgain(g, rect); err != nil {
-		return verdict{}, err
+		return outcome.Decision{}, err
 	}
 	if w.lag.Missed(s.Grant) {
-		return verdict{}, errMissed
+		return outcome.Decision{}, errMissed
 	}
 	if !isolating {
 		for _, m := range g.members {
@@ -38,13 +39,13 @@ func (w *Worker) use(s slot, g *group, rect pairs.Rectangle, isolating bool) (ve
 	began := time.Now()
 	v := w.ask(g, rect, isolating)
 	w.tempo.took(time.Since(began), s.Spacing)
-	if v.action != search {
-		w.cfg.Pacer.Report(w.ending, s.Grant, v.outcome)
+	if v.Action != outcome.Search {
+		w.cfg.Pacer.Report(w.ending, s.Grant, v.Pace)
 	}
-	switch v.action {
-	case settle:
+	switch v.Action {
+	case outcome.Settle:
 		w.removed(g, rect, v, !isolating)
-	case standBy, abandon:
+	case outcome.StandBy, outcome.Abandon:
 		g.rest()
 	}
 	return v, nil
@@ -92,20 +93,20 @@ func (w *Worker) lookAgain(g *group, rect pairs.Rectangle) error {
 }
 
 // ask makes one call and says what its answer means. It is logged for every task it serves, and counts for every job.
-func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) verdict {
+func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) outcome.Decision {
 	users, roles := g.ids(rect)
 	w.cfg.Observer.Attempted(isolating)
 	began := time.Now()
 	reply, err := w.cfg.DingTalk.RemoveRoles(w.ending, roles, users)
-	v := judge(reply, err, time.Now())
-	w.lead.Heard(err == nil || v.answered)
+	v := outcome.Decide(reply, err, time.Now())
+	w.lead.Heard(err == nil || v.Answered)
 	jobs := map[string]bool{}
 	for i, m := range g.members {
 		level := zerolog.DebugLevel
 		if i == 0 {
 			level = zerolog.InfoLevel
 		}
-		m.log.WithLevel(level).Str("request_id", v.request).Str("outcome", string(v.outcome.Kind)).Int("roles", len(roles)).
+		m.log.WithLevel(level).Str("request_id", v.RequestID).Str("outcome", string(v.Pace.Kind)).Int("roles", len(roles)).
 			Int("users", len(users)).Int("serves", len(g.members)).Bool("isolating", isolating).Dur("took", time.Since(began)).
 			AnErr("error", err).Msg("call")
 		if job := m.part.JobID; !jobs[job] {
@@ -118,7 +119,7 @@ func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) verdict {
 
 // removed settles a rectangle of the group as removed, for every task that asked for some of it. With rests the call is
 // over by that.
-func (w *Worker) removed(g *group, rect pairs.Rectangle, v verdict, rests bool) {
+func (w *Worker) removed(g *group, rect pairs.Rectangle, v outcome.Decision, rests bool) {
 	for _, m := range g.members {
 		share := m.share(rect)
 		if len(share.Users) == 0 || len(share.Roles) == 0 {
@@ -126,8 +127,8 @@ func (w *Worker) removed(g *group, rect pairs.Rectangle, v verdict, rests bool) 
 		}
 		rests := rests && m.called
 		m.called = m.called && !rests
-		if err := m.removed(share, v.request, rests); err != nil {
-			m.log.Error().Err(err).Str("request_id", v.request).Msg("removed, but the ledger could not be told: the call will be repeated")
+		if err := m.removed(share, v.RequestID, rests); err != nil {
+			m.log.Error().Err(err).Str("request_id", v.RequestID).Msg("removed, but the ledger could not be told: the call will be repeated")
 			m.leave(err)
 		}
 	}

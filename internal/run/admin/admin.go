@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
 )
 
@@ -88,7 +89,7 @@ func (c Config) ready(ctx context.Context) (ready bool, lines []string) {
 	}
 	switch {
 	case s.Hold != nil:
-		say("hold", "%s; since %s; %s", s.Hold.Words(), clock(s.Hold.Since), Remedy(s.Hold.Kind))
+		say("hold", "%s; since %s; %s", s.Hold.Words(), clock(s.Hold.Since), outcome.RemedyOf(s.Hold.Kind))
 		ready = ready && c.HoldIsReady
 	default:
 		say("hold", "none")
@@ -105,30 +106,3 @@ func (c Config) ready(ctx context.Context) (ready bool, lines []string) {
 }
 
 func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// Remedy is what an operator does about a hold.
-func Remedy(kind pace.HoldKind) string {
-	switch kind {
-	case pace.HoldCredentials:
-		return "correct DINGTALK_APP_KEY and DINGTALK_APP_SECRET, then restart the workers"
-	case pace.HoldPermission:
-		return "grant the permission in DingTalk's developer console; the workers go on by themselves"
-	case pace.HoldIPNotAllowed:
-		return "add the address to the app's IP white list; the workers go on by themselves"
-	case pace.HoldDisabled:
-		return "enable the app in DingTalk's developer console; the workers go on by themselves"
-	case pace.HoldToken:
-		return "check the app's credentials, or give a new DINGTALK_ACCESS_TOKEN and restart the workers"
-	case pace.HoldTokenNotSent:
-		return "look for a proxy that strips the query of requests; otherwise report a bug"
-	case pace.HoldBadRequests:
-		return "DingTalk takes the form of no call: look at the dead letters' codes and report a bug; the workers probe by themselves"
-	case pace.HoldQuota:
-		return "buy quota or wait for the next month, then unrole status --clear-hold"
-	case pace.HoldEverythingRefused:
-		return "check that the credentials are those of the right organisation; if the ids really are all bad, unrole status --confirm-refusals"
-	case pace.HoldAudit:
-		return "make the audit file writable again, then unrole status --clear-hold"
-	}
-	return "see the log of a worker"
-}

@@ -81,18 +81,6 @@ func TestTokenIsFineAgainAfterASuccess(t *testing.T) {
 	}
 }
 
-func TestEveryHoldHasARemedy(t *testing.T) {
-	for _, kind := range pace.HoldKinds() {
-		words := Remedy(kind)
-		if words == Remedy("") {
-			t.Errorf("%s has no remedy", kind)
-		}
-		if kind.Sticky() && !strings.Contains(words, "unrole status --") {
-			t.Errorf("%s waits for an operator, and its remedy names no command: %s", kind, words)
-		}
-	}
-}
-
 func TestProfilesAreServed(t *testing.T) {
 	if code, body := get(Config{Redis: up}, "/debug/pprof/goroutine?debug=1"); code != 200 || !strings.Contains(body, "goroutine profile") {
 		t.Errorf("%d %.100s", code, body)

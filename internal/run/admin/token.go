@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/outcome"
 )
 
 // Token remembers how DingTalk last took the access token. Its zero value is ready to use.
@@ -38,7 +39,7 @@ func (t *Token) Words() (ok bool, words string) {
 		return true, "not asked for yet"
 	case t.class == dingtalk.ClassToken || t.class == dingtalk.ClassTokenNotSent,
 		t.class == dingtalk.ClassCredentials,
-		t.class.Holds() && !t.byCall:
+		outcome.Of(t.class).Hold != "" && !t.byCall:
 		return false, fmt.Sprintf("refused as %s (code %s) at %s", t.class, t.code, clock(t.at))
 	}
 	return true, "ok, taken at " + clock(t.at)

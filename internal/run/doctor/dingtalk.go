@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/isolate"
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
 )
 
@@ -142,7 +144,7 @@ func (c Config) readHolders(ctx context.Context, client *dingtalk.Client, roles 
 	}
 	_, err := client.RoleHolders(ctx, roles[0].ID, 0, 1)
 	// A role that is gone since it was listed was looked up, so reading is allowed.
-	if e := errorOf(err); err != nil && (e == nil || !e.Class.BlamesRole()) {
+	if e := errorOf(err); err != nil && (e == nil || outcome.Of(e.Class).Blame != isolate.BlameRole) {
 		report(refusal(check, check, err))
 		return false
 	}
@@ -158,7 +160,7 @@ func mayRemove(fleet *pace.Status) Finding {
 	case fleet != nil && fleet.Hold != nil && fleet.Hold.Kind == pace.HoldPermission:
 		f.Level, f.Credentials = Failure, true
 		f.Says = "the workers hold because DingTalk refused a removal: " + fleet.Hold.Named + " " + fleet.Hold.Message
-		f.Remedy = "grant the permission in DingTalk's developer console; the workers go on by themselves"
+		f.Remedy = outcome.RemedyOf(pace.HoldPermission).String()
 	case fleet != nil && fleet.Accepted > 0:
 		f.Level, f.Says = OK, fmt.Sprintf("DingTalk has accepted %d removal calls of this app", fleet.Accepted)
 	default:
@@ -170,25 +172,24 @@ func mayRemove(fleet *pace.Status) Finding {
 
 // refusal is what DingTalk's answer means to whoever set unrole up.
 func refusal(credentials, permission string, err error) Finding {
-	f := Finding{Check: permission, Level: Failure, Says: err.Error(), Remedy: "try again; if it stays, look for what stands between here and DingTalk"}
-	e := errorOf(err)
-	if e == nil {
-		return f
+	var class dingtalk.Class
+	if e := errorOf(err); e != nil {
+		class = e.Class
 	}
-	f.Credentials = e.Class.Holds()
-	switch e.Class {
-	case dingtalk.ClassCredentials:
-		f.Check, f.Remedy = credentials, "copy the app key and secret anew from DingTalk's developer console"
-	case dingtalk.ClassToken, dingtalk.ClassTokenNotSent:
-		f.Check, f.Remedy = credentials, "give a token that is valid, or app key and secret"
-	case dingtalk.ClassPermission:
-		f.Remedy = "grant the permission that is named, and qyapi_manage_addresslist, in DingTalk's developer console"
-	case dingtalk.ClassIPNotAllowed:
-		f.Check, f.Remedy = "ip white list", "add the address that is named to the app's IP white list"
-	case dingtalk.ClassDisabled:
-		f.Check, f.Remedy = "app", "enable the app in DingTalk's developer console"
-	case dingtalk.ClassThrottled:
-		f.Level, f.Remedy = Warning, "DingTalk throttles at this moment; try again later"
+	means := outcome.Of(class)
+	f := Finding{Check: permission, Level: Failure, Says: err.Error(), Remedy: means.Remedy.Do, Credentials: means.Hold != ""}
+	switch means.Hold {
+	case pace.HoldCredentials, pace.HoldToken, pace.HoldTokenNotSent:
+		f.Check = credentials
+	case pace.HoldPermission:
+		f.Remedy += "; removing takes qyapi_manage_addresslist"
+	case pace.HoldIPNotAllowed:
+		f.Check = "ip white list"
+	case pace.HoldDisabled:
+		f.Check = "app"
+	}
+	if means.Kind == pace.Throttled {
+		f.Level = Warning
 	}
 	return f
 }

@@ -181,7 +181,7 @@ func (r *reading) pace(s pace.Status) {
 	for _, why := range []pace.RateReason{pace.AtCeiling, pace.Slowed, pace.Testing} {
 		r.gauge(reasonDesc, oneIf(s.Why == why), string(why))
 	}
-	for _, scope := range []pace.Scope{pace.ScopeAPI, pace.ScopeGlobal, pace.ScopeOrg, pace.ScopeWide, pace.ScopeIP} {
+	for _, scope := range pace.Scopes() {
 		left := 0.0
 		if s.Pause != nil && s.Pause.Scope == scope {
 			left = max(s.Pause.Until.Sub(s.Now).Seconds(), 0)
