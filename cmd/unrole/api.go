@@ -107,7 +107,7 @@ func listenForAPI(address string, keys *httpapi.Keys) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("UNROLE_API_LISTEN: %w", err)
 	}
-	if keys == nil && !httpapi.Loopback(l.Addr()) {
+	if keys == nil && !httpserve.IsLoopback(l.Addr().String()) {
 		l.Close()
 		return nil, exitf(exitUsage, "UNROLE_API_LISTEN: %s is reached from other machines, and nobody would be asked who he is: set UNROLE_API_TOKENS_FILE (unrole api token makes its lines), or listen on 127.0.0.1",
 			address)

@@ -163,7 +163,7 @@ func (l demoListeners) close() {
 }
 
 func listenAll(ui string, anyPort bool) (l demoListeners, err error) {
-	if !webui.IsLoopback(ui) {
+	if !httpserve.IsLoopback(ui) {
 		return l, exitf(exitUsage, "UNROLE_UI_LISTEN: the demo has no password and listens on this machine only: 127.0.0.1:8081, say")
 	}
 	if l.ui, err = net.Listen("tcp", ui); err != nil && anyPort {

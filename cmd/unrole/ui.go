@@ -51,7 +51,7 @@ type uiOptions struct {
 }
 
 func (o uiOptions) check(cmd *cobra.Command, c *config.Config) error {
-	if c.UIPassword == "" && !webui.IsLoopback(c.UIListen) {
+	if c.UIPassword == "" && !httpserve.IsLoopback(c.UIListen) {
 		return exitf(exitUsage, "UNROLE_UI_LISTEN: %s can be reached from other machines, and there is no password: set UNROLE_UI_PASSWORD_FILE, or listen on 127.0.0.1", c.UIListen)
 	}
 	if o.prometheus == "" {

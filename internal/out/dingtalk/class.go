@@ -142,8 +142,7 @@ type verdict struct {
 	scope Scope
 }
 
-// The decision table: effective code → class. Grades tell how well a line is known: A official documentation, B a
-// captured response, C what public clients do, D inference.
+// Effective code → class. The grades are those of docs/dingtalk.md.
 var decisions = []struct {
 	codes []int
 	verdict

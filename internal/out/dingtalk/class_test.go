@@ -3,8 +3,14 @@ package dingtalk
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // every lists each code of the facts about DingTalk with what it must mean, by hand and apart from the table.
@@ -271,4 +277,45 @@ func FuzzDecodeAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, contentType string, body []byte) {
 		checkDecoded(t, answered(status, string(body), "Content-Type", contentType), token)
 	})
+}
+
+// docs/dingtalk.md has a row per class with just the codes that the table gives it.
+func TestThePageHasTheCodesOfEveryClass(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/dingtalk.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := regexp.MustCompile(`-?\b[0-9]+\b(–[0-9]+)?`)
+	for _, class := range Classes() {
+		want := map[int]bool{}
+		for code, v := range byCode {
+			if v.class == class {
+				want[code] = true
+			}
+		}
+		_, row, _ := strings.Cut(string(page), "\n| `"+class.String()+"` | ")
+		row, _, found := strings.Cut(row, " |")
+		if !found {
+			t.Errorf("the page has no row for %v", class)
+			continue
+		}
+		if class == ClassTokenNotSent {
+			want[40000] = true // by its words
+		}
+		got := map[int]bool{}
+		for _, text := range codes.FindAllString(row, -1) {
+			first, last, isSpan := strings.Cut(text, "–")
+			if !isSpan {
+				last = first
+			}
+			from, _ := strconv.Atoi(first)
+			to, _ := strconv.Atoi(last)
+			for _, code := range span(from, to) {
+				got[code] = true
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("codes of %v (-code +page):\n%s", class, diff)
+		}
+	}
 }

@@ -1,5 +1,8 @@
 // Package dingtalk calls DingTalk's role API: it keeps the token, makes one call at a time of what it is asked, and
-// turns every answer into a class that says what to do.
+// turns every answer into a class. What a class means to whoever has to act on it is decided in package outcome.
+//
+// The letters (A) to (D) in comments say how well a fact about DingTalk is known: documented, captured, done by public clients,
+// or inferred. docs/dingtalk.md has them all, with their sources.
 package dingtalk
 
 import (

@@ -6,9 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -51,7 +49,7 @@ func (a *API) admit(w http.ResponseWriter, c caller) error {
 func (a *API) whoAsks(r *http.Request) (caller, error) {
 	if a.cfg.Keys == nil {
 		// A web page must not reach an intake without keys through the name of its own site (DNS rebinding).
-		if !localName(r.Host) {
+		if !httpserve.IsLoopback(r.Host) {
 			return caller{}, newProblem(http.StatusForbidden, "forbidden", "this intake has no keys and answers to localhost and loopback addresses only")
 		}
 		return caller{name: anybody}, nil
@@ -141,23 +139,4 @@ func (a *API) once(ctx context.Context, c caller, body []byte) error {
 func digest(callerName, id string) string {
 	sum := sha256.Sum256([]byte(callerName + "\x00" + id))
 	return hex.EncodeToString(sum[:])[:40]
-}
-
-// Loopback reports whether an address can be reached from this machine only. Without Keys, an intake listens on no
-// other.
-func Loopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
-}
-
-// localName reports whether a Host header names this machine itself.
-func localName(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && ip.IsLoopback()
 }

@@ -167,3 +167,12 @@ func TestABrokenListenerIsAnError(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestOnlyThisMachineIsLoopback(t *testing.T) {
+	for addr, want := range map[string]bool{"localhost": true, "LOCALHOST:8080": true, "127.0.0.1:80": true, "127.9.9.9": true, "[::1]:80": true,
+		"[::1]": true, "::1": true, "10.0.0.1": false, "localhost.evil.com": false, "": false, "0.0.0.0:80": false, "[::]:80": false, ":80": false} {
+		if httpserve.IsLoopback(addr) != want {
+			t.Errorf("IsLoopback(%q) = %v", addr, !want)
+		}
+	}
+}
