@@ -13,7 +13,7 @@ import (
 // The smallest Redis user that unrole works with. A test of internal/app runs everything as that user, and finds every
 // command here in what was sent.
 var (
-	keyPatterns     = []string{"asynq:*", "unrole:*"}
+	keyPatterns     = []string{"asynq:*", "unrole:*", "{unrole:*"} // the last are the terms of leases
 	channelPatterns = []string{"asynq:*", "unrole:*"}
 
 	// tried are the commands that the probe tries in a script, each with arguments that do no harm: KEY is a key that exists
@@ -23,7 +23,7 @@ var (
 		{"incr", "KEY"}, {"expire", "KEY", "60"}, {"expireat", "NONE", "1"}, {"pexpire", "KEY", "60000"}, {"persist", "NONE"}, {"ttl", "NONE"}, {"pttl", "NONE"}, {"del", "KEY"},
 		{"hset", "KEY", "f", "1"}, {"hsetnx", "KEY", "f", "1"}, {"hincrby", "KEY", "f", "1"}, {"hget", "NONE", "f"}, {"hgetall", "NONE"}, {"hmget", "NONE", "f"},
 		{"hdel", "NONE", "f"}, {"hexists", "NONE", "f"}, {"hlen", "NONE"}, {"hkeys", "NONE"}, {"hvals", "NONE"}, {"hscan", "NONE", "0"}, {"del", "KEY"},
-		{"lpush", "KEY", "1"}, {"rpush", "KEY", "1"}, {"lrange", "NONE", "0", "0"}, {"llen", "NONE"}, {"lindex", "NONE", "0"}, {"lrem", "NONE", "0", "1"}, {"rpoplpush", "NONE", "NONE"}, {"del", "KEY"},
+		{"lpush", "KEY", "1"}, {"rpush", "KEY", "1"}, {"lrange", "NONE", "0", "0"}, {"llen", "NONE"}, {"lindex", "NONE", "0"}, {"lpos", "NONE", "1"}, {"lrem", "NONE", "0", "1"}, {"rpoplpush", "NONE", "NONE"}, {"del", "KEY"},
 		{"sadd", "KEY", "1"}, {"srem", "NONE", "1"}, {"smembers", "NONE"}, {"sismember", "NONE", "1"}, {"del", "KEY"},
 		{"zadd", "KEY", "1", "m"}, {"zrem", "NONE", "m"}, {"zcard", "NONE"}, {"zscore", "NONE", "m"}, {"zmscore", "NONE", "m"}, {"zrange", "NONE", "0", "0"},
 		{"zrevrange", "NONE", "0", "0"}, {"zrangebyscore", "NONE", "0", "0"}, {"zrevrangebyscore", "NONE", "0", "0"}, {"zremrangebyscore", "NONE", "0", "0"},
@@ -32,7 +32,7 @@ var (
 		{"scan", "0", "COUNT", "1"}, {"time"}, {"ping"}, {"info", "server"},
 	}
 	// besides are the commands of every client, and those that load and run scripts.
-	besides = []string{"evalsha", "eval", "script|load", "subscribe", "psubscribe", "unsubscribe", "punsubscribe", "publish", "hello", "select", "multi", "exec"}
+	besides = []string{"blmove", "evalsha", "eval", "script|load", "subscribe", "psubscribe", "unsubscribe", "punsubscribe", "publish", "hello", "select", "multi", "exec"}
 	// optional are commands whose lack costs a figure or a warning: the size of a queue, settings that INFO does not tell.
 	optional = []string{"memory|usage", "config|get"}
 )
@@ -118,6 +118,11 @@ func MissingRights(ctx context.Context, client redis.UniversalClient) ([]string,
 		for _, command := range reply {
 			add("+" + command)
 		}
+	}
+	// Scripts may not block, so this one is tried outside of them.
+	none := strings.TrimSuffix(keyPatterns[0], "*") + "{doctor}:none"
+	if r, refused := Explain(client.Do(ctx, "blmove", none, none, "right", "right", "0.01").Err()); refused && r.Code == "NOPERM" {
+		add("+blmove")
 	}
 	// A channel that nobody listens to.
 	for _, pattern := range channelPatterns {
