@@ -109,26 +109,6 @@ func (w *world) ended(jobID string, within time.Duration, dead int64) string {
 	return ""
 }
 
-// burst submits removals of one user each, evenly within a time, and waits for their end.
-func (w *world) burst(people int, within time.Duration) string {
-	w.Helper()
-	company := covertest.Large(people).Draw(1)
-	for u := range company.Roles {
-		time.Sleep(time.Until(w.began.Add(time.Duration(u) * within / time.Duration(people))))
-		w.submit(fmt.Sprint("job", u), of(company, u))
-	}
-	var pending, dead int64
-	for u := range company.Roles {
-		job, _, _ := w.finished(fmt.Sprint("job", u), 3*time.Minute)
-		pending += job.Pairs.Pending
-		dead += job.Pairs.Dead
-	}
-	if pending+dead > 0 {
-		w.Errorf("%d pairs are pending, %d dead", pending, dead)
-	}
-	return fmt.Sprintf("(a plan of all has %d), busy: %d", planned(company), w.sim.Stats().ByCode["-1"])
-}
-
 // replay makes all dead letters due and waits until each is one again, or gone; only what happens from here on counts.
 func (w *world) replay(dead int64) string {
 	w.Helper()

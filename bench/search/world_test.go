@@ -169,13 +169,6 @@ func planned(company cover.Matrix) int {
 	return len(cover.Plan(company, covertest.Limits))
 }
 
-func pairsOf(company cover.Matrix) (n int64) {
-	for _, roles := range company.Roles {
-		n += int64(len(roles))
-	}
-	return n
-}
-
 // dial connects to Redis through a buffer, as a network has: without one, a reply that nobody reads yet would keep everybody
 // else out.
 func dial(mini *miniredis.Miniredis) (net.Conn, error) {

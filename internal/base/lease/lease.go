@@ -22,7 +22,7 @@ type Lease struct {
 
 // New is the lease that lies under key. A holder that vanished keeps the others waiting for ttl.
 func New(rdb redis.UniversalClient, key string, ttl time.Duration) *Lease {
-	return &Lease{rdb: rdb, keys: []string{key, "{" + key + "}:term"}, me: rand.Text(), ttl: ttl}
+	return &Lease{rdb: rdb, keys: []string{key, key + ":term"}, me: rand.Text(), ttl: ttl}
 }
 
 // Holder is what lies under the key while this process holds the lease.

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	leadKey = "unrole:lead"
+	leadKey = "unrole:{lead}" // one slot for the lead and its number
 	// leadTTL is how long nobody takes tasks after a leader was killed, at most.
 	leadTTL = 3 * time.Second
 	// leadInterval is how often a leader keeps its lead, and how often at least the others look at it.

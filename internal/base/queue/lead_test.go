@@ -43,7 +43,7 @@ func crash(t *testing.T, rdb *redis.Client, n int) {
 	}
 	enqueue(t, rdb, n)
 	for range n {
-		id := rdb.RPopLPush(t.Context(), key(queueName, "pending"), key(queueName, "active")).Val()
+		id := rdb.LMove(t.Context(), key(queueName, "pending"), key(queueName, "active"), "RIGHT", "LEFT").Val()
 		rdb.HSet(t.Context(), TaskKey(queueName, id), "state", "active")
 		rdb.ZAdd(t.Context(), key(queueName, "lease"), redis.Z{Score: float64(time.Now().Add(time.Hour).Unix()), Member: id})
 	}
@@ -110,7 +110,7 @@ func TestWhoLostTheLeadEndsNothing(t *testing.T) {
 				if n := info(t, rdb).Pending; n != 1 {
 					t.Fatalf("%d tasks are pending", n)
 				}
-				rdb.RPopLPush(t.Context(), key(queueName, "pending"), key(queueName, "active"))
+				rdb.LMove(t.Context(), key(queueName, "pending"), key(queueName, "active"), "RIGHT", "LEFT")
 				close(end)
 				until(t, "the first worker has nothing in hand", func() bool { return first.Number() == 0 })
 				if i := info(t, rdb); i.Active != 1 || i.Completed+i.Retry+i.Archived+i.Processed != 0 {

@@ -45,7 +45,7 @@ func (w *world) workOver() (t *transport, stop func()) {
 func (w *world) two() (leads, standsBy *transport, stopLeader func()) {
 	w.Helper()
 	leads, stopLeader = w.workOver()
-	w.until(func() bool { return w.rdb.Exists(w.Context(), "unrole:lead").Val() == 1 })
+	w.until(func() bool { return w.rdb.Exists(w.Context(), "unrole:{lead}").Val() == 1 })
 	standsBy, _ = w.workOver()
 	return leads, standsBy, stopLeader
 }
@@ -148,7 +148,7 @@ func TestAnotherWorkerTakesOver(t *testing.T) {
 func TestAKilledLeaderIsSucceeded(t *testing.T) {
 	memory, rdb := redistest.Memory(t)
 	w := newWorld(t, rdb, simulator.Options{Open: true})
-	if _, err := lease.New(rdb, "unrole:lead", 3*time.Second).Take(t.Context()); err != nil {
+	if _, err := lease.New(rdb, "unrole:{lead}", 3*time.Second).Take(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.work()

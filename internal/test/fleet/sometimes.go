@@ -103,7 +103,7 @@ func (w *world) look(o *operation, f fate) {
 }
 
 func (w *world) lookAtLead() {
-	now, err := w.redis.memory.Get("unrole:lead")
+	now, err := w.redis.memory.Get("unrole:{lead}")
 	if err != nil || now == w.leader {
 		return
 	}
