@@ -20,7 +20,7 @@ type Lease struct {
 	ttl  time.Duration
 }
 
-// New is the lease that lies under key. A holder that vanished keeps the others waiting for ttl.
+// New is the lease that lies under key, which has a hash tag: its number lies in the same slot of a Cluster. A holder that vanished keeps the others waiting for ttl.
 func New(rdb redis.UniversalClient, key string, ttl time.Duration) *Lease {
 	return &Lease{rdb: rdb, keys: []string{key, key + ":term"}, me: rand.Text(), ttl: ttl}
 }
