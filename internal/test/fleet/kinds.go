@@ -17,7 +17,6 @@ type kind struct {
 
 // weather is a time in which operations of a process meet with a fate, by chance.
 type weather struct {
-	by    *keeper // nil for everybody
 	share float64
 	fate  fate
 	// at, if not 0, is the number of the operation of the process that it hits, and no other: of is its name.
