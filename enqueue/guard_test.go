@@ -32,7 +32,8 @@ func TestProtectedIDsAreNamedAndCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct{ users, roles, want string }{
-		{"other,A", "3", ""},
+		{"other,B", "3", ""},
+		{"A", "", "1 protected user (a) would be touched: take them out of the input"},
 		{"boss1", "", "1 protected user (boss1) would be touched: take them out of the input"},
 		{"", "1,2", "2 protected roles (1, 2) would be touched: take them out of the input"},
 		{"boss0,boss1,boss2,boss3,boss4,boss5,boss6,boss7,boss8,boss9,boss10,boss11", "7",
