@@ -102,6 +102,9 @@ func (s *searches) of(part *tasks.Part) *hunt {
 
 // about is a search that looks for an id in a rectangle of the part. mu is held.
 func (s *searches) about(part *tasks.Part, of pairs.Rectangle) *hunt {
+	if part.Failure != nil {
+		return nil // a letter is called, whatever others learn: refused again, it is one letter again
+	}
 	for _, h := range s.byJob[part.JobID] {
 		ids := h.suspects[part.JobID]
 		if slices.ContainsFunc(of.Users, func(u pairs.User) bool { return ids[ledger.UserField(part.UserIDs[u])] }) ||

@@ -117,8 +117,7 @@ func (v *visit) settleKnown() error {
 	return nil
 }
 
-// told takes in what a search found while the task waited for it. A dead letter that is tried again is called whatever its
-// job has learned before; what another call was asked meanwhile it need not ask again.
+// told takes in what a search found while the task waited for it.
 func (v *visit) told(h *hunt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
