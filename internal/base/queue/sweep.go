@@ -81,9 +81,7 @@ func (l *Lead) giveBack(ctx context.Context) {
 	for wait.For(ctx, giveBackInterval) == nil {
 		l.mu.Lock()
 		returned := l.returned
-		if len(returned) > 0 {
-			l.returned = map[string][]string{}
-		}
+		l.returned = map[string][]string{}
 		l.mu.Unlock()
 		for q, ids := range returned {
 			if _, err := back(ctx, l.cfg.Redis, q, l.Number(), ids...); err != nil && !errors.Is(err, errStale) && ctx.Err() == nil {
