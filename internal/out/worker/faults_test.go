@@ -1,13 +1,19 @@
 package worker
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -158,4 +164,49 @@ func TestACancelLeavesALetterThatIsBeingCalledAlone(t *testing.T) {
 	if job := w.finished("both"); job.Pairs != (ledger.Pairs{Total: 6, Removed: 6}) {
 		t.Errorf("got %+v, want what was being called to count as removed", job.Pairs)
 	}
+}
+
+// A batch of one id is searched without a probe: the id is found while the search begins.
+func TestAFindingThatCouldNotBeKeptIsFoundAgain(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	learned := &failsOnce{command: "hsetnx"}
+	rdb.AddHook(learned)
+	w := newWorld(t, rdb, simulator.Options{Open: true, BadUsers: []string{"u000"}})
+	var log bytes.Buffer
+	w.config.Log = zerolog.New(zerolog.SyncWriter(&log))
+	w.submit("one", names("u", 1), roleIDs(1))
+	stop := w.work()
+	if job := w.finished("one"); job.Pairs.Dead != 1 {
+		t.Errorf("got %+v, want the pair dead", job.Pairs)
+	}
+	stop()
+	if !learned.failed.Load() {
+		t.Error("no finding was lost")
+	}
+	if strings.Contains(log.String(), "panic") {
+		t.Errorf("the worker panicked: %s", log.String())
+	}
+}
+
+// failsOnce fails the first command of a name.
+type failsOnce struct {
+	command string
+	failed  atomic.Bool
+}
+
+func (f *failsOnce) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (f *failsOnce) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == f.command && !f.failed.Swap(true) {
+			err := errors.New("failed for a test")
+			cmd.SetErr(err)
+			return err
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (f *failsOnce) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }

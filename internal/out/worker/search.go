@@ -77,15 +77,15 @@ func (iso *isolation) run(blame isolate.Blame, first *cause) error {
 	w := iso.w
 	iso.g.rest()
 	defer w.tell(first)
+	ctx, end := context.WithCancel(w.stopping)
+	defer end()
+	iso.end = end // before New: the refusal of a batch of one id finds that id
 	search, err := isolate.New(iso.g.whole.Size(), isolate.Answer{Blame: blame, Cause: first},
 		isolate.Options{Learned: w.jobs.learned(iso.g), Found: iso.found, Width: iso.width})
 	if err != nil {
 		return err
 	}
 	w.tell(first)
-	ctx, end := context.WithCancel(w.stopping)
-	defer end()
-	iso.end = end
 	_, err = search.Run(ctx, iso.probe)
 	switch {
 	case iso.err != nil:
