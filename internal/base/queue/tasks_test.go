@@ -38,6 +38,7 @@ func TestEveryTaskIsBroughtToItsEnd(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
 				t.Parallel()
 				done := make(chan error, 10)
