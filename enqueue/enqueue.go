@@ -25,6 +25,7 @@ import (
 	"github.com/unrole/unrole/internal/in/cover"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -84,9 +85,22 @@ type Submission struct {
 	Plan []tasks.Part
 	// Simulated says that the workers call a simulator: the job's record, its reports and its audit say so.
 	Simulated bool
+	// Snapshot is what a preflight saw of the pairs, the removals being those that were held; nil where there was none. It is
+	// kept with the job, and makes it possible to restore.
+	Snapshot *Snapshot
 	// Progress, when set, is told how many of the parts are written and enqueued.
 	Progress func(done, total int)
 }
+
+// Snapshot is what DingTalk showed of the pairs of a removal before it was submitted: when that was, which pairs nobody
+// held, and the management scopes of those that were held.
+type Snapshot = snapshot.Snapshot
+
+// SnapshotPair and SnapshotScope are a user and a role in a Snapshot, and the departments over which he has it.
+type (
+	SnapshotPair  = snapshot.Pair
+	SnapshotScope = snapshot.Scope
+)
 
 // Submitted is what became of a submission.
 type Submitted struct {
@@ -131,7 +145,8 @@ const submitTries = 3
 func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []tasks.Part) (Submitted, error) {
 	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
-		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), Simulated: s.Simulated})
+		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), Simulated: s.Simulated,
+		Snapshot: s.Snapshot})
 	if err != nil {
 		return Submitted{}, err
 	}

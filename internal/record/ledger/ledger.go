@@ -10,6 +10,7 @@
 //	                                showed of them when it was asked (see Verification)
 //	unrole:job:{ID}:begun   hash    name of a part or letter → being called just now, so that a cancel leaves it alone
 //	unrole:job:{ID}:bad     hash    "u:…" or "r:…" → why DingTalk refuses that id, learned by any batch of the job
+//	unrole:job:{ID}:seen    string  what a preflight saw of the pairs (see Ledger.Snapshot), where there was one
 //	unrole:job:{ID}:audit   stream  what happened, never trimmed
 //	unrole:jobs             zset    job ids by time of creation
 //	unrole:jobs:open        zset    ids of jobs that are not finished (see open.go)
@@ -114,6 +115,19 @@ type Job struct {
 	ApprovedBy string     `json:"approved_by,omitempty"`
 	// Simulated says that DingTalk was never called: a simulator answered.
 	Simulated bool `json:"simulated,omitempty"`
+	// Snapshot sums up what a preflight saw; nil where there was none.
+	Snapshot *Seen `json:"snapshot,omitempty"`
+}
+
+// Seen sums up a snapshot.Snapshot.
+type Seen struct {
+	// At is when DingTalk was asked.
+	At time.Time `json:"seen_at"`
+	// NotHeld counts pairs that were asked for and not held, which are not among those of the job; Unresolved the rows that
+	// named nobody; Scoped the pairs of the job that had a management scope.
+	NotHeld    int64 `json:"not_held"`
+	Unresolved int64 `json:"unresolved"`
+	Scoped     int64 `json:"scoped"`
 }
 
 // SourceQueue is the source of a job that was adopted: its tasks were put straight into Redis.
@@ -133,7 +147,7 @@ func jobKey(jobID string) string { return "unrole:job:{" + jobID + "}" }
 // keys are the keys of a job in the order in which lua/keys.lua names them.
 func keys(jobID string) []string {
 	k := jobKey(jobID)
-	return []string{k, k + ":parts", k + ":state", k + ":begun", k + ":bad", k + ":audit", k + ":copy"}
+	return []string{k, k + ":parts", k + ":state", k + ":begun", k + ":bad", k + ":seen", k + ":audit", k + ":copy"}
 }
 
 // Positions in keys.
@@ -143,6 +157,7 @@ const (
 	keyState
 	keyBegun
 	keyBad
+	keySeen
 	keyAudit
 	keyCopy // of the audit, within one script
 )
@@ -173,6 +188,9 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		ApprovedAt: optionalTime(f["approved_at"]), ApprovedBy: f["approved_by"], Simulated: f["simulated"] != "",
 		Pairs: Pairs{Total: parseInt(f["total"]), Removed: parseInt(f["removed"]), Dead: parseInt(f["dead"]),
 			Cancelled: parseInt(f["cancelled"])},
+	}
+	if seen := f["seen_at"]; seen != "" {
+		j.Snapshot = &Seen{At: parseTime(seen), NotHeld: parseInt(f["not_held"]), Unresolved: parseInt(f["unresolved"]), Scoped: parseInt(f["scoped"])}
 	}
 	j.Planning = f["phase"] == phasePlanning
 	j.Pairs.Pending = j.Pairs.Total - j.Pairs.Removed - j.Pairs.Dead - j.Pairs.Cancelled

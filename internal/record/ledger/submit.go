@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -26,7 +27,9 @@ type NewJob struct {
 	At                                           time.Time // zero: at once
 	Awaiting                                     string    // AwaitingApproval, or empty
 	Simulated                                    bool      // see Job.Simulated
-	Pairs, Users, Roles                          int
+	// Snapshot is what a preflight saw, nil where there was none. It is durable before anything of the job is enqueued.
+	Snapshot            *snapshot.Snapshot
+	Pairs, Users, Roles int
 	// Content identifies the pairs asked for, whatever their order: same job id and other content is refused.
 	Content string
 	// Plan identifies the parts, so that two plans of the same content cannot mix.
@@ -99,7 +102,13 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
-	args := []any{j.Content, formatTime(j.At), j.Plan, j.Parts, entry,
+	var seen []byte
+	if j.Snapshot != nil {
+		if seen, err = j.Snapshot.Encode(); err != nil {
+			return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
+		}
+	}
+	args := []any{j.Content, formatTime(j.At), j.Plan, j.Parts, entry, seen,
 		"source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
 		"created_at", formatTime(j.CreatedAt), "total", j.Pairs, "users", j.Users, "roles", j.Roles}
 	if j.Awaiting != "" {
@@ -107,6 +116,9 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	}
 	if j.Simulated {
 		args = append(args, "simulated", 1)
+	}
+	if s := j.Snapshot; s != nil {
+		args = append(args, "seen_at", formatTime(s.SeenAt), "not_held", len(s.NotHeld), "unresolved", s.Unresolved, "scoped", len(s.Scopes))
 	}
 	reply, err := l.run(ctx, createScript, j.JobID, args...)
 	if err != nil {

@@ -1,7 +1,7 @@
 -- Opens the record of a job, or finds it. A record in planning is replaced when its plan is another one: nothing was
--- enqueued from it yet. entry: of the audit, or ''. Fields of the job follow, each as its name and its value.
-local content, at, plan, planned_calls, entry = unpack(ARGV)
-local first_field = 6
+-- enqueued from it yet. entry: of the audit, or ''. seen: what a preflight saw, or ''. Fields of the job follow, each as its name and its value.
+local content, at, plan, planned_calls, entry, seen = unpack(ARGV)
+local first_field = 7
 
 local have = redis.call('HMGET', job_key, 'content', 'at', 'phase', 'plan', 'total', 'users', 'roles', 'created_at')
 local have_content, have_at, phase, have_plan, total, users, roles, created_at = unpack(have)
@@ -19,5 +19,6 @@ end
 redis.call('HSET', job_key, 'content', content, 'at', at, 'plan', plan, 'planned_calls', planned_calls, 'phase', 'planning',
 	'removed', 0, 'dead', 0, 'cancelled', 0, 'api_calls', 0)
 for i = first_field, #ARGV, 2 do redis.call('HSET', job_key, ARGV[i], ARGV[i + 1]) end
+if seen ~= '' then redis.call('SET', seen_key, seen) end
 if entry ~= '' then write_audit(entry) end
 return {'created'}
