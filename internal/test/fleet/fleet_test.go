@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +30,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	debug.SetGCPercent(400) // histories are short, and leave little behind
 	redisconn.LogTo(zerolog.Nop()) // connections break all the time
 	os.Exit(m.Run())
 }

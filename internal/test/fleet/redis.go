@@ -11,10 +11,11 @@ import (
 
 // store is the Redis of a world. Only the gate executes commands in it, one at a time.
 type store struct {
-	memory *miniredis.Miniredis
-	server *server.Server
-	jumped bool
-	ahead  time.Duration // of the clocks of everybody else
+	memory  *miniredis.Miniredis
+	server  *server.Server
+	scripts *scripts
+	jumped  bool
+	ahead   time.Duration // of the clocks of everybody else
 }
 
 func newStore(t testing.TB) *store {
@@ -27,7 +28,9 @@ func newStore(t testing.TB) *store {
 		t.Fatal(err)
 	}
 	_ = c.Close()
-	return &store{memory: m, server: m.Server()}
+	s := &store{memory: m, server: m.Server()}
+	s.scripts = newScripts(s)
+	return s
 }
 
 func (s *store) execute(l *link, commands [][]string) {
@@ -45,7 +48,9 @@ func (s *store) execute(l *link, commands [][]string) {
 			l.peer.WriteError("NOPERM this user has no permissions to run the 'blmove' command")
 			continue
 		}
-		s.server.Dispatch(l.peer, c)
+		if !s.scripts.run(l.peer, c) {
+			s.server.Dispatch(l.peer, c)
+		}
 	}
 }
 
