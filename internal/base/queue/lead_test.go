@@ -63,16 +63,18 @@ func TestWhatALostWorkerHadInHandsIsTakenAgainInItsOrder(t *testing.T) {
 				crash(t, rdb, 20)
 				lost.more(t.Context(), rdb)
 				rdb.Del(t.Context(), leadKey) // its time has come
-				var got ids
-				start(t, rdb, func(_ context.Context, id string) error { got.add(id); return nil })
-				until(t, "all are done", func() bool { return len(got.get()) == 20 })
+				next := start(t, rdb, func(context.Context, string) error { return nil })
+				until(t, "all are done", func() bool { return info(t, rdb).Processed == 20 })
 				until(t, "nothing is active", func() bool { return info(t, rdb).Active == 0 })
 				if i := info(t, rdb); i.Archived+i.Retry+i.Pending != 0 || i.Failed != 0 {
 					t.Errorf("got %+v, want nothing left and nothing spent", i)
 				}
-				first := got.get()[0]
-				if first != "t0" {
-					t.Errorf("%s came first", first)
+				want := make([]string, 20)
+				for i := range want {
+					want[i] = fmt.Sprint("t", i)
+				}
+				if got := next.took.get(); !slices.Equal(got, want) {
+					t.Errorf("they were taken as %v", got)
 				}
 			})
 		})

@@ -22,6 +22,7 @@ type worker struct {
 	stop func()
 	sent atomic.Int64 // commands of asynq's connection that reached Redis
 	lose atomic.Bool  // replies to looks for tasks do not arrive
+	took ids          // in the order in which Redis gave them out; handlers begin in any
 }
 
 const queueName = "q"
@@ -82,10 +83,17 @@ func (h network) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		h.sent.Add(1)
 		err := next(ctx, cmd)
-		if args := cmd.Args(); err == nil && len(args) > 4 && args[4] == "asynq:{q}:paused" && h.lose.Swap(false) {
+		if args := cmd.Args(); err != nil || len(args) < 5 || args[4] != "asynq:{q}:paused" {
+			return err
+		}
+		if h.lose.Swap(false) {
 			return io.ErrUnexpectedEOF
 		}
-		return err
+		msg, _ := cmd.(*redis.Cmd).Text()
+		if id, _, ok := ours([]byte(msg)); ok {
+			h.took.add(id)
+		}
+		return nil
 	}
 }
 

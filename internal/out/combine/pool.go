@@ -163,6 +163,13 @@ func (p *Pool) Open(o *Offer) (open, inFlight int) {
 	return o.leftPairs, o.inFlight
 }
 
+// Len is how many offers have pairs open or in flight.
+func (p *Pool) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offers
+}
+
 // First is the lane and the place in the order of Add of the offer that Next would serve; ok is false when there is
 // none.
 func (p *Pool) First() (lane int, seq int64, ok bool) {

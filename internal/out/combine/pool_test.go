@@ -198,10 +198,3 @@ func TestOffersBeyondACallAreRefused(t *testing.T) {
 	}()
 	NewOffer(1, manyUsers("u", tasks.MaxUsers+1), []int64{1}, nil, nil)
 }
-
-// Len is the number of offers with pairs that are open or in flight.
-func (p *Pool) Len() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.offers
-}

@@ -77,10 +77,7 @@ func TestABurstNeedsTheCallsOfItsPlanWhoeverTakesIt(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			w.until(func() bool {
-				info, err := newInspector(rdb).GetQueueInfo(lane)
-				return err == nil && info.Active == people
-			})
+			w.offered(people)
 			close(w.gate)
 			for i := range people {
 				w.finished(fmt.Sprint("j", i))
@@ -111,7 +108,7 @@ func TestTasksThatWereBusyTogetherWaitEquallyLong(t *testing.T) {
 		}
 		return info
 	}
-	w.until(func() bool { return state().Active == people })
+	w.offered(people)
 	close(w.gate)
 	w.until(func() bool { return state().Retry == people })
 	waiting, err := newInspector(rdb).ListRetryTasks(tasks.QueueDefault, asynq.PageSize(people))

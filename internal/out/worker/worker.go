@@ -156,7 +156,8 @@ func New(cfg Config) (*Worker, error) {
 	}
 	lead := queue.New(queue.Config{Redis: cfg.Redis, Queues: append(tasks.Lanes(), tasks.QueueDeadLetter), CheckInterval: cfg.CheckInterval, Log: cfg.Log})
 	cfg.DingTalk = leading{cfg.DingTalk, lead}
-	return &Worker{cfg: cfg, log: cfg.Log, jobs: newJobs(), searches: newSearches(), lead: lead}, nil
+	return &Worker{cfg: cfg, log: cfg.Log, jobs: newJobs(), searches: newSearches(), lead: lead,
+		dispatch: newDispatcher(cfg.Pacer, cfg.DingTalk.Prepare, cfg.Concurrency)}, nil
 }
 
 // handlers are how many tasks of each queue may wait in a worker. A waiting one costs some 25 KB, and the more wait, the
@@ -182,7 +183,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.client = asynq.NewClientFromRedisClient(w.redis)
 	w.inspector = asynq.NewInspectorFromRedisClient(w.redis)
 	w.letters = &letters{client: w.client, inspector: w.inspector, log: w.log}
-	w.dispatch = newDispatcher(w.cfg.Pacer, w.cfg.DingTalk.Prepare, w.cfg.Concurrency)
 
 	var background sync.WaitGroup
 	background.Go(func() { w.dispatch.run(stopping, w.call) })

@@ -36,6 +36,8 @@ type world struct {
 	transport http.RoundTripper
 	// gate, when not nil, holds the slots back until it is closed.
 	gate chan struct{}
+	// workers are those that were started.
+	workers []*Worker
 }
 
 func newWorld(t *testing.T, rdb *redis.Client, opt simulator.Options) *world {
@@ -74,6 +76,7 @@ func (w *world) work() (stop func()) {
 	if err != nil {
 		w.Fatal(err)
 	}
+	w.workers = append(w.workers, worker)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { pacer.Run(ctx) })
@@ -208,6 +211,18 @@ func roleIDs(n int) []int64 {
 		list[i] = 1507113500 + int64(i)
 	}
 	return list
+}
+
+// offered waits until so many tasks wait for a slot, in all workers together.
+func (w *world) offered(n int) {
+	w.Helper()
+	w.until(func() bool {
+		wait := 0
+		for _, worker := range w.workers {
+			wait += worker.dispatch.pool.Len()
+		}
+		return wait == n
+	})
 }
 
 // waitFor waits until the ledger knows the job.
