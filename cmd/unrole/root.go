@@ -74,6 +74,8 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 		{groupRemove, a.runCommand()},
 		{groupRemove, a.planCommand()},
 		{groupRemove, a.enqueueCommand()},
+		{groupRemove, a.rolesCommand()},
+		{groupRemove, a.whoCommand()},
 		{groupOperate, a.workerCommand()},
 		{groupOperate, a.jobsCommand()},
 		{groupOperate, a.deadletterCommand()},

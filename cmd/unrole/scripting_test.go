@@ -24,6 +24,8 @@ var printed = map[string]any{
 	"status":      fleetStatus{},
 	"finding":     doctor.Finding{},
 	"action":      letterResult{},
+	"role":        roleLine{},
+	"person":      personLine{},
 }
 
 func TestThePageForScriptsHasEveryFieldThatIsPrintedAndNoOther(t *testing.T) {

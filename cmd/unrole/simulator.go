@@ -35,7 +35,9 @@ its faults, repeatable by --seed. It runs until Ctrl-C and then says what was ca
 
 The directory comes from a file of the same form as removals: its users exist and hold its roles. Beside NAME.csv
 a file NAME.simulator.json may list ids that are refused nevertheless, {"gone_users":["u"],"invalid_roles":[1]}, also
-invalid_users, out_of_scope_users and system_roles. Without a directory, every user and role exists (--open).`,
+invalid_users, out_of_scope_users and system_roles; and as "company" what the organisation knows of its people and roles:
+{"company":{"people":[{"user_id":"u","name":"王芳","mobile":"13800001234","job_number":"00412"}],"roles":[{"id":1,"name":"出纳","group":"财务"}],"left":[…]}}.
+Without a directory, every user and role exists (--open).`,
 		Example: `  unrole simulator
   unrole simulator --directory leavers.csv --limit 20 --busy 0.1 --gone-users 00117 --fault permission=15s@5s`,
 		Args: noArgs,
@@ -91,6 +93,8 @@ type refusals struct {
 	OutOfScopeUsers []string `json:"out_of_scope_users"`
 	InvalidRoles    []int64  `json:"invalid_roles"`
 	SystemRoles     []int64  `json:"system_roles"`
+	// Company is what the simulated organisation knows of its people and roles besides.
+	Company simulator.Company `json:"company"`
 }
 
 // addRefusals adds the refusals of NAME.simulator.json beside the directory NAME.csv, where there is such a file.
@@ -114,6 +118,7 @@ func addRefusals(directory string, opt *simulator.Options) error {
 	opt.OutOfScopeUsers = append(opt.OutOfScopeUsers, r.OutOfScopeUsers...)
 	opt.BadRoles = append(opt.BadRoles, r.InvalidRoles...)
 	opt.SystemRoles = append(opt.SystemRoles, r.SystemRoles...)
+	opt.Company = r.Company
 	return nil
 }
 

@@ -7,26 +7,45 @@ import (
 	"time"
 )
 
-// Person is somebody of the directory. Only UserID is required; what is empty is left out of answers.
-type Person struct {
-	UserID, Name string
-	// Mobile is without a country code for the mainland, else as in +49-1511234567.
-	Mobile                                     string
-	JobNumber, UnionID, Email, OrgEmail, Title string
-	// Departments are ids of departments; none means the root.
-	Departments []int64
-	// Admin is 1 for the main administrator, 2 for a sub-administrator, 0 for everybody else.
-	Admin int
-	// External is a contact who is no employee: found by union id only.
-	External bool
-	// LastDay is set while somebody is leaving, as the HR calls tell it.
-	LastDay time.Time
+// Company is an organisation as a file describes it.
+type Company struct {
+	People      []Person     `json:"people"`
+	Departments []Department `json:"departments"`
+	Roles       []struct {
+		ID    int64  `json:"id"`
+		Name  string `json:"name"`
+		Group string `json:"group"`
+	} `json:"roles"`
+	// Left are people who have left already.
+	Left []Person `json:"left"`
 }
 
-// Department is a node of the tree below the root, which has the id 1.
+// Person is somebody of the directory. Only UserID is required; what is empty is left out of answers.
+type Person struct {
+	UserID string `json:"user_id"`
+	Name   string `json:"name"`
+	// Mobile is without a country code for the mainland, else as in +49-1511234567.
+	Mobile    string `json:"mobile"`
+	JobNumber string `json:"job_number"`
+	UnionID   string `json:"union_id"`
+	Email     string `json:"email"`
+	OrgEmail  string `json:"org_email"`
+	Title     string `json:"title"`
+	// Departments are ids of departments; none means the root.
+	Departments []int64 `json:"departments"`
+	// Admin is 1 for the main administrator, 2 for a sub-administrator, 0 for everybody else.
+	Admin int `json:"admin"`
+	// External is a contact who is no employee: found by union id only.
+	External bool `json:"external"`
+	// LastDay is set while somebody is leaving, as the HR calls tell it.
+	LastDay time.Time `json:"last_day"`
+}
+
+// Department is a node of the tree below the root, which has the id 1. A parent of 0 is the root.
 type Department struct {
-	ID, Parent int64
-	Name       string
+	ID     int64  `json:"id"`
+	Parent int64  `json:"parent"`
+	Name   string `json:"name"`
 }
 
 const rootDepartment = 1
@@ -38,6 +57,23 @@ type leaver struct {
 	reason string
 }
 
+// found fills the directory.
+func (s *Simulator) found(c Company) {
+	for _, d := range c.Departments {
+		s.AddDepartment(d)
+	}
+	for _, r := range c.Roles {
+		s.AddRole(r.ID, r.Name, r.Group)
+	}
+	for _, p := range c.People {
+		s.AddPerson(p)
+	}
+	for _, p := range c.Left {
+		s.AddPerson(p)
+		s.Leave(p.UserID)
+	}
+}
+
 // AddPerson puts a person into the directory, or changes what it knows of them; roles stay. Somebody who had left is back.
 func (s *Simulator) AddPerson(p Person) {
 	s.mu.Lock()
@@ -47,7 +83,7 @@ func (s *Simulator) AddPerson(p Person) {
 	delete(s.userStanding, p.UserID)
 }
 
-// AddDepartment puts a department into the tree. A parent of 0 is the root.
+// AddDepartment puts a department into the tree.
 func (s *Simulator) AddDepartment(d Department) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

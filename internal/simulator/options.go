@@ -34,6 +34,8 @@ type Options struct {
 	// TokenAnnounced is the validity that gettoken tells; 0 means TokenTTL. A longer one makes tokens expire by surprise.
 	TokenAnnounced time.Duration
 
+	// Company is who and what is in the directory at the start.
+	Company Company
 	// Open takes unknown users and roles for existing ones; else only what the directory holds exists.
 	Open bool
 	// These ids are refused whatever the directory says, each kind with its own codes.

@@ -135,6 +135,7 @@ func New(opt Options) *Simulator {
 	s.SetUser(Invalid, opt.BadUsers...)
 	s.SetRole(System, opt.SystemRoles...)
 	s.SetRole(Invalid, opt.BadRoles...)
+	s.found(opt.Company)
 	return s
 }
 

@@ -36,6 +36,7 @@ var floors = [][]string{
 	{"internal/run/httpapi", "internal/run/webui", "internal/run/doctor", "internal/run/metrics", "internal/run/admin", "internal/run/fleet",
 		"internal/run/config", "internal/run/httpserve"},
 	{"enqueue"},
+	{"internal/in/directory"},
 	{"internal/in/cover/covertest", "internal/in/cover", "internal/in/lists"},
 	{"internal/in/jsonwalk"},
 	{"internal/out/worker", "internal/out/verify", "internal/out/outcome", "internal/out/combine", "internal/out/isolate", "internal/out/pace", "internal/out/dingtalk"},

@@ -1,0 +1,132 @@
+// Package directory finds people and roles in DingTalk's directory by whatever name somebody has for them.
+//
+// Reading touches nothing and, but for the search by name, costs no quota (A). Each API has a limit of its own (A), and
+// so a pace of its own here: looking up never takes a slot from a removal.
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+)
+
+// Source answers questions about the organisation. *dingtalk.Client is one; its errors are *dingtalk.Error.
+type Source interface {
+	ListRoles(ctx context.Context, offset, size int) (dingtalk.RolesPage, error)
+	RoleHolders(ctx context.Context, roleID int64, offset, size int) (dingtalk.HoldersPage, error)
+	User(ctx context.Context, userID string) (dingtalk.User, error)
+	UserByMobile(ctx context.Context, mobile string) (string, error)
+	UserByUnionID(ctx context.Context, unionID string) (userID string, external bool, err error)
+	Search(ctx context.Context, name string, offset, size int) (dingtalk.SearchPage, error)
+	Departments(ctx context.Context, below int64) ([]dingtalk.Department, error)
+	Members(ctx context.Context, department, cursor int64, size int) (dingtalk.MembersPage, error)
+	Leavers(ctx context.Context, from, to time.Time, next string, size int) (dingtalk.LeaversPage, error)
+}
+
+var _ Source = (*dingtalk.Client)(nil)
+
+const (
+	// attempts is how often a question is asked that DingTalk is too busy for.
+	attempts  = 5
+	retryBase = 500 * time.Millisecond
+	// longestPause is how long a throttle may keep a reader waiting; a ban is longer, and an error.
+	longestPause = time.Minute
+	// mostPages is more than the largest organisation fills; beyond it a list has no end.
+	mostPages = 100_000
+)
+
+// Directory asks a Source at its pace, again where it is busy, and remembers the parts that it has to read as a whole. It is
+// safe for concurrent use.
+type Directory struct {
+	source Source
+	qps    rate.Limit
+	now    func() time.Time
+
+	mu    sync.Mutex
+	paces map[string]*rate.Limiter
+
+	people  once[[]dingtalk.User]
+	leavers once[[]dingtalk.Leaver]
+	roles   once[[]dingtalk.Role]
+}
+
+// New reads from source with at most qps calls a second to each API.
+func New(source Source, qps float64) (*Directory, error) {
+	if !(qps > 0) {
+		return nil, fmt.Errorf("directory: %v calls per second: must be over 0", qps)
+	}
+	return &Directory{source: source, qps: rate.Limit(qps), now: time.Now, paces: map[string]*rate.Limiter{}}, nil
+}
+
+// pace is the limiter of one API.
+func (d *Directory) pace(api string) *rate.Limiter {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.paces[api] == nil {
+		d.paces[api] = rate.NewLimiter(d.qps, 1)
+	}
+	return d.paces[api]
+}
+
+// ask puts one question at the API's pace, as often as a busy or throttling DingTalk needs.
+func ask[T any](ctx context.Context, d *Directory, api string, question func() (T, error)) (T, error) {
+	for attempt := 1; ; attempt++ {
+		var none T
+		if err := d.pace(api).Wait(ctx); err != nil {
+			return none, err
+		}
+		answer, err := question()
+		var failed *dingtalk.Error
+		if !errors.As(err, &failed) || attempt == attempts {
+			return answer, err
+		}
+		pause := retryBase << (attempt - 1)
+		switch {
+		case failed.Class == dingtalk.ClassThrottled && failed.Wait <= longestPause && failed.Scope != dingtalk.ScopeQuota:
+			pause = max(pause, failed.Wait)
+		case failed.Class == dingtalk.ClassBusy, failed.Class == dingtalk.ClassUnknown:
+		default:
+			return answer, err
+		}
+		if err := wait.For(ctx, pause); err != nil {
+			return none, err
+		}
+	}
+}
+
+// pages goes through a list page by page: read returns whether more follow.
+func pages(read func() (more bool, err error)) error {
+	for range mostPages {
+		if more, err := read(); err != nil || !more {
+			return err
+		}
+	}
+	return fmt.Errorf("the list has no end (%d pages)", mostPages)
+}
+
+// once is something that is read at the first use. A failure is not remembered.
+type once[T any] struct {
+	mu   sync.Mutex
+	have bool
+	is   T
+}
+
+func (o *once[T]) get(read func() (T, error)) (T, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.have {
+		is, err := read()
+		if err != nil {
+			return is, err
+		}
+		o.is, o.have = is, true
+	}
+	return o.is, nil
+}
