@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -30,7 +31,10 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	debug.SetGCPercent(400) // histories are short, and leave little behind
+	// A history runs one goroutine at a time anyhow, and leaves little behind: a second processor and a frequent collector
+	// double its cost.
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(400)
 	redisconn.LogTo(zerolog.Nop()) // connections break all the time
 	os.Exit(m.Run())
 }
