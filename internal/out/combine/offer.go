@@ -23,6 +23,7 @@ type Offer struct {
 	asked, left, flying []uint32
 	leftPairs, inFlight int
 
+	apart  bool // no call serves it with others
 	state  offerState
 	at     int     // position in Pool.ready while it has open pairs
 	member int     // position in the members of the call being drafted, from 1; 0 is none
@@ -67,6 +68,9 @@ func NewOffer(lane int, users []string, roles []int64, asked func(u pairs.User, 
 	copy(o.left, o.asked)
 	return o
 }
+
+// Apart has every call that serves the offer serve it alone. It is said before Add.
+func (o *Offer) Apart() { o.apart = true }
 
 // Lane is the lane that the offer was made in.
 func (o *Offer) Lane() int { return o.lane }

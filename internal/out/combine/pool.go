@@ -76,6 +76,7 @@ func (p *Pool) Add(o *Offer) {
 	p.offers++
 	heap.Push(&p.ready, o)
 	switch {
+	case o.apart:
 	case len(o.users) <= smallUsers:
 		p.index(o)
 	case len(o.users) < tasks.MaxUsers:

@@ -203,7 +203,7 @@ func (p *Pool) takeLarge(leader *Offer) Call {
 	if whole && len(p.alike[leader.shape]) > 1 {
 		d.joinAlike(leader.shape)
 	}
-	if len(p.people) > 0 {
+	if len(p.people) > 0 && !leader.apart {
 		d.joinSmall()
 	}
 	return d.finish()

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/record/ledger"
 )
 
 // end is how the work on a task ended that is not over yet, as the error of whatever came to it. A task that is over ends
@@ -58,6 +59,8 @@ func (w *Worker) ended(log zerolog.Logger, err error) error {
 	switch {
 	case err == nil || errors.As(err, &e):
 		return err
+	case errors.Is(err, ledger.ErrStale):
+		return back(err.Error())
 	case w.stopping.Err() != nil:
 		return stopping
 	}

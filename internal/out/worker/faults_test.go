@@ -169,7 +169,7 @@ func TestACancelLeavesALetterThatIsBeingCalledAlone(t *testing.T) {
 // A batch of one id is searched without a probe: the id is found while the search begins.
 func TestAFindingThatCouldNotBeKeptIsFoundAgain(t *testing.T) {
 	_, rdb := redistest.Memory(t)
-	learned := &failsOnce{command: "hsetnx"}
+	learned := &failsOnce{about: ledger.UserField("u000")}
 	rdb.AddHook(learned)
 	w := newWorld(t, rdb, simulator.Options{Open: true, BadUsers: []string{"u000"}})
 	var log bytes.Buffer
@@ -188,17 +188,17 @@ func TestAFindingThatCouldNotBeKeptIsFoundAgain(t *testing.T) {
 	}
 }
 
-// failsOnce fails the first command of a name.
+// failsOnce fails the first command that has an argument.
 type failsOnce struct {
-	command string
-	failed  atomic.Bool
+	about  string
+	failed atomic.Bool
 }
 
 func (f *failsOnce) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (f *failsOnce) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() == f.command && !f.failed.Swap(true) {
+		if slices.Contains(cmd.Args(), any(f.about)) && !f.failed.Swap(true) {
 			err := errors.New("failed for a test")
 			cmd.SetErr(err)
 			return err

@@ -13,8 +13,16 @@ import (
 	"github.com/unrole/unrole/tasks"
 )
 
-// crashLimit is how often a task may take its worker down, or panic, before it is set aside.
-const crashLimit = 10
+const (
+	// crashLimit is how many calls in a row may take their worker along, or panic, before the task that they served is set
+	// aside.
+	crashLimit = 10
+	// panicLimit is how often a handler may panic outside of a call.
+	panicLimit = 100
+	// suspectAfter is from how many such calls on a task is called alone, and at most one such task at a time: others that
+	// were in the same call, or in flight beside it, prove that it was not they.
+	suspectAfter = 3
+)
 
 // handle is the way of a task, top to bottom.
 func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
@@ -33,8 +41,8 @@ func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
 		return w.letters.readAgain(ctx, id, part)
 	}
 	v := w.visit(id, queue, part)
-	crashes, _ := asynq.GetRetryCount(ctx)
-	err = v.through(ctx, crashes)
+	panics, _ := asynq.GetRetryCount(ctx)
+	err = v.through(ctx, panics)
 	if err == nil && part.Fits() {
 		v.showResult(at)
 	}
@@ -53,7 +61,7 @@ func laneOf(queue string, part *tasks.Part) int {
 }
 
 // through brings the task to its end: in children if it is larger than a call, else pair by pair.
-func (v *visit) through(ctx context.Context, crashes int) error {
+func (v *visit) through(ctx context.Context, panics int) error {
 	if err := v.look(ctx); err != nil {
 		return err
 	}
@@ -61,9 +69,10 @@ func (v *visit) through(ctx context.Context, crashes int) error {
 		return v.split(ctx)
 	}
 	// A worker that dies takes every task that waits in it along; to blame is one that was being called.
-	if crashes >= crashLimit && v.begun() || crashes >= 10*crashLimit {
-		return v.setAside(tasks.Failure{Reason: tasks.ReasonCrashed, Attempts: crashes, FailedAt: time.Now(),
-			ErrMsg: fmt.Sprintf("the task took its worker down, or panicked, %d times", crashes)})
+	if v.crashes() >= crashLimit || panics >= panicLimit {
+		n := max(v.crashes(), panics)
+		return v.setAside(tasks.Failure{Reason: tasks.ReasonCrashed, Attempts: n, FailedAt: time.Now(),
+			ErrMsg: fmt.Sprintf("the task took its worker down, or panicked, %d times in a row", n)})
 	}
 	for {
 		if err := v.settleKnown(); err != nil || !v.open() {
@@ -100,6 +109,17 @@ func (v *visit) wait(ctx context.Context) error {
 		}
 	}
 	st := newStay(v)
+	if v.crashes() >= suspectAfter {
+		select {
+		case v.w.suspects <- struct{}{}:
+			defer func() { <-v.w.suspects }()
+		case <-v.w.stopping.Done():
+			return stopping
+		case <-ctx.Done():
+			return back("the task goes back: " + context.Cause(ctx).Error())
+		}
+		st.offer.Apart()
+	}
 	v.w.dispatch.offer(st.offer)
 	select {
 	case <-st.ended:

@@ -67,9 +67,13 @@ func (w *Worker) lookAgain(g *group, rect pairs.Rectangle) error {
 			m.called = true
 			m.begin()
 		}
-		requests[i] = ledger.Request{Part: m.part, Lane: m.laneName(), Begin: m.called, Again: true}
+		requests[i] = ledger.Request{Part: m.part, Lane: m.laneName(), Begin: m.called, Again: true, Lead: m.lead}
 	}
 	claims, err := w.cfg.Ledger.Claim(w.ending, requests...)
+	if errors.Is(err, ledger.ErrStale) {
+		g.leave(back(err.Error()))
+		return errFallen
+	}
 	if err != nil {
 		return err
 	}
@@ -109,10 +113,8 @@ func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) outcome.Dec
 		m.log.WithLevel(level).Str("request_id", v.RequestID).Str("outcome", string(v.Pace.Kind)).Int("roles", len(roles)).
 			Int("users", len(users)).Int("serves", len(g.members)).Bool("isolating", isolating).Dur("took", time.Since(began)).
 			AnErr("error", err).Msg("call")
-		if job := m.part.JobID; !jobs[job] {
-			jobs[job] = true
-			m.countCall()
-		}
+		m.heardOf(!jobs[m.part.JobID])
+		jobs[m.part.JobID] = true
 	}
 	return v
 }

@@ -24,6 +24,7 @@ type visit struct {
 	id   string // asynq's
 	lane int
 	part *tasks.Part
+	lead int64 // the number of the lead that has taken the task
 	log  zerolog.Logger
 
 	mu    wait.Lock
@@ -33,18 +34,19 @@ type visit struct {
 	// narrowed: what is asked for goes portion by portion, counted from the try after the first of them.
 	narrowed bool
 	from     int
-	calls    int // that have begun and not rested; while there are any, the ledger has the part marked as begun
+	calls    int  // that have begun and not rested; while there are any, the ledger has the part marked as begun
+	answered bool // one of them was answered: it has not taken the worker along
 }
 
 func (w *Worker) visit(id, queue string, part *tasks.Part) *visit {
-	return &visit{w: w, mu: wait.NewLock(), id: id, lane: laneOf(queue, part), part: part,
+	return &visit{w: w, mu: wait.NewLock(), id: id, lane: laneOf(queue, part), part: part, lead: w.lead.Number(),
 		log: w.log.With().Str("job", part.JobID).Str("part", part.Part).Logger()}
 }
 
 // look looks the part up in the ledger, which adopts it if nobody told it. A part whose name is taken by other content
 // (a foreign producer that names all its parts alike) gets a name of its own.
 func (v *visit) look(ctx context.Context) error {
-	rq := ledger.Request{Part: v.part, Lane: v.laneName()}
+	rq := ledger.Request{Part: v.part, Lane: v.laneName(), Lead: v.lead, First: v.claim == nil}
 	claims, err := v.w.cfg.Ledger.Claim(ctx, rq)
 	if errors.Is(err, ledger.ErrOtherContent) {
 		payload, encodeErr := v.part.Encode()
@@ -153,8 +155,8 @@ func (v *visit) open() bool {
 	return v.claim.Open().Any()
 }
 
-// begun reports whether the part was marked as being called when it was looked at first.
-func (v *visit) begun() bool { return v.claim.Begun }
+// crashes is how many calls in a row have served the task and taken their worker along.
+func (v *visit) crashes() int { return v.claim.Crashes }
 
 func (v *visit) summary() ledger.Summary {
 	v.mu.Lock()
@@ -274,16 +276,20 @@ func (v *visit) unmark() {
 	if v.calls > 0 {
 		return
 	}
-	if err := v.w.persist(func(ctx context.Context) error { return v.w.cfg.Ledger.Unbegin(ctx, v.claim) }); err != nil {
+	if err := v.w.persist(func(ctx context.Context) error { return v.w.cfg.Ledger.Rest(ctx, v.claim, v.answered) }); err != nil {
 		v.log.Debug().Err(err).Msg("still marked as being called; a cancel takes effect at the next slot")
 	}
+	v.answered = false
 }
 
-// countCall counts a call for the job.
-func (v *visit) countCall() {
+// heardOf notes that a call that serves the task has come back, and counts it for its job where it is to be counted here.
+func (v *visit) heardOf(counts bool) {
 	v.mu.Lock()
-	v.claim.CountCall()
-	v.mu.Unlock()
+	defer v.mu.Unlock()
+	v.answered = true
+	if counts {
+		v.claim.CountCall()
+	}
 }
 
 // removed settles what is open in a rectangle as removed. With rests the call is over by that.
@@ -302,7 +308,7 @@ func (v *visit) removed(share pairs.Rectangle, request string, rests bool) error
 		for _, r := range share.Roles {
 			fields = append(fields, ledger.RoleField(v.part.RoleIDs[r]))
 		}
-		if err := v.w.persist(func(ctx context.Context) error { return v.w.cfg.Ledger.Forget(ctx, v.part.JobID, fields...) }); err != nil {
+		if err := v.w.persist(func(ctx context.Context) error { return v.w.cfg.Ledger.Forget(ctx, v.claim, fields...) }); err != nil {
 			return err
 		}
 	}
@@ -333,10 +339,13 @@ func (v *visit) condemn(kind isolate.Kind, about pairs.Rectangle, f tasks.Failur
 	// What was busy or unknown here may be fine elsewhere: only ids that DingTalk named are known for the whole job.
 	if f.Reason != tasks.ReasonBusy && f.Reason != tasks.ReasonUnknown && kind != isolate.BadPair {
 		err := v.w.persist(func(ctx context.Context) error {
+			field := ""
 			if kind == isolate.BadUser {
-				return v.w.cfg.Ledger.LearnUser(ctx, v.part.JobID, v.part.UserIDs[about.Users[0]], f)
+				field = ledger.UserField(v.part.UserIDs[about.Users[0]])
+			} else {
+				field = ledger.RoleField(v.part.RoleIDs[about.Roles[0]])
 			}
-			return v.w.cfg.Ledger.LearnRole(ctx, v.part.JobID, v.part.RoleIDs[about.Roles[0]], f)
+			return v.w.cfg.Ledger.Learn(ctx, v.claim, field, f)
 		})
 		if err != nil {
 			return err

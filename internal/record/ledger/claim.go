@@ -18,11 +18,19 @@ const badAtOnce = 200
 // ErrOtherContent says that the job has a part of the same name and other pairs.
 var ErrOtherContent = errors.New("the job has another part of that name")
 
+// ErrStale says that a later lead has looked at the job: who asks has lost the tasks to it, and has nothing to say any more.
+var ErrStale = errors.New("another worker has taken the job's tasks over")
+
 // Request asks for the claim of one part.
 type Request struct {
 	Part *tasks.Part
 	// Lane is the lane of the task, for the record of a job that has to be adopted.
 	Lane string
+	// Lead is the number of the lead in whose name the part is worked on; 0 is for those who take no tasks. The claim and
+	// all that is written with it are refused with ErrStale once a greater one has looked at the job.
+	Lead int64
+	// First says that nobody in this process has the part yet: a call that is still marked has taken its worker along.
+	First bool
 	// Begin says that a call follows at once: from here on a cancel leaves the part alone until it settles.
 	Begin bool
 	// Again says that an earlier Claim compared this part with the record: its pairs are not sent once more.
@@ -42,7 +50,7 @@ func (l *Ledger) Claim(ctx context.Context, requests ...Request) ([]*Claim, erro
 		if err != nil {
 			return nil, fmt.Errorf("look up part %s: %w", requests[i].Part.TaskID(), err)
 		}
-		c, adopted, err := newClaim(requests[i].Part, values)
+		c, adopted, err := newClaim(requests[i], values)
 		if err != nil {
 			return nil, fmt.Errorf("look up part %s: %w", requests[i].Part.TaskID(), err)
 		}
@@ -126,11 +134,14 @@ func (l *Ledger) claimArgs(rq Request, full bool) ([]any, error) {
 	if p.Failure != nil {
 		batch = tasks.BatchName(p.Part)
 	}
-	if rq.Begin {
+	switch {
+	case rq.Begin:
 		begin = "begin"
+	case rq.First:
+		begin = "first"
 	}
 	if rq.Again && !full {
-		return []any{p.Part, batch, "", 0, begin, rq.Lane, now, "", badAtOnce}, nil
+		return []any{p.Part, batch, "", 0, begin, rq.Lane, now, "", badAtOnce, rq.Lead}, nil
 	}
 	def := *p
 	def.Failure = nil
@@ -143,7 +154,7 @@ func (l *Ledger) claimArgs(rq Request, full bool) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []any{p.Part, batch, payload, p.Owned(), begin, rq.Lane, now, entry, badAtOnce}
+	args := []any{p.Part, batch, payload, p.Owned(), begin, rq.Lane, now, entry, badAtOnce, rq.Lead}
 	if full && p.Failure == nil {
 		for _, u := range p.UserIDs {
 			args = append(args, UserField(u))
@@ -167,13 +178,16 @@ const (
 	justNow = 2 // the part was adopted by this look
 )
 
-func newClaim(p *tasks.Part, v []any) (c *Claim, adopted int64, err error) {
-	if len(v) == 1 {
+func newClaim(rq Request, v []any) (c *Claim, adopted int64, err error) {
+	switch {
+	case len(v) == 1 && v[0] == "stale":
+		return nil, 0, ErrStale
+	case len(v) == 1:
 		return nil, 0, ErrOtherContent
 	}
 	str := func(i int) string { s, _ := v[i].(string); return s }
-	c = &Claim{Part: p, def: p, Cancelled: str(0) != "", CancelReason: str(1), At: parseTime(str(2)),
-		Begun: v[7] == int64(1)}
+	crashes, _ := v[7].(int64)
+	c = &Claim{Part: rq.Part, def: rq.Part, Cancelled: str(0) != "", CancelReason: str(1), At: parseTime(str(2)), Crashes: int(crashes), lead: rq.Lead}
 	if def := str(4); def != "" {
 		if c.def, err = tasks.Decode([]byte(def)); err != nil {
 			return nil, 0, err

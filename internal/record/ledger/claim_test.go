@@ -16,12 +16,13 @@ func TestAPartKnowsTheBadIDsOfItsJobHoweverManyThereAre(t *testing.T) {
 		t.Run(fmt.Sprint(learned), func(t *testing.T) {
 			_, rdb := redistest.Memory(t)
 			l := New(rdb, 0)
+			c := Claim{Part: &tasks.Part{JobID: "j", Part: "0"}}
 			for i := range learned {
-				if err := l.LearnUser(t.Context(), "j", fmt.Sprintf("u%d", i), tasks.Failure{Reason: tasks.ReasonUserGone, ErrCode: 60121}); err != nil {
+				if err := l.Learn(t.Context(), &c, UserField(fmt.Sprintf("u%d", i)), tasks.Failure{Reason: tasks.ReasonUserGone, ErrCode: 60121}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := l.LearnRole(t.Context(), "j", 7, tasks.Failure{Reason: tasks.ReasonInvalidRole, ErrCode: 33011}); err != nil {
+			if err := l.Learn(t.Context(), &c, RoleField(7), tasks.Failure{Reason: tasks.ReasonInvalidRole, ErrCode: 33011}); err != nil {
 				t.Fatal(err)
 			}
 			p := tasks.Part{JobID: "j", Part: "0", RoleIDs: []int64{7, 8}, UserIDs: []string{"good", "u0", fmt.Sprintf("u%d", learned)}}

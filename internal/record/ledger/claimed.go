@@ -18,14 +18,15 @@ type Claim struct {
 	CancelReason string
 	// At is the time before which nothing of the job may be called; zero means at once.
 	At time.Time
-	// Begun says that the part was marked as being called before this look at it: a worker that did so has died, or is
-	// still at it.
-	Begun bool
+	// Crashes is how many calls in a row have served the part and taken their worker along, the one that this look found
+	// included.
+	Crashes int
 	// StaysBegun keeps that mark through the next change, because another call of the part is in flight.
 	StaysBegun bool
 	// State is what is known of the part.
 	State PartState
 
+	lead  int64        // in whose name it is worked on
 	def   *tasks.Part  // the part in the record: Part itself, or the batch that the letter was set apart from
 	users []pairs.User // positions of Part's users in def, nil when they are the same
 	roles []pairs.Role

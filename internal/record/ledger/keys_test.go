@@ -48,7 +48,7 @@ func TestAJobHasNoOtherKeys(t *testing.T) {
 	if _, err := l.Settle(t.Context(), c[0], Settlement{Pairs: pairs.Rectangle{Users: []pairs.User{0}}, Outcome: Outcome{Kind: Removed}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.LearnUser(t.Context(), "j", "b", tasks.Failure{Reason: tasks.ReasonUserGone}); err != nil {
+	if err := l.Learn(t.Context(), c[0], UserField("b"), tasks.Failure{Reason: tasks.ReasonUserGone}); err != nil {
 		t.Fatal(err)
 	}
 	verified(t, l, "j")

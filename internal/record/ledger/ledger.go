@@ -8,7 +8,8 @@
 //	unrole:job:{ID}:parts   hash    part name → payload, the pairs that were asked for
 //	unrole:job:{ID}:state   hash    part name → what became of its pairs (see PartState); "verified…" → what DingTalk
 //	                                showed of them when it was asked (see Verification)
-//	unrole:job:{ID}:begun   hash    name of a part or letter → being called just now, so that a cancel leaves it alone
+//	unrole:job:{ID}:begun   hash    name of a part or letter → that it is being called just now, so that a cancel leaves it
+//	                                alone, and how many calls have taken their worker along (see lua/keys.lua)
 //	unrole:job:{ID}:bad     hash    "u:…" or "r:…" → why DingTalk refuses that id, learned by any batch of the job
 //	unrole:job:{ID}:seen    string  what a preflight saw of the pairs (see Ledger.Snapshot), where there was one
 //	unrole:job:{ID}:audit   stream  what happened, never trimmed

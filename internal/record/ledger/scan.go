@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -73,11 +74,18 @@ func (l *Ledger) visit(ctx context.Context, k, names []string, payloads map[stri
 		if state.Children > 0 {
 			continue
 		}
-		if err := visit(Record{Part: part, State: state, Begun: begun.Val()[i] != nil}); err != nil {
+		if err := visit(Record{Part: part, State: state, Begun: isBegun(begun.Val()[i])}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isBegun reports whether a mark (see lua/keys.lua) says that a call is under way.
+func isBegun(mark any) bool {
+	text, marked := mark.(string)
+	_, err := strconv.Atoi(text)
+	return marked && err != nil
 }
 
 // Row is one requested pair and what became of it.

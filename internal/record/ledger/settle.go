@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
@@ -109,7 +111,7 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			}
 		}
 		args := []any{c.def.Part, c.State.version, state, delta.Removed, delta.Dead, delta.Cancelled, c.calls, formatTime(now),
-			(l.retention + max(0, c.At.Sub(now))).Milliseconds(), entry, mode, c.Part.Part}
+			(l.retention + max(0, c.At.Sub(now))).Milliseconds(), entry, mode, c.lead, c.Part.Part}
 		if mode == "idle" {
 			_, letters := Record{Part: c.def, State: c.State}.Open()
 			for _, letter := range letters {
@@ -132,6 +134,8 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			return Delta{}, errBegun
 		case -2:
 			return Delta{}, &NotFoundError{JobID: c.Part.JobID}
+		case -3:
+			return Delta{}, fmt.Errorf("settle part %s: %w", c.Part.TaskID(), ErrStale)
 		}
 		newer, _ := reply[1].(string)
 		if newer == state {
@@ -145,10 +149,20 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 	}
 }
 
-// Unbegin takes back the mark that a Claim with Begin has set, for a call that was not made or said nothing.
-func (l *Ledger) Unbegin(ctx context.Context, c *Claim) error {
-	if err := l.rdb.HDel(ctx, keys(c.Part.JobID)[keyBegun], c.Part.Part).Err(); err != nil {
-		return fmt.Errorf("put part %s back: %w", c.Part.TaskID(), err)
+// Rest takes back the mark that a Claim with Begin has set, for a call that is over and settled nothing. answered says
+// that DingTalk has answered it: it did not take its worker along.
+func (l *Ledger) Rest(ctx context.Context, c *Claim, answered bool) error {
+	return l.say(ctx, c, "end a call", restScript, c.Part.Part, c.lead, answered)
+}
+
+// say writes something about a claimed part that changes no pair.
+func (l *Ledger) say(ctx context.Context, c *Claim, what string, s *redis.Script, args ...any) error {
+	reply, err := l.run(ctx, s, c.Part.JobID, args...)
+	if err == nil && reply[0] == int64(-3) {
+		err = ErrStale
+	}
+	if err != nil {
+		return fmt.Errorf("%s for part %s: %w", what, c.Part.TaskID(), err)
 	}
 	return nil
 }
@@ -163,7 +177,7 @@ func (l *Ledger) Split(ctx context.Context, c *Claim, children []tasks.Part) err
 	if err != nil {
 		return err
 	}
-	args := []any{c.def.Part, c.State.version, state}
+	args := []any{c.def.Part, c.State.version, state, c.lead}
 	for i := range children {
 		payload, err := children[i].Encode()
 		if err != nil {
@@ -175,43 +189,36 @@ func (l *Ledger) Split(ctx context.Context, c *Claim, children []tasks.Part) err
 	if err != nil {
 		return fmt.Errorf("split part %s: %w", c.Part.TaskID(), err)
 	}
-	if reply[0].(int64) == 0 {
+	switch reply[0].(int64) {
+	case -3:
+		return fmt.Errorf("split part %s: %w", c.Part.TaskID(), ErrStale)
+	case 0:
 		return fmt.Errorf("split part %s: somebody else changed it", c.Part.TaskID())
 	}
 	c.State = next
 	return nil
 }
 
-// LearnUser records that DingTalk refuses the user for good, for all batches of the job.
-func (l *Ledger) LearnUser(ctx context.Context, jobID, userID string, f tasks.Failure) error {
-	return l.learn(ctx, jobID, UserField(userID), f)
-}
-
-// LearnRole records that DingTalk refuses the role for good, for all batches of the job.
-func (l *Ledger) LearnRole(ctx context.Context, jobID string, roleID int64, f tasks.Failure) error {
-	return l.learn(ctx, jobID, RoleField(roleID), f)
-}
-
-func (l *Ledger) learn(ctx context.Context, jobID, field string, f tasks.Failure) error {
+// Learn records that DingTalk refuses an id for good, for all batches of the job of the claimed part. field is a UserField
+// or a RoleField.
+func (l *Ledger) Learn(ctx context.Context, c *Claim, field string, f tasks.Failure) error {
 	body, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
-	if err := l.rdb.HSetNX(ctx, keys(jobID)[keyBad], field, body).Err(); err != nil {
-		return fmt.Errorf("record bad id of job %s: %w", jobID, err)
-	}
-	return nil
+	return l.say(ctx, c, "record a bad id", learnScript, c.lead, field, body)
 }
 
-// Forget drops bad ids of a job that DingTalk has now accepted.
-func (l *Ledger) Forget(ctx context.Context, jobID string, fields ...string) error {
+// Forget drops bad ids of the job that DingTalk has now accepted.
+func (l *Ledger) Forget(ctx context.Context, c *Claim, fields ...string) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	if err := l.rdb.HDel(ctx, keys(jobID)[keyBad], fields...).Err(); err != nil {
-		return fmt.Errorf("forget bad ids of job %s: %w", jobID, err)
+	args := []any{c.lead}
+	for _, field := range fields {
+		args = append(args, field, "")
 	}
-	return nil
+	return l.say(ctx, c, "forget bad ids", learnScript, args...)
 }
 
 // Release gives pairs that a dead letter opened, and that lost the letter since, back to their part.

@@ -2,12 +2,15 @@
 -- job was.
 --
 -- batch: that the part was set apart from, if it is a letter, else ''. payload: '' if it was compared before. owned: its pairs.
--- begin: 'begin' if a call follows at once. entry: of the audit, if it is adopted. most_bad: how many bad ids are read
+-- begin: 'begin' if a call follows at once, 'first' if nobody in the worker has the part yet: a call that has begun and not
+-- rested has taken its worker along then. lead: that the worker has, or 0. entry: of the audit, if it is adopted. most_bad: how many bad ids are read
 -- whole. After these come ids, "u:…" and "r:…", to look up among the bad ones instead.
 --
--- Returns {what is missing} to be asked again with it: 'payload' or 'ids'.
-local name, batch, payload, owned, begin, lane, now, entry, most_bad = unpack(ARGV)
-local first_id = 10
+-- Returns {what is missing} to be asked again with it, 'payload' or 'ids'; {'other content'}; {'stale'} to an earlier lead.
+local name, batch, payload, owned, begin, lane, now, entry, most_bad, lead = unpack(ARGV)
+local first_id = 11
+
+if stale(lead) then return {'stale'} end
 
 local whole = #ARGV < first_id and batch == ''
 if whole and redis.call('HLEN', bad_key) > tonumber(most_bad) then return {'ids'} end
@@ -37,8 +40,14 @@ end
 local cancelled_at, cancel_reason, at, source = unpack(redis.call('HMGET', job_key, 'cancelled_at', 'cancel_reason', 'at', 'source'))
 if adopted == 0 and source == 'queue' then adopted = 1 end
 
-local begun = redis.call('HEXISTS', begun_key, name)
-if begin == 'begin' and not cancelled_at then redis.call('HSET', begun_key, name, now) end
+if lead ~= '0' then redis.call('HSET', job_key, 'lead', lead) end
+local crashes, called = mark(name)
+if begin == 'first' and called then
+	crashes = crashes + 1
+	redis.call('HSET', begun_key, name, crashes)
+elseif begin == 'begin' and not cancelled_at then
+	redis.call('HSET', begun_key, name, crashes .. '+' .. lead)
+end
 
 local bad = {}
 if whole then
@@ -57,4 +66,4 @@ end
 
 local in_record = ''
 if part ~= name then in_record = redis.call('HGET', parts_key, part) end
-return {cancelled_at or '', cancel_reason or '', at or '', redis.call('HGET', state_key, part) or '', in_record, adopted, bad, begun}
+return {cancelled_at or '', cancel_reason or '', at or '', redis.call('HGET', state_key, part) or '', in_record, adopted, bad, crashes}

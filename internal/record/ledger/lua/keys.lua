@@ -5,6 +5,23 @@ local function known() return redis.call('EXISTS', job_key) == 1 end
 
 local function write_audit(entry) redis.call('XADD', audit_key, '*', 'entry', entry) end
 
+-- Who takes the fleet's tasks has a number, which grows from one to the next. A job obeys the greatest that looked at it and
+-- knows no word of an earlier one any more. 0 is nobody who takes tasks.
+local function stale(lead)
+	local last = lead ~= '0' and redis.call('HGET', job_key, 'lead')
+	return last and tonumber(last) > tonumber(lead)
+end
+
+-- The mark of a part or letter is how many calls in a row have taken their worker along, and "+" with the lead that makes
+-- one just now: "2", "0+1732690000123".
+local function mark(name)
+	local have = redis.call('HGET', begun_key, name)
+	if not have then return 0, false end
+	local crashes, called = string.match(have, '^(%d+)(%+?)%d*$')
+	if not crashes then return 0, true end -- of an older worker
+	return tonumber(crashes), called == '+'
+end
+
 -- What expires with the record: all but the audit trail, which stays.
 local lasting = {job_key, parts_key, state_key, begun_key, bad_key, seen_key}
 
