@@ -20,7 +20,6 @@ import (
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
-	"github.com/unrole/unrole/internal/run/webui"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
 )
@@ -208,16 +207,17 @@ func TestInTheBrowserRunOnADeadLetterRemovesTheRole(t *testing.T) {
 	if err != nil || job.Pairs.Dead != 1 {
 		t.Fatalf("%v %+v", err, job)
 	}
-	ui, err := webui.New(webui.Config{Redis: rdb, Prefix: "/unrole", AllowActions: true, Log: zerolog.Nop()})
+	a, _, _ := testApp("", false, nil)
+	ui, err := a.webPages(&config.Config{QPS: 20}, rdb, uiOptions{prefix: "/unrole", allowActions: true}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(ui)
 	t.Cleanup(server.Close)
 
-	b.open(server.URL + "/")
-	b.await(`document.querySelector('a[href$="/unrole/queues/dead-letter"]') !== null`)
-	b.open(server.URL + "/unrole/queues/dead-letter?status=scheduled")
+	b.open(server.URL + "/unrole/queues/")
+	b.await(`document.querySelector('a[href$="/unrole/queues/queues/dead-letter"]') !== null`)
+	b.open(server.URL + "/unrole/queues/queues/dead-letter?status=scheduled")
 	b.await(`document.body.innerText.includes('"user_gone"') && document.body.innerText.includes("leaver")`)
 	sim.SetUser(simulator.Accepted, "leaver") // back in the directory
 	for len(taken) > 0 {

@@ -15,7 +15,6 @@ import (
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/httpserve"
-	"github.com/unrole/unrole/internal/run/webui"
 	"github.com/unrole/unrole/internal/simulator"
 )
 
@@ -24,8 +23,8 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it all at work, with nothing installed",
-		Long: `demo runs everything in one process, in memory: a simulated DingTalk, the queue, a worker, the HTTP intake, the web UI and
-the metrics.
+		Long: `demo runs everything in one process, in memory: a simulated DingTalk, the queue, a worker, the HTTP intake, the console
+and the metrics.
 Days at a company play by themselves: people leave, a department is laid off, an import is faulty, DingTalk is busy for
 a while, the app loses its permission and gets it back. It prints the addresses to open, and what happens as it happens.
 Nothing outside this process is touched; Ctrl-C ends it.`,
@@ -113,7 +112,7 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	if err != nil {
 		return err
 	}
-	ui, err := webui.New(webui.Config{Redis: rdb, AllowActions: true, Log: log})
+	ui, err := a.webPages(c, rdb, uiOptions{allowActions: true, ending: ctx.Done()}, log)
 	if err != nil {
 		return err
 	}
@@ -185,7 +184,7 @@ func (a *app) printDemoReady(r demoReady) error {
 	if a.output == outputJSON {
 		return a.printJSON(r)
 	}
-	_, err := fmt.Fprintf(a.stdout, `open   %s   the queues; dead letters are in dead-letter, Scheduled
+	_, err := fmt.Fprintf(a.stdout, `open   %s   removals, what was not removed, the fleet; the queues are below it, at /queues/
 and    %s
 submit to %s/v1/removals (its description: %[3]s/openapi.yaml)
 or, in another terminal:

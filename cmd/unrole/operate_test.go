@@ -97,7 +97,7 @@ func TestUIServesUntilTheSignal(t *testing.T) {
 	if code, _ := body(t, ready.URL); code != 401 {
 		t.Errorf("without the password: %d", code)
 	}
-	if code, page := body(t, strings.Replace(ready.URL, "http://", "http://unrole:s3cret@", 1)); code != 200 || !strings.Contains(page, "Asynq") {
+	if code, page := body(t, strings.Replace(ready.URL, "http://", "http://unrole:s3cret@", 1)); code != 200 || !strings.Contains(page, "<h1>Removals</h1>") {
 		t.Errorf("with the password: %d %.200s", code, page)
 	}
 	if code := c.stop(); code != exitDone {

@@ -4,12 +4,19 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/run/console"
 	"github.com/unrole/unrole/internal/run/httpserve"
+	"github.com/unrole/unrole/internal/run/signin"
 	"github.com/unrole/unrole/internal/run/webui"
 )
 
@@ -17,13 +24,14 @@ func (a *app) uiCommand() *cobra.Command {
 	var opt uiOptions
 	cmd := &cobra.Command{
 		Use:   "ui",
-		Short: "Serve the web UI of the queues",
-		Long: `ui serves asynq's web UI: the lanes, the tasks in them and the dead letters with their reasons. It only shows unless
---allow-actions is given; then "Run" on a dead letter tries it again.
+		Short: "Serve the web pages: the console, and the queues",
+		Long: `ui serves the console, pages for people who do not read queues: removals and how far they are, what was not removed and
+what to do about it, reports, who did what, the fleet. Below it, at /queues/, is asynq's web UI for engineers. Both only show
+unless --allow-actions is given.
 
-With a password (UNROLE_UI_PASSWORD or UNROLE_UI_PASSWORD_FILE) it asks for the user ` + webui.User + ` and the password; without
+With a password (UNROLE_UI_PASSWORD or UNROLE_UI_PASSWORD_FILE) it asks for the user ` + signin.User + ` and the password; without
 one it listens on this machine only. It speaks HTTP: put a proxy with TLS in front where others reach it. /healthz says
-without a password whether Redis answers.`,
+without a password whether Redis answers. To show the pace it needs the app key that the workers have, but no secret.`,
 		Example: `  unrole ui
   UNROLE_UI_PASSWORD_FILE=ui.password unrole ui --ui-listen :8081 --prefix /unrole --allow-actions`,
 		Args: noArgs,
@@ -38,16 +46,18 @@ without a password whether Redis answers.`,
 			return a.serveUI(cmd.Context(), c, opt)
 		},
 	}
-	cmd.Flags().BoolVar(&opt.allowActions, "allow-actions", false, "let people run, archive and delete tasks and pause queues")
+	cmd.Flags().BoolVar(&opt.allowActions, "allow-actions", false, "let people change things, too: run, archive and delete tasks, pause queues")
 	cmd.Flags().StringVar(&opt.prefix, "prefix", "", "path that the UI lives under, behind a proxy say, such as /unrole")
 	cmd.Flags().StringVar(&opt.prometheus, "prometheus", "", "address of a Prometheus that scrapes the workers, for charts")
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_UI_LISTEN")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_UI_LISTEN", "DINGTALK_APP_KEY", "UNROLE_QPS")
 	return cmd
 }
 
 type uiOptions struct {
 	allowActions       bool
 	prefix, prometheus string
+	// ending, when closed, ends what streams.
+	ending <-chan struct{}
 }
 
 func (o uiOptions) check(cmd *cobra.Command, c *config.Config) error {
@@ -77,10 +87,10 @@ func (a *app) serveUI(ctx context.Context, c *config.Config, opt uiOptions) erro
 		return err
 	}
 	defer client.Close()
-	handler, err := webui.New(webui.Config{Redis: client, Prefix: opt.prefix, AllowActions: opt.allowActions,
-		Password: c.UIPassword, Prometheus: opt.prometheus, Log: log})
+	opt.ending = ctx.Done()
+	handler, err := a.webPages(c, client, opt, log)
 	if err != nil {
-		return exitWith(exitUsage, err)
+		return err
 	}
 	l, err := net.Listen("tcp", c.UIListen)
 	if err != nil {
@@ -94,18 +104,44 @@ func (a *app) serveUI(ctx context.Context, c *config.Config, opt uiOptions) erro
 	return httpserve.Serve(ctx, l, handler, drain, log)
 }
 
+// webPages are the console, asynq's web UI below it, and the guard before both.
+func (a *app) webPages(c *config.Config, rdb redis.UniversalClient, opt uiOptions, log zerolog.Logger) (http.Handler, error) {
+	prefix, err := signin.CleanPrefix(opt.prefix)
+	if err != nil {
+		return nil, exitWith(exitUsage, err)
+	}
+	pacer, err := engine.NewPacer(c, parts(rdb, log))
+	if err != nil {
+		return nil, err
+	}
+	people, err := console.New(console.Config{Redis: rdb, Ledger: ledger.New(rdb, c.Retention), Pacer: pacer, Prefix: prefix, Ending: opt.ending,
+		Version: readBuildInfo().Version, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	queues, err := webui.New(webui.Config{Redis: rdb, Prefix: prefix + "/queues", AllowActions: opt.allowActions, Prometheus: opt.prometheus, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	pages := http.NewServeMux()
+	pages.Handle(prefix+"/queues/", queues)
+	pages.Handle(prefix+"/", people)
+	return signin.New(signin.Config{Redis: rdb, Pages: pages, Prefix: prefix, Password: c.UIPassword, AllowActions: opt.allowActions,
+		Local: a.whoami(), Log: log})
+}
+
 func (a *app) printUIReady(r uiReady) error {
 	if a.output == outputJSON {
 		return a.printJSON(r)
 	}
-	what := "shows only; --allow-actions lets people run and delete tasks"
+	what := "shows only; --allow-actions lets people change things"
 	if r.AllowActions {
-		what = "with actions: people can run, archive and delete tasks"
+		what = "with actions: people can change things"
 	}
 	who := "no password, this machine only"
 	if r.Password {
-		who = "user " + webui.User + " and the password"
+		who = "user " + signin.User + " and the password"
 	}
-	_, err := fmt.Fprintf(a.stdout, "web UI on %s (%s; %s)\nCtrl-C ends it.\n", r.URL, what, who)
+	_, err := fmt.Fprintf(a.stdout, "console on %s (%s; %s)\nCtrl-C ends it.\n", r.URL, what, who)
 	return err
 }

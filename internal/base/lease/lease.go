@@ -4,7 +4,11 @@ package lease
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,7 +26,21 @@ type Lease struct {
 
 // New is the lease that lies under key, which has a hash tag: its number lies in the same slot of a Cluster. A holder that vanished keeps the others waiting for ttl.
 func New(rdb redis.UniversalClient, key string, ttl time.Duration) *Lease {
-	return &Lease{rdb: rdb, keys: []string{key, key + ":term"}, me: rand.Text(), ttl: ttl}
+	host, _ := os.Hostname() // the rest of the name is enough to tell holders apart
+	return &Lease{rdb: rdb, keys: []string{key, key + ":term"}, me: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()), ttl: ttl}
+}
+
+// Machine is where the process runs that holds the lease under key, by host and process id; the empty host is nobody.
+func Machine(ctx context.Context, rdb redis.UniversalClient, key string) (host string, pid int, err error) {
+	holder, err := rdb.Get(ctx, key).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", 0, err
+	}
+	if parts := strings.Split(holder, "/"); len(parts) == 3 {
+		host = parts[0]
+		pid, _ = strconv.Atoi(parts[1])
+	}
+	return host, pid, nil
 }
 
 // Holder is what lies under the key while this process holds the lease.

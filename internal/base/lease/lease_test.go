@@ -2,6 +2,7 @@ package lease
 
 import (
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -95,5 +96,22 @@ func TestALapsedLeaseThatNobodyTookGoesOn(t *testing.T) {
 	memory.SetTime(time.Now().Add(time.Second)) // the clock has passed what terms within one millisecond have counted up
 	if d := take(second); d <= b {
 		t.Errorf("after %d comes %d", b, d)
+	}
+}
+
+func TestTheHolderOfALeaseSaysWhereItRuns(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	if host, pid, err := Machine(t.Context(), rdb, "lease"); err != nil || host != "" || pid != 0 {
+		t.Errorf("nobody holds it: %q, %d, %v", host, pid, err)
+	}
+	if _, err := New(rdb, "lease", time.Hour).Take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if host, pid, err := Machine(t.Context(), rdb, "lease"); err != nil || host != here || pid != os.Getpid() {
+		t.Errorf("%q, %d, %v", host, pid, err)
 	}
 }

@@ -76,6 +76,11 @@ type Lead struct {
 	background sync.WaitGroup
 }
 
+// Leader is where the worker runs that has the lead, by host and process id; the empty host is nobody.
+func Leader(ctx context.Context, rdb redis.UniversalClient) (host string, pid int, err error) {
+	return lease.Machine(ctx, rdb, leadKey)
+}
+
 // New returns a lead that nobody has yet; see Run.
 func New(cfg Config) *Lead {
 	l := &Lead{cfg: cfg, log: cfg.Log, lease: lease.New(cfg.Redis, leadKey, leadTTL), hands: newHands(), looks: map[string]*look{},

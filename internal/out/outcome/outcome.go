@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/out/pace"
@@ -49,13 +50,13 @@ type Meaning struct {
 // unknownAttempts is how often a call is tried that is answered with a code in no table.
 const unknownAttempts = 3
 
-var again = Remedy{Do: "try again; if it stays, look for what stands between here and DingTalk"}
+var again = Remedy{Do: texts.T("try again; if it stays, look for what stands between here and DingTalk")}
 
 var meanings = map[dingtalk.Class]Meaning{
 	dingtalk.ClassOK:        {Action: Settle, Kind: pace.Accepted},
 	dingtalk.ClassBusy:      {Action: Retry, Kind: pace.Busy, Reason: tasks.ReasonBusy, Remedy: again},
 	dingtalk.ClassUnknown:   {Action: Retry, Kind: pace.Unknown, Reason: tasks.ReasonUnknown, Attempts: unknownAttempts, Remedy: again},
-	dingtalk.ClassThrottled: {Action: StandBy, Kind: pace.Throttled, Remedy: Remedy{Do: "DingTalk throttles at this moment; try again later"}},
+	dingtalk.ClassThrottled: {Action: StandBy, Kind: pace.Throttled, Remedy: Remedy{Do: texts.T("DingTalk throttles at this moment; try again later")}},
 
 	dingtalk.ClassToken:        holds(pace.HoldToken),
 	dingtalk.ClassCredentials:  holds(pace.HoldCredentials),

@@ -177,7 +177,7 @@ func refusal(credentials, permission string, err error) Finding {
 		class = e.Class
 	}
 	means := outcome.Of(class)
-	f := Finding{Check: permission, Level: Failure, Says: err.Error(), Remedy: means.Remedy.Do, Credentials: means.Hold != ""}
+	f := Finding{Check: permission, Level: Failure, Says: err.Error(), Remedy: means.Remedy.Do.String(), Credentials: means.Hold != ""}
 	switch means.Hold {
 	case pace.HoldCredentials, pace.HoldToken, pace.HoldTokenNotSent:
 		f.Check = credentials

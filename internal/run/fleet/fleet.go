@@ -13,6 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
@@ -48,6 +49,8 @@ type Worker struct {
 	Active int
 	// Stopping is set from its stop signal to its end.
 	Stopping bool
+	// Leads says that it has the lead: it takes the tasks, and the others stand by.
+	Leads bool
 }
 
 // Reader reads the state of a fleet. It is safe for concurrent use.
@@ -209,6 +212,13 @@ func (r *Reader) Workers(ctx context.Context) ([]Worker, error) {
 		if serves[process{w.Host, w.PID}] {
 			workers = append(workers, *w)
 		}
+	}
+	host, pid, err := queue.Leader(ctx, r.rdb)
+	if err != nil {
+		return nil, fmt.Errorf("look who leads: %w", err)
+	}
+	for i := range workers {
+		workers[i].Leads = workers[i].Host == host && workers[i].PID == pid
 	}
 	slices.SortFunc(workers, func(a, b Worker) int {
 		if c := strings.Compare(a.Host, b.Host); c != 0 {

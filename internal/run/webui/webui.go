@@ -1,88 +1,47 @@
-// Package webui mounts asynq's web UI behind what it lacks itself: a password, protection against requests from other
-// sites, and payloads that a person can read.
+// Package webui mounts asynq's web UI, which shows engineers the queues, with payloads that a person can read, and so that
+// it loads nothing from elsewhere.
 package webui
 
 import (
-	"context"
-	"crypto/sha256"
-	"crypto/subtle"
+	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
-	"time"
+	"regexp"
+	"strconv"
 
 	"github.com/hibiken/asynqmon"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/internal/run/httpserve"
+	"github.com/unrole/unrole/internal/run/signin"
 )
 
-// User is the user name that goes with Config.Password.
-const User = "unrole"
-
-// Config says what the UI shows and who may see it. Redis is required.
+// Config says what the UI shows. Redis is required.
 type Config struct {
 	Redis redis.UniversalClient
-	// Prefix is the path that the UI lives under, such as /unrole/queues, behind a proxy say; empty is the root.
+	// Prefix is the path that the UI lives under, such as /queues, as signin.CleanPrefix returns it; empty is the root.
 	Prefix string
-	// AllowActions lets people run, archive and delete tasks and pause queues; else the UI only shows.
+	// AllowActions lets operators run, archive and delete tasks and pause queues; else the UI only shows.
 	AllowActions bool
-	// Password is asked for, with the name User. Without one only requests to a loopback address or localhost are
-	// answered, so that no page of another site reaches the UI by a name that it makes resolve to this machine.
-	Password string
 	// Prometheus is the address of a Prometheus server that scrapes unrole, for the UI's charts; empty hides them.
 	Prometheus string
-	// Log records every action with the address that it came from.
+	// Log records every action with who did it.
 	Log zerolog.Logger
 }
 
-// New returns the UI's handler. /healthz, outside the prefix, tells without a password whether Redis answers.
+// New returns the UI's handler, to be put behind the guard of package signin.
 func New(c Config) (http.Handler, error) {
 	if c.Redis == nil {
 		return nil, errors.New("web UI: Redis is required")
 	}
-	prefix, err := cleanPrefix(c.Prefix)
-	if err != nil {
-		return nil, err
-	}
 	ui := asynqmon.New(asynqmon.Options{
-		RootPath: prefix, RedisConnOpt: connection{c.Redis}, ReadOnly: !c.AllowActions, PrometheusAddress: c.Prometheus,
+		RootPath: c.Prefix, RedisConnOpt: connection{c.Redis}, ReadOnly: !c.AllowActions, PrometheusAddress: c.Prometheus,
 		PayloadFormatter: asynqmon.PayloadFormatterFunc(FormatPayload),
 		ResultFormatter:  asynqmon.ResultFormatterFunc(FormatResult),
 	})
-	mux := http.NewServeMux()
-	mux.Handle(prefix+"/", ui)
-	if prefix != "" {
-		mux.Handle("/{$}", http.RedirectHandler(prefix+"/", http.StatusSeeOther))
-	}
-	guarded := http.NewCrossOriginProtection().Handler(c.logActions(mux))
-	if c.Password != "" {
-		guarded = withPassword(c.Password, guarded)
-	} else {
-		guarded = loopbackOnly(guarded)
-	}
-	outer := http.NewServeMux()
-	outer.HandleFunc("GET /healthz", c.health)
-	outer.Handle("/", guarded)
-	return withHeaders(outer), nil
-}
-
-func cleanPrefix(prefix string) (string, error) {
-	prefix = strings.TrimRight(prefix, "/")
-	if prefix == "" {
-		return "", nil
-	}
-	u, err := url.Parse(prefix)
-	if err != nil || u.Path != prefix || !strings.HasPrefix(prefix, "/") || strings.HasPrefix(prefix, "//") || strings.ContainsAny(prefix, "{} \"'<>") {
-		return "", fmt.Errorf("path prefix %q is not one like /unrole/queues", prefix)
-	}
-	if prefix == "/healthz" {
-		return "", errors.New("path prefix /healthz is taken by the health check")
-	}
-	return prefix, nil
+	return c.operatorsAct(ownOnly(ui)), nil
 }
 
 // connection lends asynqmon the client; asynqmon is never closed, so the client stays the caller's.
@@ -90,59 +49,79 @@ type connection struct{ redis redis.UniversalClient }
 
 func (c connection) MakeRedisClient() any { return c.redis }
 
-func (c Config) health(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
-	if err := c.Redis.Ping(ctx).Err(); err != nil {
-		c.Log.Warn().Err(err).Msg("health check: Redis does not answer")
-		http.Error(w, "redis: does not answer", http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "redis: ok")
-}
-
-// withPassword compares hashes, so that the time it takes tells nothing about the password.
-func withPassword(password string, next http.Handler) http.Handler {
-	wantUser, wantPassword := sha256.Sum256([]byte(User)), sha256.Sum256([]byte(password))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, given, _ := r.BasicAuth()
-		u, p := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(given))
-		if subtle.ConstantTimeCompare(u[:], wantUser[:])&subtle.ConstantTimeCompare(p[:], wantPassword[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", `Basic realm="unrole", charset="UTF-8"`)
-			http.Error(w, "user name and password, please", http.StatusUnauthorized)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func loopbackOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !httpserve.IsLoopback(r.Host) {
-			http.Error(w, "without a password the web UI answers on 127.0.0.1 and localhost only", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (c Config) logActions(next http.Handler) http.Handler {
+// operatorsAct lets nobody change anything who may not, and records who does.
+func (c Config) operatorsAct(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			c.Log.Info().Str("method", r.Method).Str("path", r.URL.Path).Str("from", r.RemoteAddr).Msg("action in the web UI")
+			by := signin.Of(r)
+			if c.AllowActions && !by.Operates() {
+				http.Error(w, "you may look at the queues, and change nothing in them", http.StatusForbidden)
+				return
+			}
+			c.Log.Info().Str("method", r.Method).Str("path", r.URL.Path).Str("by", by.Name).Str("from", r.RemoteAddr).Msg("action in the web UI of the queues")
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// withHeaders keeps the UI out of frames of other sites, and ids out of the logs of sites that it links to.
-func withHeaders(next http.Handler) http.Handler {
+// elsewhere is what the UI's page asks of other sites: fonts that it looks no worse without, but waits for.
+var (
+	elsewhere = regexp.MustCompile(`<link [^>]*href="https?://[^>]*>`)
+	inline    = []byte("<script>")
+	head      = []byte(`<meta charset="utf-8"/>`)
+)
+
+// ownOnly takes out of the UI's page what it would load from elsewhere, and has the browser refuse whatever else is not the
+// UI's own.
+func ownOnly(ui http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "frame-ancestors 'none'")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		next.ServeHTTP(w, r)
+		nonce := rand.Text()
+		w.Header().Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; script-src 'self' 'nonce-%[1]s'; style-src 'self' 'nonce-%[1]s'; "+
+			"img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'", nonce))
+		p := &pageWriter{ResponseWriter: w}
+		ui.ServeHTTP(p, r)
+		if !p.page {
+			if !p.begun && p.status != 0 {
+				w.WriteHeader(p.status)
+			}
+			return
+		}
+		page := elsewhere.ReplaceAll(p.body.Bytes(), nil)
+		page = bytes.ReplaceAll(page, inline, []byte(`<script nonce="`+nonce+`">`))
+		// The UI's styles are made by a script, which takes the nonce from here.
+		page = bytes.Replace(page, head, append(head[:len(head):len(head)], `<meta property="csp-nonce" content="`+nonce+`"/>`...), 1)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Length", strconv.Itoa(len(page)))
+		w.Header().Set("Cache-Control", "no-store")
+		if p.status != 0 {
+			w.WriteHeader(p.status)
+		}
+		_, _ = w.Write(page) // the reader may have gone
 	})
+}
+
+// pageWriter holds a page back, and lets everything else pass.
+type pageWriter struct {
+	http.ResponseWriter
+	body   bytes.Buffer
+	status int
+	begun  bool
+	page   bool
+}
+
+// WriteHeader waits for the first piece of the body, which tells whether it is a page.
+func (p *pageWriter) WriteHeader(status int) { p.status = status }
+
+func (p *pageWriter) Write(b []byte) (int, error) {
+	if !p.begun {
+		p.begun = true
+		p.page = bytes.HasPrefix(bytes.ToLower(b[:min(len(b), 15)]), []byte("<!doctype html>"))
+		if !p.page && p.status != 0 {
+			p.ResponseWriter.WriteHeader(p.status)
+		}
+	}
+	if p.page {
+		return p.body.Write(b)
+	}
+	return p.ResponseWriter.Write(b)
 }

@@ -33,7 +33,7 @@ var floors = [][]string{
 	{"worker"},
 	{"internal/app"},
 	{"enqueue/enqueuetest"},
-	{"internal/run/httpapi", "internal/run/webui", "internal/run/doctor", "internal/run/metrics", "internal/run/admin", "internal/run/fleet",
+	{"internal/run/console", "internal/run/httpapi", "internal/run/webui", "internal/run/signin", "internal/run/doctor", "internal/run/metrics", "internal/run/admin", "internal/run/fleet",
 		"internal/run/config", "internal/run/httpserve"},
 	{"enqueue"},
 	{"internal/in/directory"},

@@ -1,0 +1,167 @@
+package console
+
+import (
+	"context"
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/unrole/unrole/internal/record/ledger"
+)
+
+// catalog knows of every job whom and what it is about, so that a search reads no job that it does not show. It lives in
+// memory, some 100 bytes a job and 30 a distinct person or role of a job, and is built from the ledger: at first whole, a
+// few seconds for 100,000 jobs, then by what is new.
+type catalog struct {
+	ledger *ledger.Ledger
+
+	mu    sync.Mutex
+	seed  maphash.Seed
+	jobs  []entry
+	at    map[string]int // position of a job in jobs
+	since time.Time      // when the newest job that was read was created
+	// open are positions of jobs whose people were not all known yet: their plan was still being written, or they were
+	// put into the queue piece by piece.
+	open map[int]bool
+	// first is, by person or role, the last place in chain that names it; each leads to the one before.
+	first map[uint64]uint32
+	chain []link
+}
+
+// entry is what a search may ask for and never changes.
+type entry struct {
+	id, source, by string
+	created        time.Time
+}
+
+type link struct{ job, before uint32 }
+
+func newCatalog(l *ledger.Ledger) *catalog {
+	return &catalog{ledger: l, seed: maphash.MakeSeed(), at: map[string]int{}, open: map[int]bool{}, first: map[uint64]uint32{}, chain: make([]link, 1)}
+}
+
+// search says which jobs are looked for: those that match all that is not empty.
+type search struct {
+	person, source string
+	role           int64
+	// from and to bound when it was submitted; to is not included.
+	from, to time.Time
+}
+
+// find lists the ids of the jobs that match, the latest first.
+func (c *catalog) find(ctx context.Context, s search) ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.refresh(ctx); err != nil {
+		return nil, err
+	}
+	var among map[uint32]bool
+	for _, key := range s.keys(c) {
+		found := map[uint32]bool{}
+		for at := c.first[key]; at != 0; at = c.chain[at].before {
+			if job := c.chain[at].job; among == nil || among[job] {
+				found[job] = true
+			}
+		}
+		among = found
+	}
+	source := strings.ToLower(s.source)
+	var ids []string
+	for i := len(c.jobs) - 1; i >= 0; i-- {
+		e := &c.jobs[i]
+		if among != nil && !among[uint32(i)] ||
+			source != "" && !strings.Contains(strings.ToLower(e.source), source) && !strings.Contains(strings.ToLower(e.by), source) ||
+			!s.from.IsZero() && e.created.Before(s.from) || !s.to.IsZero() && !e.created.Before(s.to) {
+			continue
+		}
+		ids = append(ids, e.id)
+	}
+	return ids, nil
+}
+
+func (s search) keys(c *catalog) []uint64 {
+	var keys []uint64
+	if s.person != "" {
+		keys = append(keys, c.person(s.person))
+	}
+	if s.role != 0 {
+		keys = append(keys, c.role(s.role))
+	}
+	return keys
+}
+
+// Two that share a number of 64 bits by chance would be found together; nobody meets that.
+func (c *catalog) person(id string) uint64 { return maphash.String(c.seed, "u"+id) }
+func (c *catalog) role(id int64) uint64 {
+	return maphash.String(c.seed, "r"+strconv.FormatInt(id, 10))
+}
+
+// overlap is how far back jobs are looked for again: clocks of those who submit differ.
+const overlap = 10 * time.Minute
+
+// refresh reads what is new.
+func (c *catalog) refresh(ctx context.Context) error {
+	from := c.since
+	if !from.IsZero() {
+		from = from.Add(-overlap)
+	}
+	ids, newest, err := c.ledger.CreatedSince(ctx, from)
+	if err != nil {
+		return err
+	}
+	var fresh []string
+	for _, id := range ids {
+		if _, known := c.at[id]; !known {
+			fresh = append(fresh, id)
+		}
+	}
+	for i := range c.open {
+		fresh = append(fresh, c.jobs[i].id)
+	}
+	const page = 500
+	for len(fresh) > 0 {
+		now := fresh[:min(page, len(fresh))]
+		fresh = fresh[len(now):]
+		concerns, err := c.ledger.Concerns(ctx, now)
+		if err != nil {
+			return err
+		}
+		for _, about := range concerns {
+			c.take(about)
+		}
+	}
+	if newest.After(c.since) {
+		c.since = newest
+	}
+	return nil
+}
+
+func (c *catalog) take(about ledger.Concern) {
+	job := about.Job
+	i, known := c.at[job.JobID]
+	if !known {
+		i = len(c.jobs)
+		c.at[job.JobID] = i
+		c.jobs = append(c.jobs, entry{job.JobID, job.Source, job.SubmittedBy, job.CreatedAt})
+	}
+	if !about.Complete {
+		c.open[i] = true
+	} else {
+		delete(c.open, i)
+	}
+	add := func(key uint64) {
+		if last := c.first[key]; last != 0 && c.chain[last].job == uint32(i) {
+			return
+		}
+		c.chain = append(c.chain, link{uint32(i), c.first[key]})
+		c.first[key] = uint32(len(c.chain) - 1)
+	}
+	for user := range about.Users {
+		add(c.person(user))
+	}
+	for role := range about.Roles {
+		add(c.role(role))
+	}
+}

@@ -1,0 +1,87 @@
+// Package console is the web pages for people who do not read queues: what became of removals, what needs somebody, and
+// what can be done about it.
+package console
+
+import (
+	"embed"
+	"errors"
+	"io/fs"
+	"net/http"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/record/deadletter"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/fleet"
+)
+
+// Config says what the pages show. Redis, Ledger and Pacer are required.
+type Config struct {
+	Redis  redis.UniversalClient
+	Ledger *ledger.Ledger
+	Pacer  *pace.Pacer
+	// Prefix is the path that the pages live under, as signin.CleanPrefix returns it.
+	Prefix string
+	// Ending, when closed, ends the pages that are told of changes for as long as somebody looks; nil never does.
+	Ending <-chan struct{}
+	// Version names this build in reports.
+	Version string
+	Log     zerolog.Logger
+}
+
+// Console serves the pages.
+type Console struct {
+	cfg     Config
+	ledger  *ledger.Ledger
+	letters *deadletter.Queue
+	fleet   *fleet.Reader
+	catalog *catalog
+}
+
+//go:embed static
+var static embed.FS
+
+// New returns the handler of the pages, to be put behind the guard of package signin.
+func New(c Config) (http.Handler, error) {
+	if c.Redis == nil || c.Ledger == nil || c.Pacer == nil {
+		return nil, errors.New("console: Redis, Ledger and Pacer are required")
+	}
+	con := &Console{cfg: c, ledger: c.Ledger, letters: deadletter.New(c.Redis, c.Ledger), fleet: fleet.NewReader(c.Redis, c.Ledger),
+		catalog: newCatalog(c.Ledger)}
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", con.page(con.jobsPage))
+	mux.HandleFunc("GET /jobs/{id}", con.page(con.jobPage))
+	mux.HandleFunc("GET /jobs/{id}/progress", con.progress)
+	mux.HandleFunc("GET /jobs/{id}/report/{file}", con.page(con.report))
+	mux.HandleFunc("GET /letters", con.page(con.lettersPage))
+	mux.HandleFunc("GET /fleet", con.page(con.fleetPage))
+	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(files))))
+	mux.HandleFunc("/", con.page(func(*visit) error { return errNoPage }))
+	return withPolicy(http.StripPrefix(c.Prefix, mux)), nil
+}
+
+// policy lets a page have nothing but its own style, script and pictures.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+func withPolicy(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("Cache-Control", "no-store") // names of people
+		next.ServeHTTP(w, r)
+	})
+}
+
+// cached lets browsers keep what every page has; its address changes with the build.
+func cached(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=86400")
+		next.ServeHTTP(w, r)
+	})
+}
