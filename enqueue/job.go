@@ -21,7 +21,7 @@ const (
 	// StateScheduled: it waits for its time (Submission.At), or for an approval (Submission.AwaitApproval).
 	StateScheduled = ledger.StateScheduled
 	StateRunning   = ledger.StateRunning
-	// StateCompleted: every pair was removed.
+	// StateCompleted: every pair was removed, but for those of people whose removal was taken back.
 	StateCompleted = ledger.StateCompleted
 	// StateCompletedWithDeadLetters: DingTalk refuses some of the pairs for good; the others were removed.
 	StateCompletedWithDeadLetters = ledger.StateCompletedWithDeadLetter
@@ -38,6 +38,9 @@ type NotFoundError = ledger.NotFoundError
 
 // FinishedError says that a job cannot be cancelled, since it has ended; it holds the record.
 type FinishedError = ledger.FinishedError
+
+// SubmittingError says that a job cannot be cancelled yet, since it is being submitted.
+type SubmittingError = ledger.SubmittingError
 
 // ErrInProgress says that another process submits the same job at this moment. Submit again, a second later say: it
 // completes the submission, or shows what became of it.
@@ -66,7 +69,8 @@ func (c *Client) Wait(ctx context.Context, jobID string) (Job, error) {
 
 // Cancel takes back what of the job is not being called at this moment, and returns its record; by and why are for the
 // audit. Pairs that are being called end as DingTalk answers. A second call is harmless. An ended job gives a
-// *FinishedError, an unknown one a *NotFoundError; a job in StateSubmitting has to be submitted to its end first.
+// *FinishedError, an unknown one a *NotFoundError; a job in StateSubmitting has to be submitted to its end first, it
+// gives a *SubmittingError.
 func (c *Client) Cancel(ctx context.Context, jobID, by, why string) (Job, error) {
 	return c.ledger.Cancel(ctx, jobID, by, why)
 }

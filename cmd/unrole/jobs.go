@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,51 +75,22 @@ func (f *jobFilter) check(cmd *cobra.Command) error {
 
 // each visits the jobs that match, the most recent first.
 func (f *jobFilter) each(ctx context.Context, l *ledger.Ledger, visit func(ledger.Job) error) error {
-	for job, err := range f.candidates(ctx, l) {
+	filter := ledger.Filter{Sources: f.sources, UserIDs: f.users}
+	for _, s := range f.states {
+		filter.States = append(filter.States, ledger.State(s))
+	}
+	for look, err := range l.Find(ctx, filter, "") {
 		if err != nil {
 			return err
 		}
-		if len(f.states) > 0 && !slices.Contains(f.states, string(job.State)) || len(f.sources) > 0 && !slices.Contains(f.sources, job.Source) {
+		if !look.Found {
 			continue
 		}
-		if len(f.users) > 0 {
-			concerned, err := concerns(ctx, l, job, f.users)
-			if err != nil {
-				return err
-			}
-			if !concerned {
-				continue
-			}
-		}
-		if err := visit(job); err != nil {
+		if err := visit(look.Job); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// candidates are the jobs that may match: the finished ones need not be read where none is asked for.
-func (f *jobFilter) candidates(ctx context.Context, l *ledger.Ledger) iter.Seq2[ledger.Job, error] {
-	finished := func(s string) bool { return ledger.State(s).Finished() }
-	if len(f.states) > 0 && !slices.ContainsFunc(f.states, finished) {
-		return l.Open(ctx)
-	}
-	return l.All(ctx)
-}
-
-// concerns reports whether a job was to take roles from one of the users. It reads the job's parts until one is found.
-func concerns(ctx context.Context, l *ledger.Ledger, job ledger.Job, users []string) (bool, error) {
-	errFound := errors.New("found")
-	err := l.Each(ctx, job.JobID, func(rec ledger.Record) error {
-		if slices.ContainsFunc(users, func(u string) bool { return slices.Contains(rec.Part.UserIDs, u) }) {
-			return errFound
-		}
-		return nil
-	})
-	if errors.Is(err, errFound) {
-		return true, nil
-	}
-	return false, err
 }
 
 func (a *app) jobsListCommand() *cobra.Command {

@@ -1,14 +1,18 @@
 package worker
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/tasks"
 )
 
 // A search may stand still for as long as a hold lasts; nothing of its batch is being called meanwhile, so a cancel has
@@ -63,4 +67,59 @@ func (w *world) begun(jobID string) bool {
 		w.Fatal(err)
 	}
 	return any
+}
+
+// Somebody who is hired again keeps what no call has taken, in whatever job it waits, and however it comes to its turn.
+func TestNoCallCoversWhoeverStays(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		w := newWorld(t, rdb, simulator.Options{Open: true})
+		w.submit("large", names("u", 300), roleIDs(20)) // one part, which is split
+		w.submit("alone", []string{"u007"}, roleIDs(3))
+		stays, err := w.ledger.CancelUsers(t.Context(), []string{"u007"}, "hr", "rehired")
+		if err != nil || len(stays) != 2 {
+			t.Fatalf("%+v, %v", stays, err)
+		}
+		w.work()
+		if job := w.finished("large"); job.State != ledger.StateCompleted || job.Pairs != (ledger.Pairs{Total: 6000, Removed: 5980, Cancelled: 20}) {
+			t.Errorf("%+v", job)
+		}
+		if job := w.finished("alone"); job.State != ledger.StateCancelled {
+			t.Errorf("%+v", job)
+		}
+		for _, c := range w.sim.Calls() {
+			if slices.Contains(c.Users, "u007") {
+				t.Errorf("a call of %d users covers u007", len(c.Users))
+			}
+		}
+	})
+}
+
+func TestADeadLetterOfWhoeverStaysIsNotCalledAgain(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{})
+	users, roles := names("u", 5), roleIDs(2)
+	w.grant(users, roles)
+	w.sim.SetUser(simulator.Invalid, "u001", "u002")
+	w.submit("letters", users, roles)
+	w.work()
+	w.finished("letters")
+	calls := len(w.sim.Calls())
+	w.sim.SetUser(simulator.Accepted, "u001", "u002")
+	// As CancelUsers notes it of a job that is open.
+	if err := rdb.HSet(t.Context(), "unrole:job:{letters}:bad", "c:u001", `{"errmsg":"rehired"}`).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for name := range w.letters() {
+		if err := newInspector(rdb).RunTask(tasks.QueueDeadLetter, "letters:"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.until(func() bool {
+		return w.finished("letters").Pairs == ledger.Pairs{Total: 10, Removed: 8, Cancelled: 2}
+	})
+	for _, c := range w.sim.Calls()[calls:] {
+		if slices.Contains(c.Users, "u001") {
+			t.Errorf("a call of %v", c.Users)
+		}
+	}
 }

@@ -71,7 +71,7 @@ func (v *visit) look(ctx context.Context) error {
 
 func (v *visit) laneName() string { return tasks.Lanes()[v.lane] }
 
-// settleKnown settles what needs no call: a cancelled job, a time that has not come, protected ids, and ids that the
+// settleKnown settles what needs no call: a cancelled job, people who stay, a time that has not come, protected ids, and ids that the
 // job has learned to be bad. A dead letter that is tried again opens its pairs here.
 func (v *visit) settleKnown() error {
 	v.mu.Lock()
@@ -90,6 +90,14 @@ func (v *visit) settleKnown() error {
 			}
 		}
 		return v.settle(c.Open(), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: c.CancelReason})
+	}
+	for u := range c.Part.UserIDs {
+		if why, stays := c.Stays(pairs.User(u)); stays {
+			row := pairs.Rectangle{Users: []pairs.User{pairs.User(u)}, Roles: pairs.SizeOf(c.Part).Whole().Roles}
+			if err := v.settle(c.Open().Within(row), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: why}); err != nil {
+				return err
+			}
+		}
 	}
 	if wait := time.Until(c.At); wait > 0 {
 		return later(wait, "the job's time has not come: "+c.At.Format(time.RFC3339))

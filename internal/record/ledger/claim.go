@@ -140,8 +140,23 @@ func (l *Ledger) claimArgs(rq Request, full bool) ([]any, error) {
 	case rq.First:
 		begin = "first"
 	}
+	var ids []any
+	switch {
+	case p.Failure != nil:
+		// What the job learned is not held against a letter that is tried again; who stays is.
+		for _, u := range p.UserIDs {
+			ids = append(ids, staysField(u))
+		}
+	case full:
+		for _, u := range p.UserIDs {
+			ids = append(ids, UserField(u), staysField(u))
+		}
+		for _, r := range p.RoleIDs {
+			ids = append(ids, RoleField(r))
+		}
+	}
 	if rq.Again && !full {
-		return []any{p.Part, batch, "", 0, begin, rq.Lane, now, "", badAtOnce, rq.Lead}, nil
+		return append([]any{p.Part, batch, "", 0, begin, rq.Lane, now, "", badAtOnce, rq.Lead}, ids...), nil
 	}
 	def := *p
 	def.Failure = nil
@@ -154,16 +169,7 @@ func (l *Ledger) claimArgs(rq Request, full bool) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []any{p.Part, batch, payload, p.Owned(), begin, rq.Lane, now, entry, badAtOnce, rq.Lead}
-	if full && p.Failure == nil {
-		for _, u := range p.UserIDs {
-			args = append(args, UserField(u))
-		}
-		for _, r := range p.RoleIDs {
-			args = append(args, RoleField(r))
-		}
-	}
-	return args, nil
+	return append([]any{p.Part, batch, payload, p.Owned(), begin, rq.Lane, now, entry, badAtOnce, rq.Lead}, ids...), nil
 }
 
 // UserField and RoleField name an id among the bad ones of a job.

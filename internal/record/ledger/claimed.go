@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/unrole/unrole/internal/base/pairs"
@@ -103,14 +104,33 @@ func (c *Claim) Removed() pairs.Set {
 }
 
 // Callable is the set of the pairs that may be part of a call: the job asked for them, and they are open, or removed
-// already, or another part's to count. Cancelled and dead pairs count as not asked for.
+// already, or another part's to count. Cancelled and dead pairs count as not asked for, and so do all of somebody who stays,
+// whichever part owns them.
 func (c *Claim) Callable() pairs.Set {
-	return c.where(func(o *Outcome, own bool) bool {
+	s := c.where(func(o *Outcome, own bool) bool {
 		if own {
 			return c.opens(o) || o.Kind == Removed
 		}
 		return c.Part.Failure == nil
 	})
+	whole := pairs.SizeOf(c.Part).Whole()
+	leave := slices.DeleteFunc(slices.Clone(whole.Users), func(u pairs.User) bool {
+		_, stays := c.Stays(u)
+		return stays
+	})
+	if len(leave) == len(whole.Users) {
+		return s
+	}
+	return s.Within(pairs.Rectangle{Users: leave, Roles: whole.Roles})
+}
+
+// Stays says why user u of Part is to keep what was not called yet, if somebody cancelled that (see CancelUsers).
+func (c *Claim) Stays(u pairs.User) (why string, stays bool) {
+	if len(c.bad) == 0 {
+		return "", false
+	}
+	f, ok := c.bad[staysField(c.Part.UserIDs[u])]
+	return f.ErrMsg, ok
 }
 
 // where is the set of Part's pairs that the condition holds for, by what became of them and whether they are the task's

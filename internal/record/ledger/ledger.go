@@ -10,7 +10,8 @@
 //	                                showed of them when it was asked (see Verification)
 //	unrole:job:{ID}:begun   hash    name of a part or letter → that it is being called just now, so that a cancel leaves it
 //	                                alone, and how many calls have taken their worker along (see lua/keys.lua)
-//	unrole:job:{ID}:bad     hash    "u:…" or "r:…" → why DingTalk refuses that id, learned by any batch of the job
+//	unrole:job:{ID}:bad     hash    "u:…" or "r:…" → why DingTalk refuses that id, learned by any batch of the job; "c:…" →
+//	                                why that user keeps what was not called yet (see CancelUsers)
 //	unrole:job:{ID}:seen    string  what a preflight saw of the pairs (see Ledger.Snapshot), where there was one
 //	unrole:job:{ID}:audit   stream  what happened, never trimmed
 //	unrole:jobs             zset    job ids by time of creation
@@ -199,7 +200,7 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		j.Awaiting = f["awaiting"]
 	}
 	switch {
-	case j.Pairs.Pending == 0 && j.Pairs.Cancelled > 0:
+	case j.Pairs.Pending == 0 && j.Pairs.Cancelled > 0 && (j.CancelledAt != nil || j.Pairs.Cancelled == j.Pairs.Total):
 		j.State = StateCancelled
 	case j.Pairs.Pending == 0 && j.Pairs.Dead > 0:
 		j.State = StateCompletedWithDeadLetter

@@ -69,19 +69,36 @@ func (l *Ledger) Count(ctx context.Context) (int, error) {
 // names yields the ids of an index in pages, the highest score first. Jobs that come in meanwhile are not among them.
 func (l *Ledger) names(ctx context.Context, index string) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
+		for page, err := range l.places(ctx, index, place{}) {
+			if !yield(idsOf(page), err) {
+				return
+			}
+		}
+	}
+}
+
+// places yields an index in pages, the highest score first and the greatest id first of a score, from behind a place or, for
+// the zero one, from the beginning. It ends at the first error.
+func (l *Ledger) places(ctx context.Context, index string, behind place) iter.Seq2[[]place, error] {
+	return func(yield func([]place, error) bool) {
 		// By score, since positions shift while jobs come in; ties are those of one microsecond.
 		by := redis.ZRangeBy{Min: "-inf", Max: "+inf", Count: pageOfJobs}
+		if behind != (place{}) {
+			by.Max = strconv.FormatInt(behind.at, 10)
+		}
 		for {
 			found, err := l.rdb.ZRevRangeByScoreWithScores(ctx, index, &by).Result()
 			if err != nil {
 				yield(nil, fmt.Errorf("list jobs: %w", err))
 				return
 			}
-			ids := make([]string, len(found))
-			for i, z := range found {
-				ids[i] = z.Member.(string)
+			var page []place
+			for _, z := range found {
+				if p := (place{int64(z.Score), z.Member.(string)}); p.at != behind.at || p.id < behind.id {
+					page = append(page, p)
+				}
 			}
-			if len(ids) > 0 && !yield(ids, nil) || len(ids) < pageOfJobs {
+			if len(page) > 0 && !yield(page, nil) || len(found) < pageOfJobs {
 				return
 			}
 			last := strconv.FormatInt(int64(found[len(found)-1].Score), 10)

@@ -281,6 +281,38 @@ func (m *model) cancel() {
 	}
 }
 
+// stay takes back what is not begun of one person.
+func (m *model) stay() {
+	job, err := m.l.Get(context.Background(), m.job)
+	m.ok(err)
+	user := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(m.T, "who stays")
+	begun, err := m.l.rdb.HKeys(context.Background(), keys(m.job)[keyBegun]).Result()
+	m.ok(err)
+	want := Stays{JobID: m.job}
+	for _, p := range m.parts {
+		m.owned(p, pairs.Rectangle{}, func(k pair) {
+			switch {
+			case k.user != user:
+			case m.kind[k] == Pending && !slices.Contains(begun, p.Part):
+				m.kind[k] = Cancelled
+				want.Cancelled++
+			case m.kind[k] == Pending:
+				want.InFlight++
+			case m.kind[k] == Removed:
+				want.Removed++
+			case m.kind[k] == Dead:
+				want.Dead++
+			}
+		})
+	}
+	got, err := m.l.cancelUsers(context.Background(), job, []string{user}, `{"errmsg":"rehired"}`, "me", "rehired")
+	m.ok(err)
+	got.State = ""
+	if got != want {
+		m.Fatalf("%s stays: %+v, want %+v", user, got, want)
+	}
+}
+
 func (m *model) rows() map[pair]Kind {
 	have := map[pair]Kind{}
 	m.ok(m.l.Rows(context.Background(), m.job, func(r Row) error {
@@ -340,6 +372,7 @@ func TestEveryPairIsCountedOnceWhateverHappens(t *testing.T) {
 				"race":   func(*rapid.T) { m.race() },
 				"split":  func(*rapid.T) { m.divide() },
 				"cancel": func(*rapid.T) { m.cancel() },
+				"stay":   func(*rapid.T) { m.stay() },
 				"":       func(*rapid.T) { m.check() },
 			})
 		})

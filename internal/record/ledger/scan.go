@@ -6,7 +6,6 @@ import (
 	"iter"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -145,8 +144,16 @@ func (e *FinishedError) Error() string {
 	return fmt.Sprintf("job %s is already %s; there is nothing left to cancel", e.Job.JobID, e.Job.State)
 }
 
+// SubmittingError says that a job cannot be cancelled yet.
+type SubmittingError struct{ JobID string }
+
+func (e *SubmittingError) Error() string {
+	return fmt.Sprintf("job %s is still being submitted, and nothing of it is enqueued: complete the submission by the same command, then cancel it", e.JobID)
+}
+
 // Cancel marks the job as cancelled and settles at once what is not being called. What is in flight ends normally.
-// Again is harmless and finishes a cancel that was interrupted. A finished job gives a *FinishedError.
+// Again is harmless and finishes a cancel that was interrupted. A finished job gives a *FinishedError,
+// one that is being planned a *SubmittingError.
 func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error) {
 	if err := tasks.ValidateJobID(jobID); err != nil {
 		return Job{}, err
@@ -162,7 +169,7 @@ func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error)
 	}
 	switch reply[0].(int64) {
 	case -3:
-		return Job{}, fmt.Errorf("job %s is still being submitted, and nothing of it is enqueued: complete the submission by the same command, then cancel it", jobID)
+		return Job{}, &SubmittingError{JobID: jobID}
 	case -2:
 		return Job{}, &NotFoundError{JobID: jobID}
 	case -1:
@@ -176,25 +183,7 @@ func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error)
 	if err != nil {
 		return Job{}, err
 	}
-	var at time.Time
-	if job.At != nil {
-		at = *job.At // the record must outlive the tasks that are scheduled for it
-	}
-	err = l.Each(ctx, jobID, func(rec Record) error {
-		if own, letters := rec.Open(); rec.Begun || !own && letters == nil {
-			return nil
-		}
-		c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State, At: at}
-		_, err := l.change(ctx, c, "idle", func(s *PartState) (Delta, []Entry) {
-			d := s.apply(rec.Part, Settlement{Outcome: Outcome{Kind: Cancelled, ErrMsg: why, At: now}})
-			return d, []Entry{{Event: EventCancelled, By: by, Why: why}}
-		})
-		if err == errBegun {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
+	if _, err := l.cancelOpen(ctx, job, by, why, nil); err != nil {
 		return Job{}, fmt.Errorf("cancel job %s: %w", jobID, err)
 	}
 	return l.Get(ctx, jobID)

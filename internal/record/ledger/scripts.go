@@ -13,6 +13,7 @@ var luaFiles embed.FS
 var (
 	approveScript         = ofJob("approve")
 	cancelScript          = ofJob("cancel")
+	cancelUsersScript     = ofJob("cancel_users")
 	checkedScript         = ofJob("checked")
 	claimScript           = ofJob("claim")
 	createScript          = ofJob("create")
