@@ -55,6 +55,9 @@ func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, erro
 	}
 	observed := newObservation(c, with)
 	observed.ledger = records
+	if admission.Keys != nil {
+		observed.keys = admission.Keys.Fault
+	}
 	return &Intake{Handler: handler, Observed: observed, notifier: notifier, log: with.Log}, nil
 }
 

@@ -27,6 +27,7 @@ type Observation struct {
 	redis  redis.UniversalClient
 	ledger *ledger.Ledger
 	pacer  *pace.Pacer     // nil in a process that takes removals during a hold too
+	keys   func() error    // nil in a process that nobody calls
 	gate   *redisconn.Gate // nil in a process that asks Redis only when it is asked itself
 }
 
@@ -51,7 +52,7 @@ func (o *Observation) Handler() (http.Handler, error) {
 			return redisconn.Servers(ctx, o.redis)
 		},
 	}
-	conf := admin.Config{HoldIsReady: o.pacer == nil, Redis: o.redisWorks}
+	conf := admin.Config{HoldIsReady: o.pacer == nil, Redis: o.redisWorks, Keys: o.keys}
 	if o.pacer != nil {
 		sources.Pace, conf.Pace, conf.Token = o.pacer.Status, o.pacer.Status, o.token
 	}

@@ -42,6 +42,12 @@ type Row struct {
 	cells []string // of the list, in its order
 }
 
+// textIDs is a row whose role id is a string.
+type textIDs struct {
+	Row
+	RoleID string `json:"role_id"`
+}
+
 // Columns are the columns of the CSV form, in order. The column verified follows them where the job was verified, then,
 // where a person reads the report, those of the list, its row and the words.
 var Columns = []string{"user_id", "role_id", "outcome", "reason", "errcode", "errmsg", "request_id", "attempts", "finished_at"}
@@ -64,6 +70,8 @@ type Options struct {
 	List *List
 	// Simulated says in every row that a simulator answered.
 	Simulated bool
+	// RoleIDsAsText writes role ids in JSON as strings, for programs whose numbers end at 2^53.
+	RoleIDsAsText bool
 	// Page is about the page for an auditor.
 	Page Page
 }
@@ -78,7 +86,11 @@ func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer, o Op
 		return err
 	}
 	err = o.rows(ctx, l, jobID, verified, func(r Row) error {
-		if err := enc.Encode(r); err != nil {
+		var row any = r
+		if o.RoleIDsAsText {
+			row = textIDs{Row: r, RoleID: strconv.FormatInt(r.RoleID, 10)}
+		}
+		if err := enc.Encode(row); err != nil {
 			return notWritten(err)
 		}
 		return nil

@@ -22,23 +22,35 @@ const (
 	HeaderSignature = "Webhook-Signature"
 )
 
+// Signed reports whether a request carries the signature of a message.
+func Signed(h http.Header) bool { return header(h, HeaderSignature) != "" }
+
+// header reads a header of a message under its name or, from senders that still have it, the older svix-….
+func header(h http.Header, name string) string {
+	if v := h.Get(name); v != "" {
+		return v
+	}
+	return h.Get("Svix-" + strings.TrimPrefix(name, "Webhook-"))
+}
+
 // Tolerance is how far a message's time may be from ours.
 const Tolerance = 5 * time.Minute
 
 // Secret signs messages. Its text never appears in an error or a log.
 type Secret struct{ key []byte }
 
+// Equal reports whether both are the same secret.
+func (s Secret) Equal(other Secret) bool { return hmac.Equal(s.key, other.key) }
+
 const secretPrefix = "whsec_"
 
-// ParseSecret reads a secret of the form whsec_BASE64, of 24 to 64 bytes as the standard has it.
+// ParseSecret reads a secret of 24 to 64 bytes, as the standard has it, in the ways that other systems show one: whsec_BASE64,
+// with v1, before it or without whsec_, padded or not.
 func ParseSecret(text string) (Secret, error) {
-	body, ok := strings.CutPrefix(text, secretPrefix)
-	if !ok {
-		return Secret{}, errors.New("the secret does not begin with whsec_")
-	}
-	key, err := base64.StdEncoding.DecodeString(body)
-	if err != nil {
-		return Secret{}, errors.New("what follows whsec_ is not base64")
+	body := strings.TrimPrefix(strings.TrimPrefix(text, "v1,"), secretPrefix)
+	key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(body, "="))
+	if err != nil || body == "" {
+		return Secret{}, errors.New("the secret is not base64 (but for whsec_ before it)")
 	}
 	if len(key) < 24 || len(key) > 64 {
 		return Secret{}, fmt.Errorf("the secret has %d bytes, want 24 to 64 (openssl rand -base64 32 makes 32)", len(key))
@@ -106,7 +118,7 @@ const (
 // ReadHeader reads the headers of a message that was received at now. It fails when one is missing or malformed, or
 // when the message is older or newer than Tolerance. Nothing is authenticated before SignedBy.
 func ReadHeader(h http.Header, now time.Time) (Message, error) {
-	m := Message{ID: h.Get(HeaderID), timestamp: h.Get(HeaderTimestamp)}
+	m := Message{ID: header(h, HeaderID), timestamp: header(h, HeaderTimestamp)}
 	if m.ID == "" || len(m.ID) > maxIDLength {
 		return m, fmt.Errorf("webhook-id is missing or longer than %d bytes", maxIDLength)
 	}
@@ -118,7 +130,7 @@ func ReadHeader(h http.Header, now time.Time) (Message, error) {
 		return m, fmt.Errorf("webhook-timestamp is more than %.0f minutes away from this server's time %s: send the message now, and check the clocks",
 			Tolerance.Minutes(), now.UTC().Format(time.RFC3339))
 	}
-	for _, field := range strings.Fields(h.Get(HeaderSignature)) {
+	for _, field := range strings.Fields(header(h, HeaderSignature)) {
 		text, ok := strings.CutPrefix(field, "v1,")
 		if !ok {
 			continue // another version of the scheme

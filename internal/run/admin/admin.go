@@ -24,6 +24,9 @@ type Config struct {
 	Token *Token
 	// HoldIsReady is for a process that does its work although the fleet holds, such as the intake.
 	HoldIsReady bool
+	// Keys says what is wrong with the keys of those who may call, and nil while nothing is. The other keys are in use all the
+	// same, so it makes nobody unready. nil for a process that has none.
+	Keys func() error
 	// Metrics serves /metrics; nil leaves it out.
 	Metrics http.Handler
 }
@@ -34,7 +37,7 @@ const patience = 3 * time.Second
 // Handler serves
 //
 //	/livez        200 as long as the process answers at all; it asks nobody else
-//	/readyz       200 or 503, and one line each for Redis, token, hold and pause
+//	/readyz       200 or 503, and one line each for Redis, keys, token, hold and pause
 //	/metrics      Prometheus
 //	/debug/pprof  profiles
 //
@@ -74,6 +77,13 @@ func (c Config) ready(ctx context.Context) (ready bool, lines []string) {
 	}
 	ready = true
 	say("redis", "ok")
+	if c.Keys != nil {
+		if err := c.Keys(); err != nil {
+			say("keys", "%v", err)
+		} else {
+			say("keys", "ok")
+		}
+	}
 	if c.Token != nil {
 		ok, words := c.Token.Words()
 		say("token", "%s", words)

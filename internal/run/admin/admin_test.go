@@ -39,6 +39,7 @@ func TestReadySaysInWordsWhyNot(t *testing.T) {
 		says   []string
 	}{
 		{"all well", Config{Redis: up, Pace: paceIs(pace.Status{}), Token: taken}, 200, []string{"redis: ok", "token: ok", "hold: none", "pause: none"}},
+		{"a bad line among the keys", Config{Redis: up, Keys: func() error { return errors.New("tokens:2: no hash") }}, 200, []string{"keys: tokens:2: no hash"}},
 		{"no call yet", Config{Redis: up, Pace: paceIs(pace.Status{}), Token: &Token{}}, 200, []string{"token: not asked for yet"}},
 		{"redis away", Config{Redis: func(context.Context) error { return errors.New("connection refused") }}, 503, []string{"redis: connection refused"}},
 		{"pace not readable", Config{Redis: up, Pace: func(context.Context) (pace.Status, error) { return pace.Status{}, errors.New("no") }}, 503, []string{"hold: not known"}},

@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -61,7 +59,7 @@ func (a *API) whoAsks(r *http.Request) (caller, error) {
 		}
 		return caller{}, unauthorized("the bearer token is not known here")
 	}
-	if isSigned(r) {
+	if webhook.Signed(r.Header) {
 		return caller{}, unauthorized("a signed message can only submit; send a bearer token to ask what became of a job")
 	}
 	return caller{}, unauthorized("send Authorization: Bearer TOKEN, or sign the request as a Standard Webhooks message")
@@ -69,48 +67,6 @@ func (a *API) whoAsks(r *http.Request) (caller, error) {
 
 func unauthorized(detail string) *problem {
 	return newProblem(http.StatusUnauthorized, "unauthorized", "%s", detail).with("WWW-Authenticate", `Bearer realm="unrole"`)
-}
-
-func isSigned(r *http.Request) bool { return r.Header.Get(webhook.HeaderSignature) != "" }
-
-// readBody finds out who submits, and reads the body. A token is checked before the body is read; a signature can only
-// be checked after it, so its age is checked before.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request) (caller, []byte, error) {
-	signed := a.cfg.Keys != nil && isSigned(r) && r.Header.Get("Authorization") == ""
-	var c caller
-	var message webhook.Message
-	var err error
-	if signed {
-		if message, err = webhook.ReadHeader(r.Header, time.Now()); err != nil {
-			return c, nil, unauthorized(err.Error())
-		}
-	} else if c, err = a.authenticate(w, r); err != nil {
-		return c, nil, err
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.cfg.MaxBody))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return c, nil, newProblem(http.StatusRequestEntityTooLarge, "too-large", "the body is larger than %d bytes; split the removal into several", a.cfg.MaxBody)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return c, nil, newProblem(http.StatusRequestTimeout, "timeout", "the body did not arrive within %s", httpserve.ReadTimeout)
-	case err != nil:
-		return c, nil, newProblem(http.StatusBadRequest, "not-json", "the body ended too early")
-	}
-	if signed {
-		name, ok := a.cfg.Keys.current().signer(message, body)
-		if !ok {
-			return c, nil, unauthorized("no secret known here made the signature of webhook-id, webhook-timestamp and body")
-		}
-		c = caller{name: name, message: message.ID}
-		if err := a.admit(w, c); err != nil {
-			return c, nil, err
-		}
-		if err := a.once(r.Context(), c, body); err != nil {
-			return c, nil, err
-		}
-	}
-	return c, body, nil
 }
 
 // once binds a webhook-id to the body it came with. The same message again is the sender's second try, or somebody's

@@ -69,19 +69,87 @@ func TestTokensChangeWithoutARestart(t *testing.T) {
 }
 
 func TestAFaultyTokensFileIsNamedByItsLineOnly(t *testing.T) {
-	_, good, _ := NewToken("ok")
 	for text, want := range map[string]string{
 		"":                              ":1: there is no key",
-		good + "\nhr:5ecret":            ":2: after hr: there is neither a SHA-256",
+		"hr:5ecret":                     ":1: after hr: there is neither a SHA-256",
 		"no colon 5ecret":               ":1: the line does not begin with a name",
-		"a b:" + good[3:]:               ":1: the line does not begin with a name",
-		"hr:whsec_5ecret":               ":1: what follows whsec_ is not base64",
+		"a b:5ecret":                    ":1: the line does not begin with a name",
+		"hr:whsec_!5ecret":              ":1: the secret is not base64",
 		"hr:whsec_NXNlY3JldDVzZWNyZXQ=": ":1: the secret has 14 bytes, want 24 to 64",
+		// A mistyped hash, which is base64 of a good length.
+		"hr:" + strings.Repeat("5ec2e7", 10): ":1: after hr: there is neither a SHA-256",
 	} {
 		_, err := OpenKeys(keysFile(t, text), zerolog.Nop())
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "5ecret") {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "5ec") {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+func TestABadLineKeepsNoGoodOneOut(t *testing.T) {
+	token, line, _ := NewToken("hr")
+	other, otherLine, _ := NewToken("it")
+	added, addedLine, _ := NewToken("new")
+	file := keysFile(t, line, otherLine)
+	log := &lockedBuffer{}
+	keys, err := OpenKeys(file, zerolog.New(log))
+	if err != nil || keys.Fault() != nil {
+		t.Fatal(err, keys.Fault())
+	}
+	write := func(lines ...string) {
+		if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		keys.checked = time.Time{}
+	}
+	good := func(token string) bool { _, ok := keys.current().bearer(token); return ok }
+	write("hr:5ecret half", "# comment", addedLine)
+	if !good(added) {
+		t.Error("the bad line kept a new one out")
+	}
+	if !good(token) {
+		t.Error("the bad line took the key of its own name that was good before")
+	}
+	if good(other) {
+		t.Error("a key whose line is gone is still good")
+	}
+	for what, said := range map[string]string{"log": log.String(), "fault": keys.Fault().Error()} {
+		if !strings.Contains(said, "tokens:1: after hr: there is neither") || strings.Contains(said, "5ecret") {
+			t.Errorf("%s: %s", what, said)
+		}
+	}
+	write(line, addedLine)
+	if !good(token) || !good(added) || keys.Fault() != nil {
+		t.Errorf("mended: %v", keys.Fault())
+	}
+}
+
+func TestSecretsAreTakenAsOtherSystemsShowThem(t *testing.T) {
+	text := webhook.NewSecretText()
+	want, err := webhook.ParseSecret(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := strings.TrimPrefix(text, "whsec_")
+	for _, form := range []string{text, bare, "v1," + text, strings.TrimRight(text, "="), strings.TrimRight(bare, "=")} {
+		keys := keysOf(t, "ihr:"+form)
+		if s := keys.current().secrets; len(s) != 1 || !s[0].secret.Equal(want) {
+			t.Errorf("%s: %v", form, s)
+		}
+	}
+}
+
+func TestOlderHeaderNamesAreReadLikeTheNewOnes(t *testing.T) {
+	text, line, _ := NewSigningSecret("ihr")
+	w := memoryWorld(t, func(c *Config) { c.Keys = keysOf(t, line) })
+	w.token = ""
+	secret, _ := webhook.ParseSecret(text)
+	h := http.Header{}
+	body := removal("svix", "a")
+	webhook.Sign(h, []webhook.Secret{secret}, "msg_1", time.Now(), []byte(body))
+	got := w.post(body, "svix-id", h.Get(webhook.HeaderID), "svix-timestamp", h.Get(webhook.HeaderTimestamp), "svix-signature", h.Get(webhook.HeaderSignature))
+	if got.status != http.StatusAccepted || got.job(t).SubmittedBy != "api:ihr" {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 

@@ -46,15 +46,24 @@ type reader struct {
 	more   int
 }
 
-// decode reads a body. Text that is not JSON gives a problem with its place, bad fields one that names all of them.
+// decode reads the body of a removal.
 func decode(body []byte) (*removalRequest, *problem) {
+	req := &removalRequest{}
+	if p := walk(body, func(r *reader) error { return r.request(req) }); p != nil {
+		return nil, p
+	}
+	return req, nil
+}
+
+// walk reads a body whose one value take reads. Text that is not JSON gives a problem with its place, bad fields one that names
+// all of them.
+func walk(body []byte, take func(*reader) error) *problem {
 	if !utf8.Valid(body) {
-		return nil, newProblem(http.StatusBadRequest, "not-json", "the body is not valid UTF-8")
+		return newProblem(http.StatusBadRequest, "not-json", "the body is not valid UTF-8")
 	}
 	r := &reader{dec: json.NewDecoder(bytes.NewReader(body))}
 	r.dec.UseNumber()
-	req := &removalRequest{}
-	err := r.request(req)
+	err := take(r)
 	if err == nil {
 		if _, end := r.dec.Token(); end != io.EOF {
 			err = errors.New("something follows the object")
@@ -64,15 +73,15 @@ func decode(body []byte) (*removalRequest, *problem) {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = errors.New("it ends too early")
 		}
-		return nil, newProblem(http.StatusBadRequest, "not-json", "at byte %d: %v", r.dec.InputOffset()+1, err)
+		return newProblem(http.StatusBadRequest, "not-json", "at byte %d: %v", r.dec.InputOffset()+1, err)
 	}
 	if len(r.faults) > 0 {
 		n := len(r.faults) + r.more
-		p := newProblem(http.StatusUnprocessableEntity, "invalid-request", "%d %s wrong; nothing was submitted", n, map[bool]string{true: "field is", false: "fields are"}[n == 1])
+		p := newProblem(http.StatusUnprocessableEntity, "invalid-request", "%d %s wrong; nothing was done", n, map[bool]string{true: "field is", false: "fields are"}[n == 1])
 		p.Errors, p.MoreErrors = r.faults, r.more
-		return nil, p
+		return p
 	}
-	return req, nil
+	return nil
 }
 
 func (r *reader) fault(at, format string, args ...any) {
@@ -131,6 +140,10 @@ func (r *reader) request(req *removalRequest) error {
 
 func (rect *rectangle) addUser(id string) error {
 	rect.users = append(rect.users, id)
+	return checkUser(id)
+}
+
+func checkUser(id string) error {
 	if strings.ContainsRune(id, utf8.RuneError) {
 		return errors.New("the id has the character U+FFFD, which stands for text that was broken on its way")
 	}

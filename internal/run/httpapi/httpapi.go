@@ -7,7 +7,10 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,9 +95,10 @@ func New(cfg Config) (*API, error) {
 		return nil, err
 	}
 	a := &API{cfg: cfg, mux: http.NewServeMux(), working: make(chan struct{}, maxWorking), limiters: map[string]*rate.Limiter{}}
-	a.handle("/v1/removals", map[string]endpoint{http.MethodPost: a.submit})
-	a.handle("/v1/removals/{job_id}", map[string]endpoint{http.MethodGet: a.job})
+	a.handle("/v1/removals", map[string]endpoint{http.MethodGet: a.list, http.MethodPost: a.submit})
+	a.handle("/v1/removals/{job_id}", map[string]endpoint{http.MethodGet: a.job, http.MethodDelete: a.cancel})
 	a.handle("/v1/removals/{job_id}/report", map[string]endpoint{http.MethodGet: a.report})
+	a.handle("/v1/cancellations", map[string]endpoint{http.MethodPost: a.cancelUsers})
 	a.handle("/openapi.yaml", map[string]endpoint{http.MethodGet: a.openAPI})
 	a.mux.Handle("/", a.endpoint(func(http.ResponseWriter, *http.Request) error {
 		return newProblem(http.StatusNotFound, "not-found", "there is nothing at this address; /openapi.yaml lists what there is")
@@ -110,13 +114,11 @@ type endpoint func(w http.ResponseWriter, r *http.Request) error
 
 // handle registers the methods of an address; HEAD goes with GET.
 func (a *API) handle(path string, methods map[string]endpoint) {
-	allowed := ""
-	for m := range methods {
-		allowed = m
+	names := slices.Sorted(maps.Keys(methods))
+	if methods[http.MethodGet] != nil {
+		names = append(names, http.MethodHead)
 	}
-	if allowed == http.MethodGet {
-		allowed = "GET, HEAD"
-	}
+	allowed := strings.Join(names, ", ")
 	a.mux.Handle(path, a.endpoint(func(w http.ResponseWriter, r *http.Request) error {
 		method := r.Method
 		if method == http.MethodHead {

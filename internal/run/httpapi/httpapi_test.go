@@ -211,11 +211,11 @@ func TestUnknownJobsAddressesAndMethods(t *testing.T) {
 			t.Errorf("%s: %d", path, got.status)
 		}
 	}
-	if got := w.do(http.MethodDelete, "/v1/removals/x", ""); got.status != 405 || got.header.Get("Allow") != "GET, HEAD" {
-		t.Errorf("DELETE: %d %v", got.status, got.header)
+	if got := w.do(http.MethodPut, "/v1/removals/x", ""); got.status != 405 || got.header.Get("Allow") != "DELETE, GET, HEAD" {
+		t.Errorf("PUT: %d %v", got.status, got.header)
 	}
-	if got := w.get("/v1/removals"); got.status != 405 || got.header.Get("Allow") != "POST" {
-		t.Errorf("GET of the list: %d %v", got.status, got.header)
+	if got := w.get("/v1/cancellations"); got.status != 405 || got.header.Get("Allow") != "POST" {
+		t.Errorf("GET of cancellations: %d %v", got.status, got.header)
 	}
 }
 

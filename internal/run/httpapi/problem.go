@@ -43,6 +43,7 @@ var titles = map[string]string{
 	"not-found":          "there is no such thing",
 	"method-not-allowed": "the address does not take this method",
 	"conflict":           "the job id is taken by other content",
+	"finished":           "the job has ended",
 	"too-large":          "the body is too large",
 	"unsupported-type":   "the body is not of a type that is understood",
 	"guard":              "more users than may go through at once",

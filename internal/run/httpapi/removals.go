@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -19,9 +18,8 @@ import (
 
 // submit is POST /v1/removals. It answers when Redis has the whole job: 202 for a new one, 200 for one that was there.
 func (a *API) submit(w http.ResponseWriter, r *http.Request) error {
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		// Also what keeps a form on somebody's web page from submitting.
-		return newProblem(http.StatusUnsupportedMediaType, "unsupported-type", "send the body as Content-Type: application/json").with("Accept", "application/json")
+	if p := wantJSON(r); p != nil {
+		return p
 	}
 	who, body, err := a.readBody(w, r)
 	if err != nil {
@@ -54,8 +52,7 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request) error {
 			return a.refusal(req, err)
 		}
 	}
-	// A client that hangs up in the middle leaves no half of a submission.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), a.cfg.StoreTimeout)
+	ctx, cancel := a.storing(r)
 	defer cancel()
 	s := enqueue.Submission{Removals: removals, JobID: req.JobID, Source: req.Source, Reason: req.Reason, Priority: req.Priority,
 		At: req.At, SubmittedBy: "api:" + who.name, MaxUsers: a.cfg.MaxUsers}
@@ -155,6 +152,11 @@ func (a *API) find(w http.ResponseWriter, r *http.Request) (ledger.Job, error) {
 	if _, err := a.authenticate(w, r); err != nil {
 		return ledger.Job{}, err
 	}
+	return a.lookUp(r)
+}
+
+// lookUp finds the job that the address names.
+func (a *API) lookUp(r *http.Request) (ledger.Job, error) {
 	id := r.PathValue("job_id")
 	if err := tasks.ValidateJobID(id); err != nil {
 		return ledger.Job{}, newProblem(http.StatusNotFound, "not-found", "%v", err)
@@ -179,6 +181,14 @@ func (a *API) report(w http.ResponseWriter, r *http.Request) error {
 	if p != nil {
 		return p
 	}
+	options := report.Options{Simulated: job.Simulated}
+	switch ids := r.URL.Query().Get("ids"); ids {
+	case "string":
+		options.RoleIDsAsText = true
+	case "", "number":
+	default:
+		return newProblem(http.StatusBadRequest, "invalid-request", "ids %.40q is not one of number, string", ids)
+	}
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
@@ -193,7 +203,7 @@ func (a *API) report(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	return write(r.Context(), a.cfg.Ledger, job.JobID, &patient{w, http.NewResponseController(w)}, report.Options{Simulated: job.Simulated})
+	return write(r.Context(), a.cfg.Ledger, job.JobID, &patient{w, http.NewResponseController(w)}, options)
 }
 
 func wantsCSV(r *http.Request) (bool, *problem) {

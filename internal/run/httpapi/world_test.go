@@ -30,6 +30,8 @@ type world struct {
 	server *httptest.Server
 	log    *lockedBuffer
 	token  string
+	// loose leaves requests unchecked, whose bodies the validator cannot read.
+	loose bool
 }
 
 // newWorld starts an intake with a token; change may adapt its configuration.

@@ -1,0 +1,102 @@
+package httpapi
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/unrole/unrole/internal/record/webhook"
+	"github.com/unrole/unrole/internal/run/httpserve"
+)
+
+// wantJSON refuses a body that is said to be something else. That also keeps a form on somebody's web page from submitting.
+func wantJSON(r *http.Request) *problem {
+	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := strings.ToLower(parameters["charset"])
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || kind != "application/json" ||
+		charset != "" && charset != "utf-8" && charset != "utf8" && charset != "us-ascii" {
+		return newProblem(http.StatusUnsupportedMediaType, "unsupported-type", "send the body as Content-Type: application/json, in UTF-8").with("Accept", "application/json")
+	}
+	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
+	case "", "identity", "gzip", "x-gzip":
+		return nil
+	default:
+		return newProblem(http.StatusUnsupportedMediaType, "unsupported-type", "Content-Encoding %.40q is not known here: send the body plain, or with gzip", encoding).
+			with("Accept-Encoding", "gzip")
+	}
+}
+
+// readBody finds out who submits, and reads the body. A token is checked before the body is read; a signature can only
+// be checked after it, so its age is checked before.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request) (caller, []byte, error) {
+	signed := a.cfg.Keys != nil && webhook.Signed(r.Header) && r.Header.Get("Authorization") == ""
+	var c caller
+	var message webhook.Message
+	var err error
+	if signed {
+		if message, err = webhook.ReadHeader(r.Header, time.Now()); err != nil {
+			return c, nil, unauthorized(err.Error())
+		}
+	} else if c, err = a.authenticate(w, r); err != nil {
+		return c, nil, err
+	}
+	sent, body, err := a.read(w, r)
+	if err != nil {
+		return c, nil, err
+	}
+	if signed {
+		// A sender that compresses signs what it had before, or what it sends.
+		name, ok := a.cfg.Keys.current().signer(message, body)
+		if !ok && !bytes.Equal(sent, body) {
+			name, ok = a.cfg.Keys.current().signer(message, sent)
+		}
+		if !ok {
+			return c, nil, unauthorized("no secret known here made the signature of webhook-id, webhook-timestamp and body")
+		}
+		c = caller{name: name, message: message.ID}
+		if err := a.admit(w, c); err != nil {
+			return c, nil, err
+		}
+		if err := a.once(r.Context(), c, body); err != nil {
+			return c, nil, err
+		}
+	}
+	return c, trimMark(body), nil
+}
+
+// trimMark takes off the byte order mark that some systems begin UTF-8 with.
+func trimMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\ufeff")) }
+
+// read reads the body as it was sent, and inflates it; neither may be larger than MaxBody.
+func (a *API) read(w http.ResponseWriter, r *http.Request) (sent, body []byte, err error) {
+	tooLarge := newProblem(http.StatusRequestEntityTooLarge, "too-large", "the body is larger than %d bytes; split the removal into several", a.cfg.MaxBody)
+	sent, err = io.ReadAll(http.MaxBytesReader(w, r.Body, a.cfg.MaxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, nil, tooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, nil, newProblem(http.StatusRequestTimeout, "timeout", "the body did not arrive within %s", httpserve.ReadTimeout)
+	case err != nil:
+		return nil, nil, newProblem(http.StatusBadRequest, "not-json", "the body ended too early")
+	case !strings.HasSuffix(strings.ToLower(r.Header.Get("Content-Encoding")), "gzip"):
+		return sent, sent, nil
+	}
+	inflated, err := gzip.NewReader(bytes.NewReader(sent))
+	if err == nil {
+		body, err = io.ReadAll(io.LimitReader(inflated, a.cfg.MaxBody+1))
+	}
+	if err != nil {
+		return nil, nil, newProblem(http.StatusBadRequest, "not-json", "the body is not gzip, as Content-Encoding says: %v", err)
+	}
+	if int64(len(body)) > a.cfg.MaxBody {
+		return nil, nil, tooLarge
+	}
+	return sent, body, nil
+}
