@@ -76,7 +76,7 @@ func TestNoPartOfTheJobCallsForWhoeverStays(t *testing.T) {
 	}
 	// Also where the job has so many bad ids that those of a part are looked up.
 	for i := range badAtOnce + 1 {
-		if err := l.LearnRole(t.Context(), "j", int64(1000+i), tasks.Failure{Reason: tasks.ReasonInvalidRole}); err != nil {
+		if err := rdb.HSet(t.Context(), keys("j")[keyBad], RoleField(int64(1000+i)), `{"reason":"invalid_role"}`).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
