@@ -62,7 +62,7 @@ func TestSomebodySaysYesOnATerminal(t *testing.T) {
 			a, stdout, stderr := testApp(c.typed, c.terminal, nil)
 			err := c.flags.guard(t.Context(), a, removals, func() (texts.Text, error) {
 				return texts.T("DingTalk %s, app %s", "https://oapi.dingtalk.io", "dingapp"), nil
-			}, c.canAsk)
+			}, c.canAsk, false)
 			if got := codeOf(t.Context(), err); got != c.want {
 				t.Errorf("exit %d (%v), want %d", got, err, c.want)
 			}

@@ -35,7 +35,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
   unrole enqueue --user manager4220 --role 1507113578 --priority urgent`,
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req, err := a.request(cmd, args, &in, &sub, workersOn)
+			req, err := a.request(cmd, args, &in, &sub, workersOn, looker())
 			if err != nil {
 				return err
 			}
@@ -47,12 +47,13 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 			return a.submit(cmd.Context(), req, client, wait)
 		},
 	}
-	in.add(cmd.Flags())
+	in.add(cmd)
 	cmd.Flags().StringVar(&in.plan, "plan", "", "submit this plan of unrole plan --save, instead of FILE")
 	sub.add(cmd.Flags())
 	complete(cmd, "priority", tasks.Lanes())
 	cmd.Flags().BoolVar(&wait, "wait", false, "stay until the job has ended; the exit code then tells how")
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_MAX_USERS_PER_DAY")
+	in.look.need(cmd.Flags())
 	return cmd
 }
 
@@ -75,7 +76,7 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	if err != nil {
 		return err
 	}
-	s := req.submission.of(a, req.removals)
+	s := req.submission.of(a, req)
 	s.Plan = req.plan
 	l := ledger.New(rdb, req.config.Retention)
 	if s.Source != "" {

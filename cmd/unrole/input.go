@@ -17,6 +17,7 @@ import (
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
+	"github.com/unrole/unrole/internal/in/preflight"
 	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/tasks"
@@ -32,22 +33,30 @@ type inputFlags struct {
 	// list, when set, keeps the rows of FILE for a report. passBad leaves out bad rows unsaid.
 	list    *lists.Kept
 	passBad bool
+	// look says what is looked up in DingTalk.
+	look lookFlags
 }
 
 const inputHelp = `FILE is a list as you have it, .xlsx, CSV or JSONL; - is stdin. Its columns are known by their usual headings (user_id,
 员工UserID, role_id, role_ids, 角色ID …); --column names one that is called otherwise. Where FILE has no roles (or no
-people), --role (or --user) says them for all its rows. Without FILE every --user loses every --role. docs/input.md has
-all that is read.`
+people), --role (or --user) says them for all its rows. Without FILE every --user loses every --role.
 
-func (f *inputFlags) add(flags *pflag.FlagSet) {
+With the app's credentials people may also be named by mobile number, staff number, union id, e-mail address or name, and
+roles by name or GROUP/NAME: in columns, or as mobile:…, job:…, union:…, email:…, name:…. They are looked up in DingTalk
+before anything is sent, and so is who holds what (--preflight): only pairs that are held are sent. Whoever is not named
+for certain is refused, never guessed. docs/input.md has all that is read.`
+
+func (f *inputFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	f.addReading(flags)
+	f.look.add(cmd)
 	flags.StringVar(&f.skipInvalid, "skip-invalid", "", "write bad rows with the reason to this file and go on with the good ones")
 }
 
 // addReading adds the flags that say how FILE is to be understood.
 func (f *inputFlags) addReading(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.users, "user", nil, "user ids, separated by commas: instead of FILE, or for a FILE that has roles only")
-	flags.StringArrayVar(&f.roles, "role", nil, "role ids, separated by commas: instead of FILE, or for a FILE that has people only")
+	flags.StringArrayVar(&f.users, "user", nil, "people, separated by commas, by user id or as mobile:…, job:…, union:…, email:…, name:…: instead of FILE, or for a FILE that has roles only")
+	flags.StringArrayVar(&f.roles, "role", nil, "roles, separated by commas, by id, name or GROUP/NAME: instead of FILE, or for a FILE that has people only")
 	flags.StringArrayVar(&f.columns, "column", nil, "what a column of FILE is, such as user_id=HEADING or role_ids=HEADING (may be repeated)")
 	flags.StringVar(&f.sheet, "sheet", "", "the sheet of a workbook (the only one with a list unless given)")
 }
@@ -67,9 +76,11 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 		return nil, usageError(cmd, errors.New("--column, --sheet and --skip-invalid are for FILE"))
 	case len(args) == 0 && len(opt.People)+len(opt.Roles) == 0:
 		return nil, usageError(cmd, errors.New("what to remove is missing: name a FILE, - for stdin, or --user and --role"))
+	case opt.AllRoles && len(opt.Roles) > 0:
+		return nil, usageError(cmd, errors.New("--all-roles and --role exclude each other"))
 	case len(args) == 0:
 		return f.fromLists(cmd, a, opt)
-	case len(opt.People) > 0 && len(opt.Roles) > 0:
+	case len(opt.People) > 0 && (len(opt.Roles) > 0 || opt.AllRoles):
 		return nil, usageError(cmd, errors.New("FILE cannot be combined with both --user and --role"))
 	}
 	name, in := args[0], a.stdin
@@ -99,7 +110,11 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 		defer rejected.discard()
 		opt.Reject = rejected
 	}
-	removals, read, err := readRemovals(cmd.Context(), in, opt, f.list)
+	kept := f.list
+	if opt.Lookup && kept == nil {
+		kept = &lists.Kept{}
+	}
+	removals, read, err := readRemovals(cmd.Context(), in, opt, kept)
 	if rejected != nil {
 		if keep := rejected.keep(); keep != nil && err == nil {
 			err = keep
@@ -118,6 +133,11 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 	for _, note := range read.Notes {
 		a.note(texts.T("%s: %s", name, note))
 	}
+	if opt.Lookup {
+		if removals, err = f.look.at(cmd.Context(), a, name, kept); err != nil {
+			return nil, err
+		}
+	}
 	if n := removals.Duplicates(); n > 0 {
 		a.note(texts.T("%s: %s", name, texts.T("%d pairs stand there more than once and count once", n)))
 	}
@@ -126,7 +146,7 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 
 // options are what the flags say of the input.
 func (f *inputFlags) options(cmd *cobra.Command) (lists.Options, error) {
-	opt := lists.Options{Sheet: f.sheet}
+	opt := lists.Options{Sheet: f.sheet, Lookup: f.look.directory != nil, AllRoles: f.look.allRoles}
 	for _, column := range f.columns {
 		field, heading, found := strings.Cut(column, "=")
 		if !found || strings.TrimSpace(heading) == "" || !slices.Contains(lists.FieldNames(), field) {
@@ -145,25 +165,26 @@ func (f *inputFlags) options(cmd *cobra.Command) (lists.Options, error) {
 		opt.People = append(opt.People, person)
 	}
 	for _, text := range items(f.roles) {
-		id, err := lists.ParseRoleID(text)
+		role, err := parseRole(text)
+		if err == nil && role.ID == 0 && !opt.Lookup {
+			err = texts.T("%q is the name of a role, which has to be looked up in DingTalk: that takes the app's credentials (see unrole roles for the ids)", text)
+		}
 		if err != nil {
 			return opt, exitf(exitUsage, "--role: %w", err)
 		}
-		opt.Roles = append(opt.Roles, lists.Role{ID: id})
+		opt.Roles = append(opt.Roles, role)
 	}
 	return opt, nil
 }
 
-// readRemovals reads a list all of which are ids; kept, if not nil, keeps its rows.
+// readRemovals reads a list; kept, if not nil, keeps its rows. Where something may have to be looked up, it does nothing else.
 func readRemovals(ctx context.Context, r io.Reader, opt lists.Options, kept *lists.Kept) (*enqueue.Removals, *lists.Report, error) {
 	set := &enqueue.Removals{}
 	read, err := lists.Read(contextReader{ctx, r}, opt, func(row lists.Row) error {
-		// One row may ask for more than a file could.
-		if len(row.Roles) > (enqueue.MaxPairs-set.Pairs())/len(row.People) {
-			return fmt.Errorf("more than %d pairs are asked for: split the input into several", enqueue.MaxPairs)
-		}
-		for user, role := range row.IDs() {
-			set.Add(user, role)
+		if !opt.Lookup {
+			if err := addIDs(set, row); err != nil {
+				return err
+			}
 		}
 		if kept != nil {
 			kept.Add(row)
@@ -176,8 +197,20 @@ func readRemovals(ctx context.Context, r io.Reader, opt lists.Options, kept *lis
 	return set, read, err
 }
 
-// listOf is what a report needs of the rows that were kept.
-func listOf(kept *lists.Kept) *report.List {
+// addIDs adds the pairs of a row all of which are ids.
+func addIDs(set *enqueue.Removals, row lists.Row) error {
+	// One row may ask for more than a file could.
+	if len(row.Roles) > (enqueue.MaxPairs-set.Pairs())/len(row.People) {
+		return fmt.Errorf("more than %d pairs are asked for: split the input into several", enqueue.MaxPairs)
+	}
+	for user, role := range row.IDs() {
+		set.Add(user, role)
+	}
+	return nil
+}
+
+// listOf is what a report needs of the rows that were kept; seen, if not nil, knows whom they mean.
+func listOf(kept *lists.Kept, seen *preflight.Result) *report.List {
 	if kept == nil || kept.Len() == 0 {
 		return nil
 	}
@@ -185,11 +218,15 @@ func listOf(kept *lists.Kept) *report.List {
 		var row report.ListRow
 		for r := range kept.All() {
 			row.Line, row.Cells, row.Users, row.Roles = r.Line, r.Cells, row.Users[:0], row.Roles[:0]
-			for _, person := range r.People {
-				row.Users = append(row.Users, person.Text)
-			}
-			for _, role := range r.Roles {
-				row.Roles = append(row.Roles, role.ID)
+			if seen != nil {
+				row.Users, row.Roles = seen.Row(r)
+			} else {
+				for _, person := range r.People {
+					row.Users = append(row.Users, person.Text)
+				}
+				for _, role := range r.Roles {
+					row.Roles = append(row.Roles, role.ID)
+				}
 			}
 			if !yield(row) {
 				return
@@ -221,8 +258,13 @@ func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID
 
 // fromLists are the removals of --user and --role alone.
 func (f *inputFlags) fromLists(cmd *cobra.Command, a *app, opt lists.Options) (*enqueue.Removals, error) {
-	if len(opt.People) == 0 || len(opt.Roles) == 0 {
-		return nil, usageError(cmd, errors.New("--user and --role go together where there is no FILE"))
+	if len(opt.People) == 0 || len(opt.Roles) == 0 && !opt.AllRoles {
+		return nil, usageError(cmd, errors.New("--user and --role (or --all-roles) go together where there is no FILE"))
+	}
+	if opt.Lookup {
+		kept := &lists.Kept{}
+		kept.Add(lists.Row{People: opt.People, Roles: opt.Roles})
+		return f.look.at(cmd.Context(), a, "--user", kept)
 	}
 	var users []string
 	for _, person := range opt.People {

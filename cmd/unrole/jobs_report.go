@@ -47,7 +47,7 @@ the same under any name (- is stdout).
 				if _, err := in.read(cmd, a, []string{with}); err != nil {
 					return err
 				}
-				list = listOf(in.list)
+				list = listOf(in.list, nil)
 				plain = a.reportOptions(job, list)
 			}
 			switch {

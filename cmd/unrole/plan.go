@@ -21,7 +21,8 @@ func (a *app) planCommand() *cobra.Command {
 		Use:   "plan FILE",
 		Short: "Say what would be sent, without sending",
 		Long: `plan reads and checks removals and says how many users, roles and API calls they are and how long they take, and what
-it would have been without planning. It sends nothing and needs neither Redis nor credentials. --save keeps the plan, for
+it would have been without planning. It sends nothing and needs neither Redis nor credentials; with credentials it looks
+in DingTalk who holds what, and plans just that. --save keeps the plan, for
 enqueue --plan to submit exactly what was shown.
 
 ` + inputHelp,
@@ -33,6 +34,12 @@ enqueue --plan to submit exactly what was shown.
 			if err != nil {
 				return err
 			}
+			in.look.implied = true
+			done, err := in.look.open(cmd, c, looker())
+			if err != nil {
+				return err
+			}
+			defer done()
 			removals, err := in.read(cmd, a, args)
 			if err != nil {
 				return err
@@ -45,15 +52,17 @@ enqueue --plan to submit exactly what was shown.
 				return err
 			}
 			s := summarize(removals, len(parts), c.QPS)
+			s.Preflight = figuresOf(in.look.seen)
 			if a.output == outputJSON {
 				return a.printJSON(s)
 			}
-			return a.printPlan(s)
+			return a.printPlan(s, in.look.must)
 		},
 	}
-	in.add(cmd.Flags())
+	in.add(cmd)
 	cmd.Flags().StringVar(&save, "save", "", "write the plan to this file, for enqueue --plan")
 	addConfigFlags(cmd.Flags(), "UNROLE_QPS", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
+	in.look.need(cmd.Flags())
 	return cmd
 }
 
@@ -70,6 +79,8 @@ type planSummary struct {
 	QPS                float64     `json:"qps"`
 	BiggestRoles       []roleUsers `json:"biggest_roles"`
 	NeedsConfirmation  bool        `json:"needs_confirmation"`
+	// Preflight is what was seen in DingTalk; nil where nobody looked.
+	Preflight *figures `json:"preflight,omitempty"`
 }
 
 type roleUsers struct {
@@ -132,7 +143,8 @@ func biggest(removals *enqueue.Removals) []roleUsers {
 	return all[:min(biggestRoles, len(all))]
 }
 
-func (a *app) printPlan(s planSummary) error {
+// printPlan prints a plan for people; mustLook says that the list takes looking up.
+func (a *app) printPlan(s planSummary, mustLook bool) error {
 	t := a.newTable()
 	t.row(texts.T("users"), thousands(s.Users))
 	t.row(texts.T("roles"), thousands(s.Roles))
@@ -156,6 +168,16 @@ func (a *app) printPlan(s planSummary) error {
 		a.line(texts.T("  and %s more", rolesOf(n)))
 	}
 	a.line(texts.T("\nnothing was sent"))
+	if p := s.Preflight; p != nil {
+		const worthAWord = 5
+		if saves := seconds(p.CallsUnseen-s.APICalls, s.QPS); !mustLook && p.LookupSeconds > saves+worthAWord {
+			a.note(texts.T("looking takes %s and saves %s of calls: without it, --preflight=false, the same list takes %s",
+				duration(p.LookupSeconds), duration(max(saves, 0)), callsFor(p.CallsUnseen)))
+		}
+		if len(p.Shares) > 0 {
+			a.note(texts.T("submitting this needs a confirmation or --yes, for the roles that many of their holders would lose"))
+		}
+	}
 	if s.NeedsConfirmation {
 		a.note(texts.T("more than %s: submitting this needs a confirmation or --yes", usersOf(defaultMaxUsers)))
 	}

@@ -44,7 +44,16 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 			if simulate {
 				where = nil
 			}
-			req, err := a.request(cmd, args, &in, &sub, where)
+			with := looker()
+			var sim *simulator.Simulator
+			if simulate {
+				var err error
+				if sim, err = a.simulated(cmd, fileOf(args)); err != nil {
+					return err
+				}
+				with.Transport = sim.Transport()
+			}
+			req, err := a.request(cmd, args, &in, &sub, where, with)
 			if err != nil {
 				return err
 			}
@@ -53,10 +62,10 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 					return exitWith(exitCredentials, err)
 				}
 			}
-			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulate: simulate, report: reportFile, list: listOf(in.list), quiet: !logLevelGiven(a, cmd)})
+			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulator: sim, report: reportFile, list: listOf(in.list, in.look.seen), quiet: !logLevelGiven(a, cmd)})
 		},
 	}
-	in.add(cmd.Flags())
+	in.add(cmd)
 	sub.add(cmd.Flags())
 	complete(cmd, "priority", tasks.Lanes())
 	cmd.Flags().BoolVar(&simulate, "simulate", false, "call the built-in simulator instead of DingTalk")
@@ -65,6 +74,21 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 		"UNROLE_MAX_ATTEMPTS", "UNROLE_RETRY_BASE", "UNROLE_RETRY_CAP", "UNROLE_BUSY_MAX_AGE", "UNROLE_HOLD_PROBE",
 		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
 	return cmd
+}
+
+// simulated is the DingTalk of a simulation: beside FILE.csv, FILE.simulator.json says who works there and whom it refuses.
+func (a *app) simulated(cmd *cobra.Command, file string) (*simulator.Simulator, error) {
+	c, err := a.loadConfig(cmd)
+	if err != nil {
+		return nil, err
+	}
+	opt := simulator.Options{QPS: int(max(c.QPS, 1)), Latency: 30 * time.Millisecond, KeepCalls: -1}
+	if file != "" {
+		if err := addRefusals(file, &opt); err != nil {
+			return nil, err
+		}
+	}
+	return simulator.New(opt), nil
 }
 
 // dingTalkOf names the DingTalk that run calls, and as which app.
@@ -76,11 +100,11 @@ func dingTalkOf(c *config.Config) (texts.Text, error) {
 }
 
 type runOptions struct {
-	file     string // of the input; empty for flags and stdin
-	simulate bool
-	report   string
-	list     *report.List // of the file, where a report is wanted
-	quiet    bool         // no log lines but errors: the summary says it all
+	file      string // of the input; empty for flags and stdin
+	simulator *simulator.Simulator
+	report    string
+	list      *report.List // of the file, where a report is wanted
+	quiet     bool         // no log lines but errors: the summary says it all
 }
 
 func fileOf(args []string) string {
@@ -118,18 +142,12 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	defer closeMemory()
 
 	with := parts(rdb, log)
-	if opt.simulate {
-		simulated := simulator.Options{QPS: int(max(c.QPS, 1)), Latency: 30 * time.Millisecond, KeepCalls: -1}
-		if opt.file != "" {
-			if err := addRefusals(opt.file, &simulated); err != nil {
-				return err
-			}
+	if sim := opt.simulator; sim != nil {
+		if req.seen == nil {
+			a.note(texts.T("SIMULATION: a simulator answers instead of DingTalk; its company holds the users and roles of this list whose ids have the form of one"))
+			grantAll(sim, req.removals, lists.Plausible)
 		}
-		sim := simulator.New(simulated)
-		a.note(texts.T("SIMULATION: a simulator answers instead of DingTalk; its company holds the users and roles of this list whose ids have the form of one"))
-		grantAll(sim, req.removals, lists.Plausible)
 		with.Transport = sim.Transport()
-		c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = simulator.AppKey, simulator.AppSecret, ""
 	}
 	c.WebhookURL = "" // whoever waits for the end is told here
 	e, err := engine.New(c, with)
@@ -141,8 +159,8 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 		return err
 	}
 	began := time.Now()
-	submission := req.submission.of(a, req.removals)
-	submission.Simulated = opt.simulate
+	submission := req.submission.of(a, req)
+	submission.Simulated = opt.simulator != nil
 	submitted, err := client.Submit(ctx, submission)
 	if err != nil {
 		return err

@@ -14,8 +14,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/unrole/unrole/enqueue"
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/preflight"
 	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -77,10 +80,14 @@ func (f *submissionFlags) parse(cmd *cobra.Command, a *app) (submission, error) 
 	return s, nil
 }
 
-// of is the submission of the removals, which the guard has let through.
-func (s submission) of(a *app, removals *enqueue.Removals) enqueue.Submission {
-	return enqueue.Submission{Removals: removals, JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Lane, At: s.At,
+// of is the submission of the request, which the guard has let through.
+func (s submission) of(a *app, req *request) enqueue.Submission {
+	sub := enqueue.Submission{Removals: req.removals, JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Lane, At: s.At,
 		SubmittedBy: a.whoami(), MaxUsers: -1}
+	if req.seen != nil {
+		sub.Snapshot = req.seen.Snapshot
+	}
+	return sub
 }
 
 // whoami names the user and host for the audit.
@@ -97,9 +104,12 @@ func (a *app) whoami() string {
 
 // guard lets removals through that somebody said yes to: with --yes, or on the terminal, where it says what would be done
 // and where. canAsk is false where stdin is the input. Without a terminal at most --max-users users pass; more end with
-// exitGuard, and so does every answer but yes.
-func (f *submissionFlags) guard(ctx context.Context, a *app, removals *enqueue.Removals, where func() (texts.Text, error), canAsk bool) error {
+// exitGuard, and so does every answer but yes. large says that a role would lose too many of its holders.
+func (f *submissionFlags) guard(ctx context.Context, a *app, removals *enqueue.Removals, where func() (texts.Text, error), canAsk, large bool) error {
 	err := enqueue.Guard(removals, f.maxUsers)
+	if err == nil && large {
+		err = texts.T("a role would lose more of its holders than UNROLE_MAX_SHARE lets through unconfirmed")
+	}
 	switch {
 	case f.yes:
 		return nil
@@ -151,13 +161,16 @@ type request struct {
 	submission
 	config   *config.Config
 	removals *enqueue.Removals
+	// seen is what was seen in DingTalk, nil where nobody looked.
+	seen *preflight.Result
 	// plan is that of --plan; nil where it is still to be made.
 	plan []tasks.Part
 }
 
 // request takes what run and enqueue have in common up to the moment before something is sent.
-// where says which DingTalk the removals would reach; nil where it is none, which needs no guard.
-func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *submissionFlags, where func(*config.Config) (texts.Text, error)) (*request, error) {
+// where says which DingTalk the removals would reach; nil where it is none, which needs no guard. with is over what people and
+// roles are looked up.
+func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *submissionFlags, where func(*config.Config) (texts.Text, error), with engine.Parts) (*request, error) {
 	s, err := sub.parse(cmd, a)
 	if err != nil {
 		return nil, err
@@ -166,18 +179,31 @@ func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *su
 	if err != nil {
 		return nil, err
 	}
+	if where == nil {
+		c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = simulator.AppKey, simulator.AppSecret, ""
+	}
+	done, err := in.look.open(cmd, c, with)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	removals, plan, err := in.readOrPlan(cmd, a, args, s.JobID)
 	if err != nil {
 		return nil, err
+	}
+	seen := in.look.seen
+	if seen != nil && removals.Pairs() == 0 {
+		a.note(texts.T("nothing to do: none of these roles is held"))
+		return nil, &exit{code: exitDone}
 	}
 	if err := checkProtected(c, removals); err != nil {
 		return nil, err
 	}
 	if where != nil {
 		place := func() (texts.Text, error) { return where(c) }
-		if err := sub.guard(cmd.Context(), a, removals, place, !in.readsStdin(args)); err != nil {
+		if err := sub.guard(cmd.Context(), a, removals, place, !in.readsStdin(args), seen != nil && len(seen.Shares) > 0); err != nil {
 			return nil, err
 		}
 	}
-	return &request{s, c, removals, plan}, nil
+	return &request{s, c, removals, seen, plan}, nil
 }

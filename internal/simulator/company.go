@@ -37,6 +37,8 @@ type Person struct {
 	Admin int `json:"admin"`
 	// External is a contact who is no employee: found by union id only.
 	External bool `json:"external"`
+	// RoleIDs are roles that they hold besides those that Grant gives.
+	RoleIDs []int64 `json:"role_ids"`
 	// LastDay is set while somebody is leaving, as the HR calls tell it.
 	LastDay time.Time `json:"last_day"`
 }
@@ -80,6 +82,11 @@ func (s *Simulator) AddPerson(p Person) {
 	defer s.mu.Unlock()
 	u := s.user(p.UserID)
 	u.name, u.person = p.Name, p
+	for _, id := range p.RoleIDs {
+		if _, held := u.roles[id]; !held {
+			u.roles[id] = nil
+		}
+	}
 	delete(s.userStanding, p.UserID)
 }
 

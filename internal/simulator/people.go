@@ -132,6 +132,15 @@ func (s *Simulator) listDepartments(form url.Values) answer {
 	return ok(map[string]any{"result": list})
 }
 
+func (s *Simulator) getDepartment(form url.Values) answer {
+	id, refused := s.department(form)
+	if refused.code != 0 {
+		return refused
+	}
+	d := s.departments[id]
+	return ok(map[string]any{"result": map[string]any{"dept_id": id, "name": d.Name, "parent_id": d.Parent}})
+}
+
 func (s *Simulator) listDepartmentIDs(form url.Values) answer {
 	id, refused := s.department(form)
 	if refused.code != 0 {

@@ -38,6 +38,7 @@ var readers = map[string]func(*Simulator, url.Values) answer{
 	"topapi/user/listadmin":                    (*Simulator).listAdmins,
 	"topapi/v2/user/list":                      (*Simulator).listUsers,
 	"topapi/v2/department/listsub":             (*Simulator).listDepartments,
+	"topapi/v2/department/get":                 (*Simulator).getDepartment,
 	"topapi/v2/department/listsubid":           (*Simulator).listDepartmentIDs,
 	"topapi/smartwork/hrm/employee/queryonjob": (*Simulator).onTheJob,
 	"auth/scopes":                              (*Simulator).scopes,

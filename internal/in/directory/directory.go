@@ -26,6 +26,8 @@ type Source interface {
 	UserByUnionID(ctx context.Context, unionID string) (userID string, external bool, err error)
 	Search(ctx context.Context, name string, offset, size int) (dingtalk.SearchPage, error)
 	Departments(ctx context.Context, below int64) ([]dingtalk.Department, error)
+	Department(ctx context.Context, id int64) (dingtalk.Department, error)
+	Admins(ctx context.Context) ([]string, error)
 	Members(ctx context.Context, department, cursor int64, size int) (dingtalk.MembersPage, error)
 	Leavers(ctx context.Context, from, to time.Time, next string, size int) (dingtalk.LeaversPage, error)
 }
@@ -51,10 +53,13 @@ type Directory struct {
 
 	mu    sync.Mutex
 	paces map[string]*rate.Limiter
+	asked map[string]int
+	names map[int64]string // of departments
 
-	people  once[[]dingtalk.User]
+	people  once[*everybody]
 	leavers once[[]dingtalk.Leaver]
 	roles   once[[]dingtalk.Role]
+	admins  once[map[string]bool]
 }
 
 // New reads from source with at most qps calls a second to each API.
@@ -62,13 +67,26 @@ func New(source Source, qps float64) (*Directory, error) {
 	if !(qps > 0) {
 		return nil, fmt.Errorf("directory: %v calls per second: must be over 0", qps)
 	}
-	return &Directory{source: source, qps: rate.Limit(qps), now: time.Now, paces: map[string]*rate.Limiter{}}, nil
+	return &Directory{source: source, qps: rate.Limit(qps), now: time.Now, paces: map[string]*rate.Limiter{}, asked: map[string]int{}, names: map[int64]string{}}, nil
 }
 
-// pace is the limiter of one API.
+// Lookups counts the questions put so far, and how long they take at the least at the pace: each API's are asked beside
+// those of the others.
+func (d *Directory) Lookups() (n int, takes time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, asked := range d.asked {
+		n += asked
+		takes = max(takes, time.Duration(float64(asked)/float64(d.qps)*float64(time.Second)))
+	}
+	return n, takes
+}
+
+// pace is the limiter of one API, which is about to be asked once more.
 func (d *Directory) pace(api string) *rate.Limiter {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.asked[api]++
 	if d.paces[api] == nil {
 		d.paces[api] = rate.NewLimiter(d.qps, 1)
 	}

@@ -38,11 +38,27 @@ func (d *Directory) Find(ctx context.Context, p lists.Person) (Found, error) {
 	case lists.Name:
 		return d.byName(ctx, p.Text)
 	case lists.JobNumber:
-		return d.where(ctx, func(u dingtalk.User) bool { return u.JobNumber == p.Text })
+		return d.where(ctx, func(all *everybody) []int { return all.byJob[p.Text] })
 	}
-	return d.where(ctx, func(u dingtalk.User) bool {
-		return strings.EqualFold(u.Email, p.Text) || strings.EqualFold(u.OrgEmail, p.Text)
-	})
+	return d.where(ctx, func(all *everybody) []int { return all.byEmail[strings.ToLower(p.Text)] })
+}
+
+// Mobile is a mobile number as DingTalk has it: eleven digits in the mainland, elsewhere +49-1511234567. Signs that people
+// put between the digits are left out, and so is the mainland's country code.
+func Mobile(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r == ' ' || r == '(' || r == ')' || r == '\u00a0' {
+			return -1
+		}
+		return r
+	}, text)
+	digits := strings.ReplaceAll(text, "-", "")
+	for _, code := range []string{"+86", "0086", "86", ""} {
+		if rest, found := strings.CutPrefix(digits, code); found && len(rest) == 11 && rest[0] == '1' {
+			return rest
+		}
+	}
+	return text
 }
 
 // nobody reports whether an error says that there is no such person.
@@ -63,9 +79,10 @@ func (d *Directory) byID(ctx context.Context, id string) (Found, error) {
 }
 
 func (d *Directory) byMobile(ctx context.Context, mobile string) (Found, error) {
+	mobile = Mobile(mobile)
 	id, err := ask(ctx, d, "v2/user/getbymobile", func() (string, error) { return d.source.UserByMobile(ctx, mobile) })
 	if nobody(err) {
-		return d.amongLeavers(ctx, func(l dingtalk.Leaver) bool { return l.Mobile == mobile })
+		return d.amongLeavers(ctx, func(l dingtalk.Leaver) bool { return Mobile(l.Mobile) == mobile })
 	}
 	if err != nil {
 		return Found{}, err
@@ -101,36 +118,58 @@ func (d *Directory) byName(ctx context.Context, name string) (Found, error) {
 		if err != nil {
 			return Found{}, err
 		}
+		if one.Users == nil {
+			// Somebody whom the app may not see has the name, too: then it does not name the other one alone.
+			one.Users = []dingtalk.User{{UserID: id, Name: name}}
+		}
 		found.Users = append(found.Users, one.Users...)
 	}
 	return found, nil
 }
 
-// where looks through the whole directory. The people found there come with what the list of members has: their roles are
-// asked for one by one.
-func (d *Directory) where(ctx context.Context, is func(dingtalk.User) bool) (Found, error) {
+// where finds people in the whole directory. Their roles are asked for one by one, so that nobody is taken who has left since.
+func (d *Directory) where(ctx context.Context, fit func(*everybody) []int) (Found, error) {
 	all, err := d.everybody(ctx)
 	if err != nil {
 		return Found{}, err
 	}
 	var found Found
-	for _, user := range all {
-		if !is(user) {
-			continue
-		}
-		one, err := d.byID(ctx, user.UserID)
+	for _, at := range fit(all) {
+		one, err := d.byID(ctx, all.users[at].UserID)
 		if err != nil {
 			return Found{}, err
 		}
 		found.Users = append(found.Users, one.Users...)
+		found.Left = append(found.Left, one.Left...)
 	}
 	return found, nil
 }
 
+// everybody is the whole directory, with those who have a staff number or an address, by it.
+type everybody struct {
+	users          []dingtalk.User
+	byJob, byEmail map[string][]int
+}
+
+func (e *everybody) add(u dingtalk.User) {
+	at := len(e.users)
+	e.users = append(e.users, u)
+	if u.JobNumber != "" {
+		e.byJob[u.JobNumber] = append(e.byJob[u.JobNumber], at)
+	}
+	own, work := strings.ToLower(u.Email), strings.ToLower(u.OrgEmail)
+	if own != "" {
+		e.byEmail[own] = append(e.byEmail[own], at)
+	}
+	if work != "" && work != own {
+		e.byEmail[work] = append(e.byEmail[work], at)
+	}
+}
+
 // everybody reads the whole directory, once: every department and its direct members.
-func (d *Directory) everybody(ctx context.Context) ([]dingtalk.User, error) {
-	return d.people.get(func() ([]dingtalk.User, error) {
-		var all []dingtalk.User
+func (d *Directory) everybody(ctx context.Context) (*everybody, error) {
+	return d.people.get(func() (*everybody, error) {
+		all := &everybody{byJob: map[string][]int{}, byEmail: map[string][]int{}}
 		seen := map[string]bool{} // somebody in two departments comes twice
 		visited := map[int64]bool{}
 		for below := []int64{dingtalk.RootDepartment}; len(below) > 0; {
@@ -144,28 +183,74 @@ func (d *Directory) everybody(ctx context.Context) ([]dingtalk.User, error) {
 				return nil, err
 			}
 			for _, sub := range departments {
+				d.named(sub)
 				below = append(below, sub.ID)
 			}
-			cursor := int64(0)
-			err = pages(func() (bool, error) {
-				page, err := ask(ctx, d, "v2/user/list", func() (dingtalk.MembersPage, error) {
-					return d.source.Members(ctx, id, cursor, dingtalk.MaxMembersPage)
-				})
-				for _, user := range page.Users {
-					if !seen[user.UserID] {
-						seen[user.UserID] = true
-						all = append(all, user)
-					}
+			if err := d.members(ctx, id, func(u dingtalk.User) {
+				if !seen[u.UserID] {
+					seen[u.UserID] = true
+					all.add(u)
 				}
-				cursor = page.Next
-				return page.HasMore, err
-			})
-			if err != nil {
+			}); err != nil {
 				return nil, err
 			}
 		}
 		return all, nil
 	})
+}
+
+// members goes through the direct members of a department.
+func (d *Directory) members(ctx context.Context, department int64, take func(dingtalk.User)) error {
+	cursor := int64(0)
+	return pages(func() (bool, error) {
+		page, err := ask(ctx, d, "v2/user/list", func() (dingtalk.MembersPage, error) {
+			return d.source.Members(ctx, department, cursor, dingtalk.MaxMembersPage)
+		})
+		for _, user := range page.Users {
+			take(user)
+		}
+		cursor = page.Next
+		return page.HasMore, err
+	})
+}
+
+// Admins are the user ids of the organisation's administrators, main and sub. They are read once.
+func (d *Directory) Admins(ctx context.Context) (map[string]bool, error) {
+	return d.admins.get(func() (map[string]bool, error) {
+		ids, err := ask(ctx, d, "user/listadmin", func() ([]string, error) { return d.source.Admins(ctx) })
+		set := make(map[string]bool, len(ids))
+		for _, id := range ids {
+			set[id] = true
+		}
+		return set, err
+	})
+}
+
+// Department is the name of the first of a user's departments, for people to tell one from another; empty for the root, and
+// where the app may not read it.
+func (d *Directory) Department(ctx context.Context, u dingtalk.User) string {
+	if len(u.Departments) == 0 || u.Departments[0] == dingtalk.RootDepartment {
+		return ""
+	}
+	id := u.Departments[0]
+	d.mu.Lock()
+	name, known := d.names[id]
+	d.mu.Unlock()
+	if known {
+		return name
+	}
+	found, err := ask(ctx, d, "v2/department/get", func() (dingtalk.Department, error) { return d.source.Department(ctx, id) })
+	if err != nil {
+		return ""
+	}
+	d.named(found)
+	return found.Name
+}
+
+func (d *Directory) named(department dingtalk.Department) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.names[department.ID] = department.Name
 }
 
 // amongLeavers looks through those who left within a year. An app that may not read them finds nobody there.

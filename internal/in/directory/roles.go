@@ -2,7 +2,11 @@ package directory
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/unrole/unrole/internal/out/dingtalk"
 )
@@ -32,6 +36,17 @@ func (d *Directory) Roles(ctx context.Context) ([]dingtalk.Role, error) {
 	})
 }
 
+// RolesCalled are the roles that a text names exactly: by group/name, or by the name alone.
+func RolesCalled(roles []dingtalk.Role, text string) []dingtalk.Role {
+	var found []dingtalk.Role
+	for _, role := range roles {
+		if role.Name == text || role.Group+"/"+role.Name == text {
+			found = append(found, role)
+		}
+	}
+	return found
+}
+
 // RolesNamed are the roles that a text means: group/name, else the name, else those whose name contains it.
 func RolesNamed(roles []dingtalk.Role, text string) []dingtalk.Role {
 	for _, means := range []func(dingtalk.Role) bool{
@@ -59,6 +74,30 @@ var defaultRoles = map[string]bool{"负责人": true, "主管": true, "主管理
 // away in DingTalk's administration console, not by a removal. The group is called 默认 or, internationally, Default (A).
 func IsDefault(role dingtalk.Role) bool {
 	return role.Group == "默认" || role.Group == "Default" || role.Group == "" && defaultRoles[role.Name]
+}
+
+// rolesAtOnce is how many roles are read side by side.
+const rolesAtOnce = 32
+
+// EachHolders reads who holds each of the roles, side by side at the pace, and hands take one role after the other, in no
+// promised order.
+func (d *Directory) EachHolders(ctx context.Context, roleIDs []int64, take func(roleID int64, holders []dingtalk.Person)) error {
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(rolesAtOnce)
+	for _, id := range roleIDs {
+		group.Go(func() error {
+			holders, err := d.Holders(ctx, id)
+			if err != nil {
+				return fmt.Errorf("who holds role %d: %w", id, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			take(id, holders)
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // Holders lists who holds a role, in DingTalk's order.

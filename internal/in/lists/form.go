@@ -69,4 +69,5 @@ func (in *input) other(at place, c column, value string) {
 		return
 	}
 	in.row.People = append(in.row.People, Person{kind, value})
+	in.places = append(in.places, at)
 }

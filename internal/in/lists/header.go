@@ -64,7 +64,7 @@ func exactness(f Field) int {
 
 // complete reports whether a header names both people and roles, with what stands beside the input.
 func (in *input) complete(h *header) bool {
-	return (len(h.people) > 0 || len(in.opt.People) > 0) && (len(h.roles) > 0 || len(in.opt.Roles) > 0) && len(h.people)+len(h.roles) > 0
+	return (len(h.people) > 0 || len(in.opt.People) > 0) && (len(h.roles) > 0 || len(in.opt.Roles) > 0 || in.opt.AllRoles) && len(h.people)+len(h.roles) > 0
 }
 
 // headerSearch looks for the header among the first rows of a table.
@@ -117,6 +117,8 @@ func (in *input) settle(s *headerSearch, h *header) error {
 		return in.refuseHeader(h.line, texts.T("the column %q names people: --user is for an input without", h.people[0].name))
 	case len(h.roles) > 0 && len(in.opt.Roles) > 0:
 		return in.refuseHeader(h.line, texts.T("the column %q names roles: --role is for an input without", h.roles[0].name))
+	case len(h.roles) > 0 && in.opt.AllRoles:
+		return in.refuseHeader(h.line, texts.T("the column %q names roles: --all-roles is for an input without", h.roles[0].name))
 	}
 	if !in.opt.Lookup {
 		if err := in.needsNoLookup(h); err != nil {

@@ -103,14 +103,37 @@ func (in *input) jsonObject(j *jsonSource, w jsonwalk.Walker) error {
 		if err := in.jsonValues(f, in.person); err != nil {
 			return err
 		}
+		in.jsonAlso(j.people, f)
 	} else {
 		in.row.People = append(in.row.People, in.opt.People...)
+	}
+	if in.opt.AllRoles {
+		if len(j.roles) > 0 {
+			in.problem(place{whole, j.roles[0].at}, j.roles[0].name, texts.T("%s stands there already: %s is for an input without", j.roles[0].name, "--all-roles"))
+		}
+		return nil
 	}
 	if f, ok := in.jsonChosen(j.roles, len(in.opt.Roles) > 0, "role_id (or role_ids)", "--role"); ok {
 		return in.jsonValues(f, in.role)
 	}
 	in.row.Roles = append(in.row.Roles, in.opt.Roles...)
 	return nil
+}
+
+// jsonAlso notes what the object says of its one person besides.
+func (in *input) jsonAlso(of []jsonField, counts jsonField) {
+	if !in.opt.Lookup || len(in.row.People) != 1 {
+		return
+	}
+	for _, f := range of {
+		w := f.value
+		if f.name == counts.name || w.Next() != '"' {
+			continue
+		}
+		if text, err := w.String(); err == nil && len(bytes.TrimSpace(text)) > 0 {
+			in.row.Also = append(in.row.Also, Person{f.field.kind(), string(bytes.TrimSpace(text))})
+		}
+	}
 }
 
 // jsonMeaning is the field of a name, and notes what nothing is taken from.

@@ -26,16 +26,8 @@ func (k *Kept) Add(row Row) {
 	}
 	k.n++
 	k.number(row.Line)
-	k.number(len(row.People))
-	for _, p := range row.People {
-		at, known := k.personAt[p]
-		if !known {
-			at = len(k.people)
-			k.people = append(k.people, p)
-			k.personAt[p] = at
-		}
-		k.number(at)
-	}
+	k.named(row.People)
+	k.named(row.Also)
 	k.number(len(row.Roles))
 	for _, r := range row.Roles {
 		at, known := k.roleAt[r]
@@ -50,6 +42,20 @@ func (k *Kept) Add(row Row) {
 	for _, cell := range row.Cells {
 		k.number(len(cell))
 		k.rows = append(k.rows, cell...)
+	}
+}
+
+// named keeps a list of people.
+func (k *Kept) named(people []Person) {
+	k.number(len(people))
+	for _, p := range people {
+		at, known := k.personAt[p]
+		if !known {
+			at = len(k.people)
+			k.people = append(k.people, p)
+			k.personAt[p] = at
+		}
+		k.number(at)
 	}
 }
 
@@ -70,9 +76,12 @@ func (k *Kept) All() iter.Seq[Row] {
 		var row Row
 		for len(rest) > 0 {
 			row.Line = next()
-			row.People, row.Roles, row.Cells = row.People[:0], row.Roles[:0], row.Cells[:0]
+			row.People, row.Also, row.Roles, row.Cells = row.People[:0], row.Also[:0], row.Roles[:0], row.Cells[:0]
 			for range next() {
 				row.People = append(row.People, k.people[next()])
+			}
+			for range next() {
+				row.Also = append(row.Also, k.people[next()])
 			}
 			for range next() {
 				row.Roles = append(row.Roles, k.roles[next()])

@@ -52,6 +52,8 @@ type Options struct {
 	// Lookup says that what is no id will be looked up: mobile numbers, staff numbers, names of people and roles.
 	// Otherwise they are refused.
 	Lookup bool
+	// AllRoles says that the people lose all that they hold: the input names no roles.
+	AllRoles bool
 	// Cells asks for Row.Cells.
 	Cells bool
 	// Reject, when set, takes the bad rows, as CSV with their line and reason, for a spreadsheet to open without
@@ -70,6 +72,9 @@ type Row struct {
 	Line   int
 	People []Person
 	Roles  []Role
+	// Also is what the row says of its person besides, in less exact columns: it has to be true of the same person. Empty
+	// without Options.Lookup, and where the row names several.
+	Also []Person
 	// Cells are all cells of the row as they stand there, by the headings of Report.Header; nil without Options.Cells.
 	Cells []string
 }
@@ -250,7 +255,8 @@ func (in *input) readError(err error) error {
 
 // begin forgets the row before.
 func (in *input) begin() {
-	in.row.People, in.row.Roles, in.problems, in.places = in.row.People[:0], in.row.Roles[:0], in.problems[:0], in.places[:0]
+	in.row.People, in.row.Roles, in.row.Also = in.row.People[:0], in.row.Roles[:0], in.row.Also[:0]
+	in.problems, in.places = in.problems[:0], in.places[:0]
 }
 
 func (in *input) problem(at place, field string, reason texts.Text) {

@@ -34,6 +34,16 @@ type Person struct {
 	Text string
 }
 
+// String is the person as --user and lists take them: mobile:13800001234, or the user id alone.
+func (p Person) String() string {
+	for name, kind := range kindNames {
+		if kind == p.Kind && kind != UserID {
+			return name + ":" + clip(p.Text)
+		}
+	}
+	return clip(p.Text)
+}
+
 // Role is a role as the input names it: by its id or, where that is 0, by its name or group/name.
 type Role struct {
 	ID   int64
@@ -70,10 +80,15 @@ func (k Kind) mustLookUp() texts.Text {
 func ParsePerson(text string, lookup bool) (Person, error) {
 	if before, after, found := strings.Cut(text, ":"); found {
 		if kind, known := kindNames[before]; known {
-			if kind != UserID && !lookup {
-				return Person{}, fmt.Errorf("%q: %w", clip(text), kind.mustLookUp())
+			switch {
+			case kind != UserID && !lookup:
+				return Person{}, texts.T("%q: %s", clip(text), kind.mustLookUp())
+			case strings.TrimSpace(after) == "":
+				return Person{}, texts.T("%q names nobody: something has to stand behind the colon", clip(text))
+			case kind != UserID:
+				return Person{kind, strings.TrimSpace(after)}, nil
 			}
-			return Person{kind, after}, nil
+			text = after
 		}
 	}
 	if reason, bad := wrongUserID([]byte(text)); bad {

@@ -101,8 +101,11 @@ func (in *input) people(t table, head *header) {
 		in.problem(place{c.at, 0}, c.name, inexact(c, cell))
 		return
 	}
+	if in.opt.Lookup {
+		defer in.also(t, head.people, c)
+	}
 	if c.field == FieldName {
-		in.row.People = append(in.row.People, Person{Name, string(bytes.TrimSpace(cell))})
+		in.other(place{c.at, 0}, c, string(bytes.TrimSpace(cell)))
 		return
 	}
 	value := in.marks.clean(cell)
@@ -117,6 +120,25 @@ func (in *input) people(t table, head *header) {
 	}
 	if none {
 		in.person(place{c.at, 0}, c, nil)
+	}
+}
+
+// also notes what the row says of its one person in other columns than the one that counts.
+func (in *input) also(t table, columns []column, counts column) {
+	if len(in.row.People) != 1 {
+		return
+	}
+	for _, c := range columns {
+		if c.at == counts.at || c.at >= t.width() {
+			continue
+		}
+		cell := bytes.TrimSpace(t.cell(c.at))
+		if c.field != FieldName {
+			cell = in.marks.clean(cell)
+		}
+		if len(cell) > 0 {
+			in.row.Also = append(in.row.Also, Person{c.field.kind(), string(cell)})
+		}
 	}
 }
 
@@ -135,6 +157,16 @@ func (in *input) person(at place, c column, value []byte) {
 	if c.field != FieldUserID {
 		in.other(at, c, string(value))
 		return
+	}
+	if bytes.IndexByte(value, ':') > 0 {
+		if p, err := ParsePerson(string(value), in.opt.Lookup); p.Kind != UserID {
+			in.row.People = append(in.row.People, p)
+			in.places = append(in.places, at)
+			return
+		} else if reason, is := err.(texts.Text); is {
+			in.problem(at, c.name, reason)
+			return
+		}
 	}
 	// Files are in the order of people more often than not.
 	if len(in.last) == 0 || in.last != string(value) {

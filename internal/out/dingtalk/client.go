@@ -38,6 +38,7 @@ const (
 	opMobile      = "topapi/v2/user/getbymobile"
 	opUnion       = "topapi/user/getbyunionid"
 	opDepartments = "topapi/v2/department/listsub"
+	opDepartment  = "topapi/v2/department/get"
 	opMembers     = "topapi/v2/user/list"
 	opAdmins      = "topapi/user/listadmin"
 	opScopes      = "auth/scopes"
@@ -47,7 +48,7 @@ const (
 
 // Ops lists every path that is called.
 func Ops() []string {
-	return []string{OpToken, opRemove, opRoles, opHolder, opUser, opMobile, opUnion, opDepartments, opMembers, opAdmins, opScopes, opSearch, opLeavers}
+	return []string{OpToken, opRemove, opRoles, opHolder, opUser, opMobile, opUnion, opDepartments, opDepartment, opMembers, opAdmins, opScopes, opSearch, opLeavers}
 }
 
 // Config says where DingTalk is and who calls. Either AppKey and AppSecret or AccessToken must be given.

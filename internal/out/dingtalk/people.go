@@ -74,6 +74,9 @@ func (c *Client) User(ctx context.Context, userID string) (User, error) {
 	}
 	var m member
 	err := c.read(ctx, opUser, url.Values{"userid": {userID}}, &m)
+	if m.UserID == "" {
+		m.UserID = userID
+	}
 	return m.user(), err
 }
 
@@ -118,6 +121,15 @@ func (c *Client) Departments(ctx context.Context, below int64) ([]Department, er
 		departments[i] = Department{ID: int64(d.ID), Name: d.Name}
 	}
 	return departments, nil
+}
+
+// Department returns one department by its id (C).
+func (c *Client) Department(ctx context.Context, id int64) (Department, error) {
+	var found struct {
+		Name string `json:"name"`
+	}
+	err := c.read(ctx, opDepartment, url.Values{"dept_id": {strconv.FormatInt(id, 10)}}, &found)
+	return Department{ID: id, Name: found.Name}, err
 }
 
 // MembersPage is a page of the direct members of a department. Somebody in two departments is in both.

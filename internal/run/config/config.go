@@ -31,6 +31,10 @@ type Config struct {
 
 	// MaxUsersPerDay is the rolling guard of one source; 0 is none.
 	MaxUsersPerDay int
+	// Preflight is "true" or "false" where somebody said whether DingTalk is looked at before anything is sent, else empty.
+	Preflight string
+	// MaxShare is the share of a role's holders above which a removal needs somebody's word.
+	MaxShare float64
 	// ProtectedUsers and ProtectedRoles are lists, or @FILE, as package protect reads them.
 	ProtectedUsers, ProtectedRoles string
 

@@ -108,6 +108,26 @@ var variables = []Variable{
 		Meaning: "how often an idle worker looks for tasks that are due, and for new ones where Redis does not tell it of them at once (BLMOVE): how long a removal may wait on an idle system, against load on Redis",
 		set:     duration(func(c *Config) *time.Duration { return &c.CheckInterval }, time.Millisecond)},
 
+	{Name: "UNROLE_PREFLIGHT", Group: groupSafety, Flag: "preflight",
+		Meaning: "`true`: look in DingTalk who exists and who holds what before anything is sent; `false`: only where a list takes it; unless set, `plan` looks where there are credentials, and the others where a list takes it",
+		set: func(c *Config, s string) error {
+			on, err := strconv.ParseBool(s)
+			if err != nil {
+				return fmt.Errorf("%q is neither true nor false", s)
+			}
+			c.Preflight = strconv.FormatBool(on)
+			return nil
+		}},
+	{Name: "UNROLE_MAX_SHARE", Group: groupSafety, Flag: "max-share", Default: "0.5",
+		Meaning: "share of the holders of a role, of 10 or more, above which a removal that was looked at needs a confirmation or `--yes`",
+		set: func(c *Config, s string) error {
+			f, err := strconv.ParseFloat(s, 64)
+			if err != nil || !(f > 0 && f <= 1) {
+				return fmt.Errorf("%q is not a share above 0 and up to 1, such as 0.5", s)
+			}
+			c.MaxShare = f
+			return nil
+		}},
 	{Name: "UNROLE_PROTECTED_USERS", Group: groupSafety, Flag: "protected-users",
 		Meaning: "users whose roles are never removed: ids separated by commas, or `@FILE`",
 		set:     text(func(c *Config) *string { return &c.ProtectedUsers })},

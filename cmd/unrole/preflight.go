@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/unrole/unrole/enqueue"
+	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/directory"
+	"github.com/unrole/unrole/internal/in/lists"
+	"github.com/unrole/unrole/internal/in/preflight"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/outcome"
+	"github.com/unrole/unrole/internal/run/config"
+)
+
+// What is done about rows that cannot be resolved.
+const (
+	refuseUnresolved = "refuse"
+	skipUnresolved   = "skip"
+)
+
+// lookFlags say what is looked up in DingTalk before anything is sent.
+type lookFlags struct {
+	allRoles   bool
+	keep       []string
+	evenAdmins bool
+	unresolved string
+
+	// directory is where people and roles are looked up; nil where nothing can be.
+	directory *directory.Directory
+	// want is that of UNROLE_PREFLIGHT; implied looks also where nobody asked for it, if that is possible.
+	want     string
+	implied  bool
+	maxShare float64
+	// seen is what was found, nil where nothing was looked up.
+	seen *preflight.Result
+	// must says that the list takes looking up.
+	must bool
+}
+
+func (f *lookFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.BoolVar(&f.allRoles, "all-roles", false, "take all roles that each person holds, but those of the default group (looked up in DingTalk)")
+	flags.StringArrayVar(&f.keep, "keep-role", nil, "a role, by id, name or GROUP/NAME, that --all-roles leaves (may be repeated)")
+	flags.BoolVar(&f.evenAdmins, "even-admin", false, "let administrators of the organisation be touched")
+	flags.StringVar(&f.unresolved, "unresolved", refuseUnresolved, "what to do about rows that name nobody, or several: refuse the list, or skip them")
+	complete(cmd, "unresolved", []string{refuseUnresolved, skipUnresolved})
+	addConfigFlags(flags, "UNROLE_PREFLIGHT", "UNROLE_MAX_SHARE")
+	flags.Lookup("preflight").NoOptDefVal = "true"
+}
+
+// need adds the configuration that looking up takes, where the command has it not yet.
+func (f *lookFlags) need(flags *pflag.FlagSet) {
+	for name, env := range map[string]string{"base-url": "DINGTALK_BASE_URL", "app-key": "DINGTALK_APP_KEY", "qps": "UNROLE_QPS"} {
+		if flags.Lookup(name) == nil {
+			addConfigFlags(flags, env)
+		}
+	}
+}
+
+// open makes ready for looking up where the configuration says how DingTalk is reached; with says over what. What it
+// returns has to be called at the end.
+func (f *lookFlags) open(cmd *cobra.Command, c *config.Config, with engine.Parts) (func(), error) {
+	if f.unresolved != refuseUnresolved && f.unresolved != skipUnresolved {
+		return nil, usageError(cmd, fmt.Errorf("--unresolved %q is neither %s nor %s", f.unresolved, refuseUnresolved, skipUnresolved))
+	}
+	if len(f.keep) > 0 && !f.allRoles {
+		return nil, usageError(cmd, errors.New("--keep-role goes with --all-roles"))
+	}
+	f.want, f.maxShare = c.Preflight, c.MaxShare
+	if err := c.NeedCredentials(); err != nil {
+		if f.allRoles || f.want == "true" {
+			return nil, exitWith(exitCredentials, fmt.Errorf("%w\n--all-roles and --preflight read DingTalk, which takes the app's credentials", err))
+		}
+		return func() {}, nil
+	}
+	client, err := dingtalk.New(engine.Credentials(c, with))
+	if err != nil {
+		return nil, exitWith(exitUsage, err)
+	}
+	if f.directory, err = directory.New(client, c.QPS); err != nil {
+		client.Close()
+		return nil, err
+	}
+	return client.Close, nil
+}
+
+// at looks at a list whose rows were kept, where that has to be or is wanted, and returns what is to be removed.
+func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kept) (*enqueue.Removals, error) {
+	f.must = f.allRoles
+	for row := range rows.All() {
+		for _, p := range row.People {
+			f.must = f.must || p.Kind != lists.UserID
+		}
+		for _, r := range row.Roles {
+			f.must = f.must || r.ID == 0
+		}
+	}
+	if !f.must && (f.want == "false" || f.want == "" && !f.implied) {
+		return idsOf(rows)
+	}
+	req := preflight.Request{Rows: rows.All(), AllRoles: f.allRoles, EvenAdmins: f.evenAdmins, MaxShare: f.maxShare}
+	for _, text := range items(f.keep) {
+		role, err := parseRole(text)
+		if err != nil {
+			return nil, exitf(exitUsage, "--keep-role: %w", err)
+		}
+		req.Keep = append(req.Keep, role)
+	}
+	seen, err := preflight.Run(ctx, f.directory, req)
+	if err != nil {
+		var failed *dingtalk.Error
+		var role *preflight.RoleError
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.As(err, &role):
+			return nil, exitWith(exitUsage, fmt.Errorf("--keep-role: %w", err))
+		case !f.must && f.want == "":
+			a.note(texts.T("DingTalk could not be looked at (%v): what follows is of the list as it stands", err))
+			return idsOf(rows)
+		case errors.As(err, &failed) && outcome.Of(failed.Class).Hold != "":
+			return nil, exitWith(exitCredentials, err)
+		}
+		return nil, fmt.Errorf("look at DingTalk: %w", err)
+	}
+	f.seen = seen
+	if err := f.judge(a, name, seen); err != nil {
+		return nil, err
+	}
+	a.noteSeen(seen)
+	return seen.Removals, nil
+}
+
+// judge refuses a list of which something could not be resolved, unless that is to be skipped.
+func (f *lookFlags) judge(a *app, name string, seen *preflight.Result) error {
+	const most = 50
+	refused := &lists.Refused{Name: name, Total: len(seen.Problems)}
+	for _, p := range seen.Problems[:min(most, len(seen.Problems))] {
+		row := lists.RowError{Line: p.Line, Reason: p.Why}
+		if p.Line > 0 {
+			row.Column = 1
+		}
+		refused.Rows = append(refused.Rows, row)
+	}
+	switch {
+	case len(seen.Problems) == 0:
+	case f.unresolved == skipUnresolved, !f.must && f.want == "": // of a plan that nobody asked to look, nothing is sent
+		a.note(texts.T("%s", texts.Say(a.lang, refused)))
+		a.note(texts.Count(seen.Snapshot.Unresolved, "%d row is skipped", "%d rows are skipped"))
+	default:
+		refused.Next = []texts.Text{texts.T("nothing was sent; correct the rows, or leave them out with --unresolved skip")}
+		return exitWith(exitUsage, refused)
+	}
+	return nil
+}
+
+// noteSeen says what was found.
+func (a *app) noteSeen(seen *preflight.Result) {
+	a.note(texts.T("looked at in DingTalk: %s found; %s held, %d not held and left out (%s, %s)", usersOf(seen.Found),
+		pairsOf(seen.Removals.Pairs()), len(seen.Snapshot.NotHeld), texts.Count(seen.Lookups, "%d lookup", "%d lookups"), duration(seen.LookupTime.Seconds())))
+	if seen.Spared > 0 {
+		a.note(texts.T("left to them: %s of the default group, or kept", pairsOf(seen.Spared)))
+	}
+	for _, s := range seen.Shares {
+		a.note(texts.T("role %s (%s): %d of its %d holders would lose it", s.Role.Name, strconv.FormatInt(s.Role.ID, 10), s.Loses, s.Holders))
+	}
+}
+
+// idsOf are the pairs of rows all of which are ids.
+func idsOf(rows *lists.Kept) (*enqueue.Removals, error) {
+	set := &enqueue.Removals{}
+	for row := range rows.All() {
+		if err := addIDs(set, row); err != nil {
+			return nil, exitWith(exitUsage, err)
+		}
+	}
+	return set, nil
+}
+
+// parseRole reads a role as people write it: an id, a name, or GROUP/NAME.
+func parseRole(text string) (lists.Role, error) {
+	if id, err := lists.ParseRoleID(text); err == nil {
+		return lists.Role{ID: id}, nil
+	} else if text == "" || strings.Trim(text, "0123456789.,eE+-") == "" {
+		return lists.Role{}, err
+	}
+	return lists.Role{Name: text}, nil
+}
+
+// figures is what a preflight saw, as plan prints it.
+type figures struct {
+	Found         int     `json:"found"`
+	Ambiguous     int     `json:"ambiguous"`
+	Unknown       int     `json:"unknown"`
+	Departed      int     `json:"departed"`
+	External      int     `json:"external"`
+	UnresolvedRow int     `json:"unresolved_rows"`
+	Held          int     `json:"held"`
+	NotHeld       int     `json:"not_held"`
+	Spared        int     `json:"default_group_or_kept"`
+	Lookups       int     `json:"lookups"`
+	LookupSeconds float64 `json:"lookup_seconds"`
+	// CallsUnseen is how many calls the same list would take without looking.
+	CallsUnseen int     `json:"api_calls_without_looking"`
+	Shares      []share `json:"large_shares"`
+}
+
+type share struct {
+	RoleID  int64 `json:"role_id"`
+	Holders int   `json:"holders"`
+	Loses   int   `json:"loses"`
+}
+
+func figuresOf(seen *preflight.Result) *figures {
+	if seen == nil {
+		return nil
+	}
+	f := &figures{Found: seen.Found, Ambiguous: seen.Ambiguous, Unknown: seen.Unknown, Departed: seen.Departed, External: seen.External,
+		UnresolvedRow: seen.Snapshot.Unresolved, Held: seen.Removals.Pairs(), NotHeld: len(seen.Snapshot.NotHeld), Spared: seen.Spared,
+		Lookups: seen.Lookups, LookupSeconds: math.Round(seen.LookupTime.Seconds()*1000) / 1000, Shares: []share{}}
+	if seen.Asked.Pairs() > 0 {
+		f.CallsUnseen = len(enqueue.PlanOf(seen.Asked, "plan"))
+	}
+	for _, s := range seen.Shares {
+		f.Shares = append(f.Shares, share{s.Role.ID, s.Holders, s.Loses})
+	}
+	return f
+}
+
+// looker is what a command is given that looks things up in the configured organisation, over the network.
+func looker() engine.Parts { return parts(nil, zerolog.Nop()) }

@@ -1,0 +1,257 @@
+// Package preflight reads DingTalk before anything is sent: who is meant, who holds what, and what must not be touched.
+package preflight
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/directory"
+	"github.com/unrole/unrole/internal/in/lists"
+	"github.com/unrole/unrole/internal/in/resolve"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+)
+
+// DefaultMaxShare is the share of a role's holders above which a removal needs somebody's word, and LeastHolders the fewest
+// holders of which a share means anything.
+const (
+	DefaultMaxShare = 0.5
+	LeastHolders    = 10
+)
+
+// Request is what a list asks for.
+type Request struct {
+	// Rows are gone through twice.
+	Rows iter.Seq[lists.Row]
+	// AllRoles takes from everybody all that they hold, the default group's and Keep's excepted; the rows name no roles then.
+	AllRoles bool
+	Keep     []lists.Role
+	// EvenAdmins lets administrators be touched.
+	EvenAdmins bool
+	// MaxShare is that of Result.Shares; 0 means DefaultMaxShare.
+	MaxShare float64
+}
+
+// Result is what was seen. Removals are exactly the pairs that were asked for by rows without a problem, and held.
+type Result struct {
+	Removals *enqueue.Removals
+	Snapshot *enqueue.Snapshot
+	// Problems are the rows that name nobody, or several, or what must not be touched: nothing of them is in Removals.
+	Problems []Problem
+	// Shares are roles that would lose more than MaxShare of their holders, who are LeastHolders or more.
+	Shares []Share
+	// Found, Ambiguous, Unknown, Departed and External count people; Spared the pairs of the default group, and of roles to
+	// keep, that all roles does not take.
+	Found, Ambiguous, Unknown, Departed, External, Spared int
+	// Asked is every pair asked for by rows without a problem, held or not.
+	Asked *enqueue.Removals
+	// Lookups counts the questions that were put, and LookupTime is what they take at the pace.
+	Lookups    int
+	LookupTime time.Duration
+
+	run *run
+}
+
+// Problem is why a row removes nothing.
+type Problem struct {
+	Line int
+	Why  texts.Text
+}
+
+// Share is a role that many of its holders would lose.
+type Share struct {
+	Role           dingtalk.Role
+	Holders, Loses int
+}
+
+// run is a preflight at work.
+type run struct {
+	d   *directory.Directory
+	req Request
+	res *Result
+
+	people   []lists.Person
+	at       map[lists.Person]int
+	detailed map[int]bool // people who have to be looked at one by one
+	found    []resolve.Person
+
+	roles  []dingtalk.Role
+	named  map[lists.Role][]dingtalk.Role
+	keep   map[int64]bool
+	admins map[string]bool
+	// held has, of each role that was looked at, its holders who are on the list, with their management scopes.
+	held    map[int64]map[string][]int64
+	holders map[int64]int
+}
+
+// Run reads what the request takes. An error means that nothing is known: nothing may be sent then.
+func Run(ctx context.Context, d *directory.Directory, req Request) (*Result, error) {
+	if req.MaxShare == 0 {
+		req.MaxShare = DefaultMaxShare
+	}
+	r := &run{d: d, req: req, at: map[lists.Person]int{}, detailed: map[int]bool{}, named: map[lists.Role][]dingtalk.Role{},
+		keep: map[int64]bool{}, held: map[int64]map[string][]int64{}, holders: map[int64]int{},
+		res: &Result{Removals: &enqueue.Removals{}, Asked: &enqueue.Removals{}, Snapshot: &enqueue.Snapshot{SeenAt: time.Now()}}}
+	r.res.run = r
+	for row := range req.Rows {
+		r.meet(row)
+	}
+	for _, step := range []func(context.Context) error{r.readRoles, r.findPeople, r.readHolders, r.findTheRest} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r.count()
+	for row := range req.Rows {
+		r.take(row)
+	}
+	r.shares()
+	r.res.Lookups, r.res.LookupTime = d.Lookups()
+	return r.res, nil
+}
+
+// meet notes whom and what a row names.
+func (r *run) meet(row lists.Row) {
+	for _, p := range row.People {
+		at, known := r.at[p]
+		if !known {
+			at = len(r.people)
+			r.at[p] = at
+			r.people = append(r.people, p)
+		}
+		if p.Kind != lists.UserID || len(row.Also) > 0 {
+			r.detailed[at] = true
+		}
+	}
+	for _, role := range row.Roles {
+		r.named[role] = nil
+	}
+}
+
+func (r *run) readRoles(ctx context.Context) (err error) {
+	if r.roles, err = r.d.Roles(ctx); err != nil {
+		return err
+	}
+	for named := range r.named {
+		r.named[named] = resolve.Roles(r.roles, named)
+	}
+	for _, keep := range r.req.Keep {
+		roles := resolve.Roles(r.roles, keep)
+		if len(roles) != 1 {
+			return &RoleError{keep, roles}
+		}
+		r.keep[roles[0].ID] = true
+	}
+	if !r.req.EvenAdmins {
+		r.admins, err = r.d.Admins(ctx)
+	}
+	return err
+}
+
+// findPeople looks for those who are named otherwise than by a user id. What all of somebody's roles are is asked of each of
+// the others, too, unless reading who holds each role takes fewer questions.
+func (r *run) findPeople(ctx context.Context) error {
+	r.found = make([]resolve.Person, len(r.people))
+	byPerson := r.req.AllRoles && len(r.people)-len(r.detailed) <= len(r.roles)
+	return r.look(ctx, func(i int) bool { return byPerson || r.detailed[i] })
+}
+
+// look looks for some of the people.
+func (r *run) look(ctx context.Context, which func(i int) bool) error {
+	var at []int
+	var people []lists.Person
+	for i, p := range r.people {
+		if which(i) {
+			at, people = append(at, i), append(people, p)
+		} else if !r.detailed[i] {
+			r.found[i].Status, r.found[i].User.UserID = resolve.Found, p.Text
+		}
+	}
+	found, err := resolve.People(ctx, r.d, people)
+	if err != nil {
+		return err
+	}
+	for i, p := range found {
+		r.found[at[i]] = p
+		r.detailed[at[i]] = true
+	}
+	return nil
+}
+
+// concerned are the roles whose holders have to be read.
+func (r *run) concerned() []int64 {
+	set := map[int64]bool{}
+	for _, roles := range r.named {
+		if len(roles) == 1 && !directory.IsDefault(roles[0]) {
+			set[roles[0].ID] = true
+		}
+	}
+	if r.req.AllRoles {
+		everybody := true
+		for i, p := range r.found {
+			if everybody = everybody && r.detailed[i]; p.Status == resolve.Found {
+				for _, role := range p.User.Roles {
+					if r.takes(role) {
+						set[role.ID] = true
+					}
+				}
+			}
+		}
+		if !everybody {
+			for _, role := range r.roles {
+				if r.takes(role) {
+					set[role.ID] = true
+				}
+			}
+		}
+	}
+	ids := make([]int64, 0, len(set))
+	for id := range set {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// takes reports whether all of somebody's roles include the role.
+func (r *run) takes(role dingtalk.Role) bool { return !directory.IsDefault(role) && !r.keep[role.ID] }
+
+// readHolders reads who holds each role, and keeps those on the list.
+func (r *run) readHolders(ctx context.Context) error {
+	listed := make(map[string]bool, len(r.found))
+	for _, p := range r.found {
+		if p.Status == resolve.Found {
+			listed[p.User.UserID] = true
+		}
+	}
+	names := map[string]string{}
+	err := r.d.EachHolders(ctx, r.concerned(), func(role int64, holders []dingtalk.Person) {
+		mine := map[string][]int64{}
+		for _, h := range holders {
+			if listed[h.UserID] {
+				mine[h.UserID], names[h.UserID] = h.Scope, h.Name
+			}
+		}
+		r.held[role], r.holders[role] = mine, len(holders)
+	})
+	for i := range r.found {
+		if u := &r.found[i].User; u.Name == "" {
+			u.Name = names[u.UserID]
+		}
+	}
+	return err
+}
+
+// findTheRest looks at those who hold none of the roles and may not exist at all.
+func (r *run) findTheRest(ctx context.Context) error {
+	holds := map[string]bool{}
+	for _, holders := range r.held {
+		for id := range holders {
+			holds[id] = true
+		}
+	}
+	return r.look(ctx, func(i int) bool { return !r.detailed[i] && !holds[r.found[i].User.UserID] })
+}

@@ -1,0 +1,213 @@
+package preflight
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/directory"
+	"github.com/unrole/unrole/internal/in/lists"
+	"github.com/unrole/unrole/internal/in/resolve"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+)
+
+// RoleError says that a role to be kept names none, or several.
+type RoleError struct {
+	Role lists.Role
+	Fit  []dingtalk.Role
+}
+
+func (e *RoleError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *RoleError) In(l texts.Lang) string { return whyNoRole(e.Role, e.Fit).In(l) }
+
+// take adds what a row asks for, or says why it asks for nothing.
+func (r *run) take(row lists.Row) {
+	users, roles, why := r.meaning(row)
+	if len(why) > 0 {
+		for _, w := range why {
+			r.res.Problems = append(r.res.Problems, Problem{row.Line, w})
+		}
+		r.res.Snapshot.Unresolved++
+		return
+	}
+	for _, p := range users {
+		if r.req.AllRoles {
+			r.takeAll(p)
+		}
+		for _, role := range roles {
+			r.takePair(p.User.UserID, role.ID)
+		}
+	}
+}
+
+// meaning is whom and what a row means; why says what keeps it from meaning that.
+func (r *run) meaning(row lists.Row) (users []resolve.Person, roles []dingtalk.Role, why []texts.Text) {
+	for _, said := range row.People {
+		p := r.found[r.at[said]]
+		if w, bad := r.whyNot(said, p); bad {
+			why = append(why, w)
+			continue
+		}
+		for _, also := range row.Also {
+			if resolve.Contradicts(p.User, also) {
+				why = append(why, texts.T("%s is %s, not %s: the list may be shifted by a row, or the name has changed; correct the row, or take what is wrong out of it",
+					said.String(), describe(p.User), also.String()))
+			}
+		}
+		users = append(users, p)
+	}
+	for _, said := range row.Roles {
+		fit := r.named[said]
+		switch {
+		case len(fit) != 1:
+			why = append(why, whyNoRole(said, fit))
+		case directory.IsDefault(fit[0]):
+			why = append(why, texts.T("role %s is of the default group, which follows the organisation's structure: it is taken away in DingTalk's administration console", nameOf(fit[0])))
+		default:
+			roles = append(roles, fit[0])
+		}
+	}
+	return users, roles, why
+}
+
+// whyNot says why nobody is meant, or somebody who must not be touched.
+func (r *run) whyNot(said lists.Person, p resolve.Person) (texts.Text, bool) {
+	switch p.Status {
+	case resolve.Unknown:
+		return texts.T("%s: nobody whom this app may see in DingTalk is known by that", said.String()), true
+	case resolve.Departed:
+		return texts.T("%s: %s has left the organisation and holds no role any more; take the row out", said.String(), describe(p.User)), true
+	case resolve.External:
+		return texts.T("%s: a contact from outside, who holds no role", said.String()), true
+	case resolve.Ambiguous:
+		if p.Fit == 1 && len(p.Candidates) == 1 {
+			return texts.T("%s: DingTalk knows %s, who is not called exactly so; say who is meant by the user id", said.String(), p.Candidates[0].String()), true
+		}
+		var fit []string
+		for _, c := range p.Candidates {
+			fit = append(fit, c.String())
+		}
+		if more := p.Fit - len(p.Candidates); more > 0 {
+			fit = append(fit, fmt.Sprintf("… (%d)", more))
+		}
+		return texts.T("%s fits several people: %s; say which by the user id", said.String(), strings.Join(fit, ", ")), true
+	}
+	if r.admins[p.User.UserID] {
+		return texts.T("%s: %s is an administrator of the organisation, who is protected unless --even-admin is said", said.String(), describe(p.User)), true
+	}
+	return texts.Text{}, false
+}
+
+func whyNoRole(said lists.Role, fit []dingtalk.Role) texts.Text {
+	switch {
+	case said.ID != 0:
+		return texts.T("no role has the id %s; unrole roles lists them", fmt.Sprint(said.ID))
+	case len(fit) == 0:
+		return texts.T("no role is called %q; unrole roles lists them", said.Name)
+	}
+	var names []string
+	for _, role := range fit {
+		names = append(names, fmt.Sprintf("%s (%d)", nameOf(role), role.ID))
+	}
+	return texts.T("%q is the name of several roles: %s; write GROUP/NAME, or the id", said.Name, strings.Join(names, ", "))
+}
+
+func nameOf(r dingtalk.Role) string { return strings.TrimPrefix(r.Group+"/"+r.Name, "/") }
+
+// describe is somebody as a person can tell who that is.
+func describe(u dingtalk.User) string {
+	if u.Name == "" {
+		return u.UserID
+	}
+	return u.Name + " (" + u.UserID + ")"
+}
+
+// takeAll takes all that somebody holds.
+func (r *run) takeAll(p resolve.Person) {
+	for _, role := range r.roles {
+		if _, holds := r.held[role.ID][p.User.UserID]; holds {
+			r.takePair(p.User.UserID, role.ID)
+		}
+	}
+	for _, role := range p.User.Roles {
+		if !r.takes(role) {
+			r.res.Spared++
+		}
+	}
+}
+
+// takePair takes a pair that is held, and notes one that is not.
+func (r *run) takePair(user string, role int64) {
+	if !r.res.Asked.Add(user, role) {
+		return
+	}
+	scope, holds := r.held[role][user]
+	if !holds {
+		r.res.Snapshot.NotHeld = append(r.res.Snapshot.NotHeld, enqueue.SnapshotPair{UserID: user, RoleID: role})
+		return
+	}
+	r.res.Removals.Add(user, role)
+	if len(scope) > 0 {
+		r.res.Snapshot.Scopes = append(r.res.Snapshot.Scopes,
+			enqueue.SnapshotScope{Pair: enqueue.SnapshotPair{UserID: user, RoleID: role}, Departments: scope})
+	}
+}
+
+// count counts what became of the people, and lists those who were found.
+func (r *run) count() {
+	seen := map[string]bool{}
+	for _, p := range r.found {
+		switch p.Status {
+		case resolve.Unknown:
+			r.res.Unknown++
+		case resolve.Ambiguous:
+			r.res.Ambiguous++
+		case resolve.Departed:
+			r.res.Departed++
+		case resolve.External:
+			r.res.External++
+		case resolve.Found:
+			if !seen[p.User.UserID] {
+				seen[p.User.UserID] = true
+				r.res.Found++
+			}
+		}
+	}
+}
+
+// shares finds the roles that many of their holders would lose.
+func (r *run) shares() {
+	loses := map[int64]int{}
+	for u := range r.res.Removals.Users() {
+		for role := range r.res.Removals.RolesOf(u) {
+			loses[role]++
+		}
+	}
+	for _, role := range r.roles {
+		if n := r.holders[role.ID]; n >= LeastHolders && float64(loses[role.ID]) > r.req.MaxShare*float64(n) {
+			r.res.Shares = append(r.res.Shares, Share{Role: role, Holders: n, Loses: loses[role.ID]})
+		}
+	}
+}
+
+// Row is whom and what a row of the list meant: nobody, where it has a problem.
+func (res *Result) Row(row lists.Row) (users []string, roles []int64) {
+	people, of, why := res.run.meaning(row)
+	if len(why) > 0 {
+		return nil, nil
+	}
+	for _, p := range people {
+		users = append(users, p.User.UserID)
+	}
+	for _, role := range of {
+		roles = append(roles, role.ID)
+	}
+	if res.run.req.AllRoles {
+		// What each of them holds differs; whoever joins the rows with the pairs of the job passes those over that are none.
+		roles = res.Removals.Roles()
+	}
+	return users, roles
+}
