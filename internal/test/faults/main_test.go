@@ -15,6 +15,7 @@ var (
 	histories = flag.Int("histories", 0, "random histories to play besides one for each kind of fault")
 	firstSeed = flag.Uint64("seed", 1, "seed of the first random history; the others follow")
 	soak      = flag.Duration("soak", 20*time.Second, "how long the worker is watched for leaks")
+	recovery  = flag.Bool("recovery", false, "measure how soon calls go on after each loss of a leader, and what each refusal of Redis costs")
 	detect    = flag.Bool("detect-races", false, "build the command with the race detector")
 
 	binary string // the built command

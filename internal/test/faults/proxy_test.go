@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -11,6 +12,7 @@ import (
 type proxy struct {
 	listener net.Listener
 	all      sync.WaitGroup
+	asked    atomic.Int64 // requests; those of one pipeline are one
 
 	mu      sync.Mutex
 	target  string
@@ -100,6 +102,9 @@ func (p *proxy) forward(l *link, to, from net.Conn, replies bool) {
 		n, err := from.Read(buf)
 		if err != nil || !p.pass(l, replies) {
 			return
+		}
+		if !replies {
+			p.asked.Add(1)
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
