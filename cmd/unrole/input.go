@@ -220,6 +220,7 @@ func listOf(kept *lists.Kept, seen *preflight.Result) *report.List {
 			row.Line, row.Cells, row.Users, row.Roles = r.Line, r.Cells, row.Users[:0], row.Roles[:0]
 			if seen != nil {
 				row.Users, row.Roles = seen.Row(r)
+				row.Unresolved = row.Users == nil
 			} else {
 				for _, person := range r.People {
 					row.Users = append(row.Users, person.Text)

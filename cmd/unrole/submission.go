@@ -107,8 +107,10 @@ func (a *app) whoami() string {
 // exitGuard, and so does every answer but yes. large says that a role would lose too many of its holders.
 func (f *submissionFlags) guard(ctx context.Context, a *app, removals *enqueue.Removals, where func() (texts.Text, error), canAsk, large bool) error {
 	err := enqueue.Guard(removals, f.maxUsers)
+	way := "repeat with --yes or a higher --max-users"
 	if err == nil && large {
 		err = texts.T("a role would lose more of its holders than UNROLE_MAX_SHARE lets through unconfirmed")
+		way = "repeat with --yes"
 	}
 	switch {
 	case f.yes:
@@ -117,7 +119,7 @@ func (f *submissionFlags) guard(ctx context.Context, a *app, removals *enqueue.R
 	case err == nil:
 		return nil
 	default:
-		return exitf(exitGuard, "%w: check the input with unrole plan, then repeat with --yes or a higher --max-users", err)
+		return exitf(exitGuard, "%w: check the input with unrole plan, then %s", err, way)
 	}
 	place, unable := where()
 	if unable != nil {

@@ -35,7 +35,12 @@ var peopleInChinese = map[string]string{
 	"submitting this needs a confirmation or --yes, for the roles that many of their holders would lose": "有角色的多数持有者将失去该角色：提交时须确认或加 --yes",
 	"nothing to do: none of these roles is held":                                                         "无需处理：这些角色均无人持有",
 	"a role would lose more of its holders than UNROLE_MAX_SHARE lets through unconfirmed":               "某个角色失去的持有者比例超过 UNROLE_MAX_SHARE，须确认",
-	"%s: nobody is known by that":                                                                        "%s：查无此人",
+	"was not held":             "原本未持有",
+	"names nobody for certain": "无法确定人员或角色",
+	"was not held when DingTalk was looked at: nothing was sent": "查询钉钉时并未持有：未发送请求",
+	"the row names nobody for certain: nothing was sent":         "此行无法确定人员或角色：未发送请求",
+	"say who is meant by the user id, and submit the row again":  "请用 UserID 指明人员后重新提交此行",
+	"%s: nobody is known by that":                                "%s：查无此人",
 }
 
 func init() { maps.Copy(inChinese, peopleInChinese) }

@@ -94,6 +94,8 @@ type pageData struct {
 	Trail        []ledger.Entry
 	Settlements  int64
 	refused      refused
+	// NotHeld and Unresolved count what a preflight left out.
+	NotHeld, Unresolved int64
 }
 
 // pageRow is a row as the template shows it.
@@ -113,7 +115,11 @@ type cellOf struct{ Heading, Text string }
 // writeRows writes the rows of the table and counts them.
 func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writer) error {
 	out := bufio.NewWriterSize(file, writeSize)
-	err := d.rows(ctx, l, d.Job.JobID, d.Verification != nil, func(r Row) error {
+	with, seen, err := extraOf(ctx, l, d.Job.JobID)
+	if err != nil {
+		return err
+	}
+	err = d.rows(ctx, l, d.Job.JobID, with, seen, func(r Row) error {
 		d.Pairs.Total++
 		switch ledger.Kind(r.Outcome) {
 		case ledger.Removed:
@@ -128,6 +134,10 @@ func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writ
 			d.refused.add(r.pair.Row)
 		case ledger.Cancelled:
 			d.Pairs.Cancelled++
+		case NotHeld:
+			d.NotHeld++
+		case Unresolved:
+			d.Unresolved++
 		default:
 			d.Pairs.Pending++
 		}
@@ -189,6 +199,10 @@ func outcomeName(kind string) texts.Text {
 		return texts.T("not removed")
 	case ledger.Cancelled:
 		return texts.T("cancelled")
+	case NotHeld:
+		return texts.T("was not held")
+	case Unresolved:
+		return texts.T("names nobody for certain")
 	}
 	return texts.T("pending")
 }
@@ -232,7 +246,8 @@ func (d *pageData) Shares() []Share {
 	for _, of := range []struct {
 		kind  ledger.Kind
 		pairs int64
-	}{{ledger.Removed, d.Pairs.Removed}, {ledger.Dead, d.Pairs.Dead}, {ledger.Cancelled, d.Pairs.Cancelled}, {ledger.Pending, d.Pairs.Pending}} {
+	}{{ledger.Removed, d.Pairs.Removed}, {ledger.Dead, d.Pairs.Dead}, {ledger.Cancelled, d.Pairs.Cancelled}, {ledger.Pending, d.Pairs.Pending},
+		{NotHeld, d.NotHeld}, {Unresolved, d.Unresolved}} {
 		all = append(all, Share{Name: d.Say(outcomeName(string(of.kind))), Class: string(of.kind), Pairs: of.pairs})
 	}
 	all = slices.DeleteFunc(all, func(s Share) bool { return s.Pairs == 0 })

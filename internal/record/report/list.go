@@ -25,6 +25,8 @@ type ListRow struct {
 	Roles []int64
 	// Cells are those of the row as they stood, one per heading or fewer.
 	Cells []string
+	// Unresolved says that the row named nobody for certain: it asked for no pair.
+	Unresolved bool
 }
 
 // heading is the name of a column of the list in the report: its own, unless a column of the report has that.
@@ -48,6 +50,13 @@ func (l *List) join(each func(func(ledger.VerifiedRow) error) error, visit func(
 	}
 	l.Strange = 0
 	for row := range l.Rows {
+		if row.Unresolved {
+			unresolved := ledger.VerifiedRow{Row: ledger.Row{Outcome: ledger.Outcome{Kind: Unresolved}}}
+			if err := visit(unresolved, row.Line, row.Cells); err != nil {
+				return err
+			}
+			continue
+		}
 		known := false
 		for _, user := range row.Users {
 			for _, role := range row.Roles {

@@ -56,6 +56,10 @@ func told(o ledger.Outcome) (became, todo texts.Text) {
 			return texts.T("cancelled: %s", o.ErrMsg), texts.Text{}
 		}
 		return texts.T("cancelled"), texts.Text{}
+	case NotHeld:
+		return texts.T("was not held when DingTalk was looked at: nothing was sent"), texts.Text{}
+	case Unresolved:
+		return texts.T("the row names nobody for certain: nothing was sent"), texts.T("say who is meant by the user id, and submit the row again")
 	}
 	return texts.T("not done yet"), texts.T("submit the same list again if it does not go on: what is done stays done")
 }

@@ -13,10 +13,18 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/snapshot"
 )
 
-// Row is one requested pair and what became of it. Outcome is removed, dead_letter, cancelled or pending; of the rest,
-// what does not apply is empty.
+// NotHeld and Unresolved are outcomes of what a preflight left out: a pair that nobody held, and a row of the list that
+// names nobody, or several.
+const (
+	NotHeld    ledger.Kind = "not_held"
+	Unresolved ledger.Kind = "unresolved"
+)
+
+// Row is one requested pair and what became of it. Outcome is removed, dead_letter, cancelled, pending, not_held or
+// unresolved; of the rest, what does not apply is empty.
 type Row struct {
 	UserID     string `json:"user_id"`
 	RoleID     int64  `json:"role_id"`
@@ -27,6 +35,8 @@ type Row struct {
 	RequestID  string `json:"request_id"`
 	Attempts   int    `json:"attempts"`
 	FinishedAt string `json:"finished_at"`
+	// Before is held or not_held where a preflight looked before anything was sent.
+	Before string `json:"before,omitempty"`
 	// Verified is gone, still_held or unknown where the job was verified, see `unrole verify`.
 	Verified string `json:"verified,omitempty"`
 	// Simulated says that a simulator answered, and DingTalk was never called.
@@ -48,9 +58,23 @@ type textIDs struct {
 	RoleID string `json:"role_id"`
 }
 
-// Columns are the columns of the CSV form, in order. The column verified follows them where the job was verified, then,
+// Columns are the columns of the CSV form, in order. The column before follows them where a preflight looked, verified where
+// the job was verified, then,
 // where a person reads the report, those of the list, its row and the words.
 var Columns = []string{"user_id", "role_id", "outcome", "reason", "errcode", "errmsg", "request_id", "attempts", "finished_at"}
+
+// extra are the columns that a report has where they say something.
+type extra struct{ seen, verified bool }
+
+// extraOf reads what is known of a job besides its outcomes.
+func extraOf(ctx context.Context, l *ledger.Ledger, jobID string) (extra, *snapshot.Snapshot, error) {
+	_, verified, err := l.Verification(ctx, jobID)
+	if err != nil {
+		return extra{}, nil, err
+	}
+	seen, err := l.Snapshot(ctx, jobID)
+	return extra{seen: seen != nil, verified: verified}, seen, err
+}
 
 // writeSize is what is written at once, so that a long report is not made of system calls.
 const writeSize = 64 << 10
@@ -81,11 +105,11 @@ func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer, o Op
 	out := bufio.NewWriterSize(w, writeSize)
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	_, verified, err := l.Verification(ctx, jobID)
+	with, seen, err := extraOf(ctx, l, jobID)
 	if err != nil {
 		return err
 	}
-	err = o.rows(ctx, l, jobID, verified, func(r Row) error {
+	err = o.rows(ctx, l, jobID, with, seen, func(r Row) error {
 		var row any = r
 		if o.RoleIDsAsText {
 			row = textIDs{Row: r, RoleID: strconv.FormatInt(r.RoleID, 10)}
@@ -101,13 +125,34 @@ func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer, o Op
 	return notWritten(out.Flush())
 }
 
-// rows streams the rows of a job, with verdicts where it was verified.
-func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, verified bool, visit func(Row) error) error {
-	each := func(visit func(ledger.VerifiedRow) error) error {
-		if verified {
+// rows streams the rows of a job, with verdicts where it was verified, and then what a preflight left out.
+func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, with extra, seen *snapshot.Snapshot, visitRow func(Row) error) error {
+	visit := func(r Row) error {
+		if with.seen && r.Outcome != string(Unresolved) {
+			r.Before = "held"
+			if r.Outcome == string(NotHeld) {
+				r.Before = string(NotHeld)
+			}
+		}
+		return visitRow(r)
+	}
+	of := func(visit func(ledger.VerifiedRow) error) error {
+		if with.verified {
 			return l.VerifiedRows(ctx, jobID, visit)
 		}
 		return l.Rows(ctx, jobID, func(r ledger.Row) error { return visit(ledger.VerifiedRow{Row: r}) })
+	}
+	each := func(visit func(ledger.VerifiedRow) error) error {
+		if err := of(visit); err != nil || seen == nil {
+			return err
+		}
+		for _, p := range seen.NotHeld {
+			row := ledger.Row{UserID: p.UserID, RoleID: p.RoleID, Outcome: ledger.Outcome{Kind: NotHeld, At: seen.SeenAt}}
+			if err := visit(ledger.VerifiedRow{Row: row}); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if o.List != nil {
 		return o.List.join(each, func(r ledger.VerifiedRow, line int, cells []string) error {
@@ -122,7 +167,7 @@ func (o Options) row(pair ledger.VerifiedRow, line int, cells []string) Row {
 	out := pair.Outcome
 	r := Row{UserID: pair.UserID, RoleID: pair.RoleID, Outcome: string(out.Kind), Reason: string(out.Reason), ErrCode: out.ErrCode,
 		ErrMsg: out.ErrMsg, RequestID: out.RequestID, Attempts: out.Attempts, Verified: string(pair.Verified), Simulated: o.Simulated, Line: line, pair: pair, cells: cells}
-	if out.Kind != ledger.Pending {
+	if out.Kind != ledger.Pending && !out.At.IsZero() {
 		r.FinishedAt = o.time(out.At).Format(time.RFC3339)
 	}
 	if o.Words {
@@ -162,9 +207,12 @@ func (o Options) moment(t any) string {
 }
 
 // header is that of the tables: CSV and spreadsheets.
-func (o Options) header(verified bool) []string {
+func (o Options) header(with extra) []string {
 	header := append([]string(nil), Columns...)
-	if verified {
+	if with.seen {
+		header = append(header, "before")
+	}
+	if with.verified {
 		header = append(header, "verified")
 	}
 	if o.Simulated {
@@ -183,10 +231,17 @@ func (o Options) header(verified bool) []string {
 }
 
 // record appends the cells of a row below the header.
-func (o Options) record(to []string, r Row, verified bool) []string {
-	to = append(to, r.UserID, strconv.FormatInt(r.RoleID, 10), r.Outcome, r.Reason, positive(r.ErrCode), r.ErrMsg, r.RequestID,
+func (o Options) record(to []string, r Row, with extra) []string {
+	role := ""
+	if r.RoleID != 0 {
+		role = strconv.FormatInt(r.RoleID, 10)
+	}
+	to = append(to, r.UserID, role, r.Outcome, r.Reason, positive(r.ErrCode), r.ErrMsg, r.RequestID,
 		positive(r.Attempts), r.FinishedAt)
-	if verified {
+	if with.seen {
+		to = append(to, r.Before)
+	}
+	if with.verified {
 		to = append(to, r.Verified)
 	}
 	if o.Simulated {

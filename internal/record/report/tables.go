@@ -38,16 +38,16 @@ func CSV(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer, o Opt
 
 // table passes the header and every record of the report to write, which may change it but not keep it.
 func (o Options) table(ctx context.Context, l *ledger.Ledger, jobID string, write func(record []string) error) error {
-	_, verified, err := l.Verification(ctx, jobID)
+	with, seen, err := extraOf(ctx, l, jobID)
 	if err != nil {
 		return err
 	}
-	if err := write(o.header(verified)); err != nil {
+	if err := write(o.header(with)); err != nil {
 		return notWritten(err)
 	}
 	var record []string
-	return o.rows(ctx, l, jobID, verified, func(r Row) error {
-		record = o.record(record[:0], r, verified)
+	return o.rows(ctx, l, jobID, with, seen, func(r Row) error {
+		record = o.record(record[:0], r, with)
 		return notWritten(write(record))
 	})
 }
