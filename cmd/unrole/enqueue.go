@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 func (a *app) enqueueCommand() *cobra.Command {
 	var in inputFlags
 	var sub submissionFlags
-	var wait bool
+	var wait, verifyToo bool
 	cmd := &cobra.Command{
 		Use:   "enqueue FILE",
 		Short: "Submit removals for the workers",
@@ -35,16 +36,24 @@ with the same --job-id completes a submission that was interrupted, and doubles 
   unrole enqueue --user manager4220 --role 1507113578 --priority urgent`,
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if verifyToo && !wait {
+				return usageError(cmd, errors.New("--verify goes with --wait"))
+			}
 			req, err := a.request(cmd, args, &in, &sub, workersOn, looker())
 			if err != nil {
 				return err
+			}
+			if verifyToo {
+				if err := req.config.NeedCredentials(); err != nil {
+					return exitWith(exitCredentials, err)
+				}
 			}
 			client, err := openRedis(cmd.Context(), req.config, a.logger(req.config))
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			return a.submit(cmd.Context(), req, client, wait)
+			return a.submit(cmd.Context(), req, client, wait, verifyToo)
 		},
 	}
 	in.add(cmd)
@@ -52,6 +61,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 	sub.add(cmd.Flags())
 	complete(cmd, "priority", tasks.Lanes())
 	cmd.Flags().BoolVar(&wait, "wait", false, "stay until the job has ended; the exit code then tells how")
+	addVerifyFlag(cmd, &verifyToo)
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_MAX_USERS_PER_DAY")
 	in.look.need(cmd.Flags())
 	return cmd
@@ -71,7 +81,7 @@ func workersOn(c *config.Config) (texts.Text, error) {
 }
 
 // submit hands the request to the workers.
-func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClient, wait bool) error {
+func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClient, wait, verify bool) error {
 	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb, Retention: req.config.Retention})
 	if err != nil {
 		return err
@@ -118,7 +128,18 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	if err != nil {
 		return err
 	}
-	return a.wait(ctx, l, pacer, s.JobID)
+	ended := a.wait(ctx, l, pacer, s.JobID)
+	if job, err := l.Get(ctx, s.JobID); !verify || err != nil || !job.State.Finished() {
+		return ended
+	}
+	res, err := a.verifyEnded(ctx, req.config, parts(rdb, zerolog.Nop()), l, s.JobID)
+	if err != nil {
+		return err
+	}
+	if err := a.printVerification(s.JobID, res); err != nil || ended != nil {
+		return cmp.Or(err, ended)
+	}
+	return endOfVerification(res)
 }
 
 // sayWhatIsNext names the command that follows a job, and says where nothing will happen because no worker runs.

@@ -14,6 +14,7 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/out/verify"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/internal/run/config"
@@ -24,7 +25,7 @@ import (
 func (a *app) runCommand() *cobra.Command {
 	var in inputFlags
 	var sub submissionFlags
-	var simulate bool
+	var simulate, verifyToo bool
 	var reportFile string
 	cmd := &cobra.Command{
 		Use:   "run FILE",
@@ -62,7 +63,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 					return exitWith(exitCredentials, err)
 				}
 			}
-			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulator: sim, report: reportFile, list: listOf(in.list, in.look.seen), quiet: !logLevelGiven(a, cmd)})
+			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulator: sim, report: reportFile, list: listOf(in.list, in.look.seen), verify: verifyToo, quiet: !logLevelGiven(a, cmd)})
 		},
 	}
 	in.add(cmd)
@@ -70,6 +71,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 	complete(cmd, "priority", tasks.Lanes())
 	cmd.Flags().BoolVar(&simulate, "simulate", false, "call the built-in simulator instead of DingTalk")
 	cmd.Flags().StringVar(&reportFile, "report", "", "write what became of each pair to this file: .csv, .xlsx, .html or .json")
+	addVerifyFlag(cmd, &verifyToo)
 	addConfigFlags(cmd.Flags(), "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_CONCURRENCY",
 		"UNROLE_MAX_ATTEMPTS", "UNROLE_RETRY_BASE", "UNROLE_RETRY_CAP", "UNROLE_BUSY_MAX_AGE", "UNROLE_HOLD_PROBE",
 		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
@@ -104,6 +106,7 @@ type runOptions struct {
 	simulator *simulator.Simulator
 	report    string
 	list      *report.List // of the file, where a report is wanted
+	verify    bool         // ask DingTalk afterwards
 	quiet     bool         // no log lines but errors: the summary says it all
 }
 
@@ -188,6 +191,14 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	if last, err := e.Ledger.Get(after, req.JobID); err == nil {
 		job = last
 	}
+	var verified *verify.Result
+	if opt.verify && job.State.Finished() {
+		res, err := a.verifyEnded(ctx, c, with, e.Ledger, req.JobID)
+		if err != nil {
+			return err
+		}
+		verified = &res
+	}
 	// The report first: whoever reads the summary may have gone.
 	var notWritten error
 	if out != nil {
@@ -199,7 +210,13 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	if notWritten != nil {
 		return notWritten
 	}
-	return a.endOfRun(job, followErr)
+	if err := a.sayVerified(req.JobID, verified); err != nil {
+		return err
+	}
+	if err := a.endOfRun(job, followErr); err != nil || verified == nil {
+		return err
+	}
+	return endOfVerification(*verified)
 }
 
 // endOfRun turns the end of a run into an exit code, and says how to go on where it did not complete.

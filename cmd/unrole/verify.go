@@ -4,13 +4,16 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/verify"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -53,31 +56,7 @@ func (a *app) verify(ctx context.Context, r *records, jobID, reportFile string) 
 	if !job.State.Finished() {
 		a.note(texts.T("job %s has not ended: what is pending is still held, most likely", jobID))
 	}
-	with := parts(r.rdb, a.logger(c))
-	pacer, err := engine.NewPacer(c, with)
-	if err != nil {
-		return err
-	}
-	client, err := engine.NewClient(c, with, pacer, nil)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	pacing, stopPacing := context.WithCancel(ctx)
-	var background sync.WaitGroup
-	background.Go(func() { pacer.Run(pacing) })
-	defer background.Wait()
-	defer stopPacing()
-
-	var bar *progress
-	res, err := verify.Job(ctx, verify.Config{Directory: client, Pacer: pacer, Ledger: r.ledger, By: a.whoami(),
-		Progress: func(done, total int) {
-			if bar == nil {
-				bar = a.newProgress(total, "roles")
-			}
-			bar.set(done)
-		}}, jobID)
-	bar.done()
+	res, err := a.askWhoHolds(ctx, c, parts(r.rdb, a.logger(c)), r.ledger, jobID)
 	if err != nil {
 		return err
 	}
@@ -90,6 +69,64 @@ func (a *app) verify(ctx context.Context, r *records, jobID, reportFile string) 
 		return err
 	}
 	return endOfVerification(res)
+}
+
+// askWhoHolds asks DingTalk about every pair of a job, and keeps the answers with it.
+func (a *app) askWhoHolds(ctx context.Context, c *config.Config, with engine.Parts, l *ledger.Ledger, jobID string) (verify.Result, error) {
+	pacer, err := engine.NewPacer(c, with)
+	if err != nil {
+		return verify.Result{}, err
+	}
+	client, err := engine.NewClient(c, with, pacer, nil)
+	if err != nil {
+		return verify.Result{}, err
+	}
+	defer client.Close()
+	pacing, stopPacing := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { pacer.Run(pacing) })
+	defer background.Wait()
+	defer stopPacing()
+
+	var bar *progress
+	res, err := verify.Job(ctx, verify.Config{Directory: client, Pacer: pacer, Ledger: l, By: a.whoami(),
+		Progress: func(done, total int) {
+			if bar == nil {
+				bar = a.newProgress(total, "roles")
+			}
+			bar.set(done)
+		}}, jobID)
+	bar.done()
+	return res, err
+}
+
+// verifyEnded verifies a job that has just ended, as --verify asks. Where DingTalk still shows what it said it took, it is asked
+// again for a while: nobody says how soon its lists follow.
+func (a *app) verifyEnded(ctx context.Context, c *config.Config, with engine.Parts, l *ledger.Ledger, jobID string) (verify.Result, error) {
+	const times, pause = 4, 5 * time.Second
+	for n := 1; ; n++ {
+		res, err := a.askWhoHolds(ctx, c, with, l, jobID)
+		if err != nil || res.HeldRemoved.Pairs == 0 || n == times {
+			return res, err
+		}
+		a.note(texts.T("DingTalk still lists %s that it said were removed: asking again", pairsOf(res.HeldRemoved.Pairs)))
+		if err := wait.For(ctx, pause); err != nil {
+			return res, err
+		}
+	}
+}
+
+// addVerifyFlag adds --verify.
+func addVerifyFlag(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "verify", false, "ask DingTalk afterwards who still holds the roles, as unrole verify does; the exit code then tells that too")
+}
+
+// sayVerified prints a verification beside its job, where there was one.
+func (a *app) sayVerified(jobID string, res *verify.Result) error {
+	if res == nil {
+		return nil
+	}
+	return a.printVerification(jobID, *res)
 }
 
 func (a *app) printVerification(jobID string, res verify.Result) error {

@@ -37,10 +37,11 @@ var peopleInChinese = map[string]string{
 	"a role would lose more of its holders than UNROLE_MAX_SHARE lets through unconfirmed":               "某个角色失去的持有者比例超过 UNROLE_MAX_SHARE，须确认",
 	"was not held":             "原本未持有",
 	"names nobody for certain": "无法确定人员或角色",
-	"was not held when DingTalk was looked at: nothing was sent": "查询钉钉时并未持有：未发送请求",
-	"the row names nobody for certain: nothing was sent":         "此行无法确定人员或角色：未发送请求",
-	"say who is meant by the user id, and submit the row again":  "请用 UserID 指明人员后重新提交此行",
-	"%s: nobody is known by that":                                "%s：查无此人",
+	"was not held when DingTalk was looked at: nothing was sent":      "查询钉钉时并未持有：未发送请求",
+	"the row names nobody for certain: nothing was sent":              "此行无法确定人员或角色：未发送请求",
+	"say who is meant by the user id, and submit the row again":       "请用 UserID 指明人员后重新提交此行",
+	"DingTalk still lists %s that it said were removed: asking again": "钉钉仍显示 %s 已移除的角色：稍后再查",
+	"%s: nobody is known by that":                                     "%s：查无此人",
 }
 
 func init() { maps.Copy(inChinese, peopleInChinese) }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +58,9 @@ func (c Config) examineDingTalk(ctx context.Context, fleet *pace.Status, report 
 	}
 	defer client.Close()
 	roles, ok := c.listRoles(ctx, client, report)
+	if ok {
+		report(sees(ctx, client))
+	}
 	if ok && c.readHolders(ctx, client, roles, report) {
 		report(mayRemove(fleet))
 	}
@@ -132,6 +136,23 @@ func (c Config) listRoles(ctx context.Context, client *dingtalk.Client, report f
 	}
 	report(refusal("credentials", "permission to read", err))
 	return nil, false
+}
+
+// sees says how much of the organisation the app sees: whoever is outside is neither found by a name nor removed from.
+func sees(ctx context.Context, client *dingtalk.Client) Finding {
+	f := Finding{Check: "contact scope", Level: OK}
+	scope, err := client.Scope(ctx)
+	switch {
+	case err != nil:
+		f.Level, f.Says, f.Remedy = Warning, "how much the app sees is not known: "+err.Error(), "widen nothing before you know; try again"
+	case slices.Contains(scope.Departments, dingtalk.RootDepartment):
+		f.Says = "the app sees the whole organisation"
+	default:
+		f.Level = Warning
+		f.Says = fmt.Sprintf("the app sees a part of the organisation only: %d departments and %d people", len(scope.Departments), len(scope.Users))
+		f.Remedy = "widen the app's contact scope in DingTalk's developer console, or expect that people outside are not found"
+	}
+	return f
 }
 
 // readHolders reads the holders of one role.
