@@ -84,6 +84,7 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 		{groupOperate, a.uiCommand()},
 		{groupOperate, a.doctorCommand()},
 		{groupOperate, a.apiCommand()},
+		{groupOperate, a.webhookCommand()},
 		{groupTry, a.demoCommand()},
 		{groupTry, a.simulatorCommand()},
 		{"", a.versionCommand()},

@@ -121,6 +121,11 @@ var inChinese = map[string]string{
 	"the queue was in memory: the same command goes on where this ended; removing twice is harmless":         "队列只在内存中：再次运行同一命令即可从中断处继续；重复移除没有影响",
 	"%s cancelled, %d removed before":                                                                        "已取消 %s，此前已移除 %d 条",
 	"%s in flight or still to be taken back, unrole jobs watch %s shows their end":                           "%s 正在处理或等待收回，结果见：unrole jobs watch %s",
+	"no message waits":                    "没有等待发送的消息",
+	"message":                             "消息",
+	"next":                                "下次发送",
+	"nobody tries it any more":            "不再自动重试",
+	"at once":                             "立即",
 	"no jobs":                             "没有任务",
 	"%d more: --offset %s shows the next": "还有 %d 个：用 --offset %s 查看",
 

@@ -86,13 +86,35 @@ func (n *Notifier) send(ctx context.Context, e envelope) error {
 		return nil
 	}
 	refused := &refusedError{status: resp.StatusCode}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		refused.after = time.Duration(s) * time.Second
-	}
+	refused.after = retryAfter(resp.Header, time.Now())
 	return refused
 }
 
-// retryDelay follows the backoff, or waits for as long as the receiver asks if that is longer and no more than a day.
+// maxRetryAfter bounds what a receiver may ask for.
+const maxRetryAfter = 30 * 24 * time.Hour
+
+// retryAfter is how long a receiver that answered at now asks to be left alone, by a number of seconds or a date; 0 if it does not.
+// A date is of the receiver's clock: where that is behind ours, the longer wait counts.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := h.Get("Retry-After")
+	if s, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.Duration(min(max(s, 0), int64(maxRetryAfter/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	after := at.Sub(now)
+	if theirs, err := http.ParseTime(h.Get("Date")); err == nil {
+		after = max(after, at.Sub(theirs))
+	}
+	return min(max(after, 0), maxRetryAfter)
+}
+
+// asynqRounds is how much earlier than asked asynq may run a task again: it keeps the second, and drops what is beyond it.
+const asynqRounds = time.Second
+
+// retryDelay follows the backoff, or waits for as long as the receiver asks if that is longer, and never less.
 func (n *Notifier) retryDelay(retried int, err error, _ *asynq.Task) time.Duration {
 	if len(n.cfg.Backoff) == 0 {
 		return time.Minute
@@ -100,7 +122,7 @@ func (n *Notifier) retryDelay(retried int, err error, _ *asynq.Task) time.Durati
 	d := n.cfg.Backoff[min(retried, len(n.cfg.Backoff)-1)]
 	var refused *refusedError
 	if errors.As(err, &refused) {
-		d = max(d, min(refused.after, 24*time.Hour))
+		d = max(d, refused.after+asynqRounds)
 	}
 	return d
 }

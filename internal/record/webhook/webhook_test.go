@@ -268,8 +268,9 @@ func TestTheReceiversRetryAfterIsHeeded(t *testing.T) {
 		want    time.Duration
 	}{
 		{0, io.EOF, time.Second}, {1, io.EOF, time.Minute}, {9, io.EOF, time.Minute},
-		{0, &refusedError{status: 503, after: 2 * time.Minute}, 2 * time.Minute},
-		{0, &refusedError{status: 503, after: 99 * time.Hour}, 24 * time.Hour},
+		// A second more, since asynq drops what is beyond the second.
+		{0, &refusedError{status: 503, after: 2 * time.Minute}, 2*time.Minute + time.Second},
+		{0, &refusedError{status: 503, after: 99 * time.Hour}, 99*time.Hour + time.Second},
 	} {
 		if got := n.retryDelay(c.retried, c.err, asynq.NewTask(TypeFinished, nil)); got != c.want {
 			t.Errorf("after %d tries, %v: %s, want %s", c.retried, c.err, got, c.want)
@@ -282,4 +283,70 @@ func TestTheReceiversRetryAfterIsHeeded(t *testing.T) {
 	if total < 23*time.Hour || total > 25*time.Hour {
 		t.Errorf("the retries last %s, want about a day", total)
 	}
+}
+
+func TestRetryAfterIsANumberOrADateByEitherClock(t *testing.T) {
+	now := time.Date(2026, 12, 31, 10, 0, 0, 500e6, time.UTC)
+	at := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
+	for _, c := range []struct {
+		retry, date string
+		want        time.Duration
+	}{
+		{"120", "", 2 * time.Minute}, {"-5", "", 0}, {"soon", "", 0}, {"", "", 0}, {"99999999999", "", maxRetryAfter},
+		{at(2 * time.Minute), "", 2*time.Minute - 500*time.Millisecond},
+		{at(-time.Minute), "", 0},
+		// The receiver's clock is a minute slow: it means two minutes.
+		{at(time.Minute), at(-time.Minute), 2 * time.Minute},
+		// Its clock is fast: by ours it is later.
+		{at(3 * time.Minute), at(time.Minute), 3*time.Minute - 500*time.Millisecond},
+	} {
+		if got := retryAfter(http.Header{"Retry-After": {c.retry}, "Date": {c.date}}, now); got != c.want {
+			t.Errorf("%s at %s: %s, want %s", c.retry, c.date, got, c.want)
+		}
+	}
+}
+
+func TestMessagesThatWaitAreListedAndSentAgain(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		secret, _ := ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+		other, got := receiver(t, secret, http.StatusTeapot, http.StatusTeapot, http.StatusNoContent)
+		n, _ := notifier(t, rdb, other.URL, func(c *Config) { c.Backoff = []time.Duration{time.Millisecond} })
+		l := n.cfg.Ledger
+		waiting := NewWaiting(rdb)
+		if list, err := waiting.List(); err != nil || len(list) != 0 {
+			t.Fatalf("before: %v %v", list, err)
+		}
+		if err := n.Look(t.Context()); err != nil { // what ended before is history
+			t.Fatal(err)
+		}
+		job(t, l, "told")()
+		run(t, n)
+		<-got
+		<-got
+		var list []Undelivered
+		for len(list) == 0 || list[0].State != "archived" { // its last attempt is being written
+			var err error
+			if list, err = waiting.List(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if m := list[0]; len(list) != 1 || m.JobID != "told" || m.Attempts != 2 || !strings.Contains(m.LastError, "418") || m.Next != nil {
+			t.Errorf("%+v", list)
+		}
+		if err := waiting.Retry("nobody.finished.1"); err == nil {
+			t.Error("a message that does not wait was sent again")
+		}
+		if err := waiting.Retry(list[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		if m := <-got; m.id != list[0].ID {
+			t.Errorf("another message: %+v", m)
+		}
+		for len(list) > 0 { // until its success is written
+			var err error
+			if list, err = waiting.List(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
