@@ -14,6 +14,7 @@ import (
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/preflight"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
@@ -110,6 +111,17 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	submitted, err := client.Submit(ctx, s)
 	bar.done()
 	var taken *enqueue.ConflictError
+	if errors.As(err, &taken) && req.seen != nil {
+		// What the job has taken meanwhile is not held any more: what was asked for is what has to be the same.
+		earlier, same, rerr := askedBefore(ctx, l, s.JobID, req.seen)
+		if rerr != nil {
+			return rerr
+		}
+		if same {
+			s.Removals, s.Plan = earlier, nil
+			submitted, err = client.Submit(ctx, s)
+		}
+	}
 	switch {
 	case errors.As(err, &taken):
 		return exitWith(exitJobTaken, err)
@@ -140,6 +152,26 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 		return cmp.Or(err, ended)
 	}
 	return endOfVerification(res)
+}
+
+// askedBefore returns the pairs of a job that was looked at before it was submitted, and whether the same was asked for as has
+// now been looked at.
+func askedBefore(ctx context.Context, l *ledger.Ledger, jobID string, seen *preflight.Result) (pairs *enqueue.Removals, same bool, err error) {
+	snapshot, err := l.Snapshot(ctx, jobID)
+	if err != nil || snapshot == nil {
+		return nil, false, err
+	}
+	pairs = &enqueue.Removals{}
+	asked := &enqueue.Removals{}
+	err = l.Rows(ctx, jobID, func(r ledger.Row) error {
+		pairs.Add(r.UserID, r.RoleID)
+		asked.Add(r.UserID, r.RoleID)
+		return nil
+	})
+	for _, p := range snapshot.NotHeld {
+		asked.Add(p.UserID, p.RoleID)
+	}
+	return pairs, asked.Digest() == seen.Asked.Digest(), err
 }
 
 // sayWhatIsNext names the command that follows a job, and says where nothing will happen because no worker runs.

@@ -242,7 +242,7 @@ func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID
 		removals, err := f.read(cmd, a, args)
 		return removals, nil, err
 	}
-	if len(args)+len(f.users)+len(f.roles)+len(f.columns) > 0 || f.skipInvalid+f.sheet != "" {
+	if len(args)+len(f.users)+len(f.roles)+len(f.columns) > 0 || f.skipInvalid+f.sheet != "" || f.look.allRoles {
 		return nil, nil, usageError(cmd, errors.New("--plan stands alone: the plan has the removals"))
 	}
 	file, err := openInput(f.plan)
