@@ -102,7 +102,7 @@ func TestTheSmallestRedisUserIsEnoughForEverything(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := e.Ledger.Stalled(ctx, time.Now(), time.Now()); err != nil {
+	if _, err := e.Ledger.Rounds(0, 0).Stalled(ctx); err != nil {
 		t.Error(err)
 	}
 	for _, err := range e.Ledger.All(ctx) {

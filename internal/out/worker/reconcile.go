@@ -34,13 +34,16 @@ func (w *Worker) reconcile(ctx context.Context) {
 func (w *Worker) Reconcile(ctx context.Context) error {
 	// One job or task that cannot be helped must not keep the others from it.
 	errs := []error{w.sweepArchive(ctx)}
-	stalled, err := w.cfg.Ledger.Stalled(ctx, time.Now().Add(-2*w.cfg.ReconcileInterval), time.Now().Add(-10*w.cfg.ReconcileInterval))
+	stalled, err := w.rounds.Stalled(ctx)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	for _, job := range stalled {
 		n, err := producer.Repair(ctx, w.cfg.Ledger, w.redis, w.client, job)
 		errs = append(errs, err)
+		if n > 0 || err != nil {
+			w.rounds.Wake(job.JobID)
+		}
 		if n > 0 {
 			w.log.Warn().Str("job", job.JobID).Int("parts", n).Msg("parts without a task were enqueued again")
 		}

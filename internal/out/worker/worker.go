@@ -140,6 +140,7 @@ type Worker struct {
 	dispatch  *dispatcher
 	jobs      *jobs
 	searches  *searches
+	rounds    *ledger.Rounds
 	suspects  chan struct{} // the place of the one task that is called apart; see suspectAfter
 	tempo     tempo
 	lead      *queue.Lead
@@ -158,6 +159,7 @@ func New(cfg Config) (*Worker, error) {
 	lead := queue.New(queue.Config{Redis: cfg.Redis, Queues: append(tasks.Lanes(), tasks.QueueDeadLetter), CheckInterval: cfg.CheckInterval, Log: cfg.Log})
 	cfg.DingTalk = leading{cfg.DingTalk, lead}
 	return &Worker{cfg: cfg, log: cfg.Log, jobs: newJobs(), searches: newSearches(), suspects: make(chan struct{}, 1), lead: lead,
+		rounds:   cfg.Ledger.Rounds(2*cfg.ReconcileInterval, 10*cfg.ReconcileInterval),
 		dispatch: newDispatcher(cfg.Pacer, cfg.DingTalk.Prepare, cfg.Concurrency)}, nil
 }
 

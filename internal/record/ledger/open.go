@@ -95,58 +95,6 @@ func (l *Ledger) Open(ctx context.Context) iter.Seq2[Job, error] {
 	}
 }
 
-// Stalled lists the unfinished jobs that are due, whose parts are known, and that have neither moved nor been checked
-// for a while: candidates for a look at whether asynq still has their tasks. It takes ended jobs out of the index.
-func (l *Ledger) Stalled(ctx context.Context, moved, checked time.Time) ([]Job, error) {
-	ids, err := l.OpenNames(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var candidates, ended []string
-	seen := map[string]bool{}
-	err = l.fields(ctx, ids, []string{"phase", "touched_at", "checked_at", "finished_at", "created_at", "at"}, func(id string, f []string) {
-		when := func(i int) time.Time { return parseTime(f[i]) }
-		switch {
-		case f[0] == "":
-			return // its record is not there: not yet, or not any more
-		case f[3] != "":
-			ended = append(ended, id)
-		case f[0] != phasePlanning && when(1).Before(moved) && when(2).Before(checked) && !when(4).After(moved) && !when(5).After(moved):
-			candidates = append(candidates, id)
-		}
-		seen[id] = true
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		if !seen[id] {
-			ended = append(ended, id)
-		}
-	}
-	if err := l.tidy(ctx, ended); err != nil {
-		return nil, err
-	}
-	var stalled []Job
-	for len(candidates) > 0 {
-		page := candidates[:min(pageOfJobs, len(candidates))]
-		candidates = candidates[len(page):]
-		records, err := l.records(ctx, page)
-		if err != nil {
-			return nil, err
-		}
-		for i, fields := range records {
-			if len(fields) == 0 {
-				continue
-			}
-			if job := l.job(page[i], fields); !job.State.Finished() && job.Awaiting == "" {
-				stalled = append(stalled, job)
-			}
-		}
-	}
-	return stalled, nil
-}
-
 // tidy takes jobs that ended out of the index, unless they were put in lately: then they may be opening.
 func (l *Ledger) tidy(ctx context.Context, jobIDs []string) error {
 	latest := float64(l.now().Add(-lingers).UnixMicro())

@@ -56,7 +56,7 @@ func TestOpenJobsAreFoundWithoutReadingTheOthers(t *testing.T) {
 	}
 	tidied := func() []string {
 		t.Helper()
-		if _, err := l.Stalled(t.Context(), clock, clock); err != nil {
+		if _, err := l.Rounds(0, 0).Stalled(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ids, err := l.OpenNames(t.Context())

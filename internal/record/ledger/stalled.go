@@ -1,0 +1,103 @@
+package ledger
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// mostRest is the longest that a job which stands still is left alone.
+const mostRest = 2 * time.Hour
+
+// Rounds are looks at the open jobs, again and again, for those that stand still. They remember when each job is worth the
+// next look, so that ten thousand jobs which wait cost next to nothing. It belongs to one goroutine.
+type Rounds struct {
+	ledger       *Ledger
+	still, again time.Duration
+	rests        map[string]rest
+}
+
+// rest is how a job is left alone.
+type rest struct {
+	until time.Time
+	long  time.Duration // after a look that found it well; the next rest is twice as long
+}
+
+// Rounds begins with every job unknown. A job stands still when it has not moved for still; it is not looked at again
+// before again has passed, then twice as long, up to two hours.
+func (l *Ledger) Rounds(still, again time.Duration) *Rounds {
+	return &Rounds{ledger: l, still: still, again: again, rests: map[string]rest{}}
+}
+
+// Stalled lists the unfinished jobs that are due, whose parts are known, and that have neither moved nor been checked
+// for a while: candidates for a look at whether asynq still has their tasks. It takes ended jobs out of the index.
+func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
+	l, now := r.ledger, r.ledger.now()
+	ids, err := l.OpenNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rests := make(map[string]rest, len(ids))
+	awake := slices.DeleteFunc(ids, func(id string) bool {
+		have, known := r.rests[id]
+		if known {
+			rests[id] = have
+		}
+		return now.Before(have.until)
+	})
+	r.rests = rests
+	var candidates, ended []string
+	seen := map[string]bool{}
+	err = l.fields(ctx, awake, []string{"phase", "touched_at", "checked_at", "finished_at", "created_at", "at"}, func(id string, f []string) {
+		seen[id] = true
+		due := parseTime(f[2]).Add(r.again)
+		for _, moved := range []string{f[1], f[4], f[5]} {
+			if t := parseTime(moved).Add(r.still); t.After(due) {
+				due = t
+			}
+		}
+		switch {
+		case f[3] != "" || f[0] == "": // a hash without a phase is what others left of a record
+			ended = append(ended, id)
+		case f[0] == phasePlanning:
+		case due.After(now):
+			r.rests[id] = rest{until: due, long: r.rests[id].long}
+		default:
+			candidates = append(candidates, id)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range awake {
+		if !seen[id] {
+			ended = append(ended, id)
+		}
+	}
+	if err := l.tidy(ctx, ended); err != nil {
+		return nil, err
+	}
+	var stalled []Job
+	for len(candidates) > 0 {
+		page := candidates[:min(pageOfJobs, len(candidates))]
+		candidates = candidates[len(page):]
+		records, err := l.records(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		for i, fields := range records {
+			if len(fields) == 0 {
+				continue
+			}
+			long := min(max(2*r.rests[page[i]].long, r.again), mostRest)
+			r.rests[page[i]] = rest{until: now.Add(long), long: long}
+			if job := l.job(page[i], fields); !job.State.Finished() && job.Awaiting == "" {
+				stalled = append(stalled, job)
+			}
+		}
+	}
+	return stalled, nil
+}
+
+// Wake has the next round look at a job again that something was wrong with.
+func (r *Rounds) Wake(jobID string) { delete(r.rests, jobID) }
