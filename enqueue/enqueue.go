@@ -80,6 +80,8 @@ type Submission struct {
 	// AwaitApproval keeps the job from beginning until somebody approves it (`unrole jobs approve`); meanwhile it is
 	// scheduled, and may be cancelled.
 	AwaitApproval bool
+	// OtherApproves says that another person than SubmittedBy has to approve it.
+	OtherApproves bool
 	// Plan is what PlanOf made of Removals for this JobID, where the caller has it already; nil makes a new one. Submit
 	// refuses a plan of another job or of other pairs.
 	Plan []tasks.Part
@@ -145,7 +147,7 @@ const submitTries = 3
 func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []tasks.Part) (Submitted, error) {
 	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
-		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), Simulated: s.Simulated,
+		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), OtherApproves: s.OtherApproves, Simulated: s.Simulated,
 		Snapshot: s.Snapshot})
 	if err != nil {
 		return Submitted{}, err

@@ -112,7 +112,7 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 	if err != nil {
 		return err
 	}
-	ui, err := a.webPages(c, rdb, uiOptions{allowActions: true, ending: ctx.Done()}, log)
+	ui, err := a.webPages(c, rdb, uiOptions{allowActions: true, simulated: true, ending: ctx.Done()}, log)
 	if err != nil {
 		return err
 	}

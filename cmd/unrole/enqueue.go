@@ -63,7 +63,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 	complete(cmd, "priority", tasks.Lanes())
 	cmd.Flags().BoolVar(&wait, "wait", false, "stay until the job has ended; the exit code then tells how")
 	addVerifyFlag(cmd, &verifyToo)
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_MAX_USERS_PER_DAY")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_MAX_USERS_PER_DAY", "UNROLE_APPROVE_ABOVE")
 	in.look.need(cmd.Flags())
 	return cmd
 }
@@ -98,6 +98,10 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 		if s.AwaitApproval = wait; wait {
 			a.note(texts.T("%s submits more than %d users in 24 hours: the job waits for unrole jobs approve %s", s.Source, req.config.MaxUsersPerDay, s.JobID))
 		}
+	}
+	if above := req.config.ApproveAbove; above > 0 && len(s.Removals.Users()) > above {
+		s.AwaitApproval, s.OtherApproves = true, true
+		a.note(texts.T("more than %d users: the job waits until another person says unrole jobs approve %s", above, s.JobID))
 	}
 	// The id is shown before anything is sent: whoever loses the connection can go on with it.
 	a.note(texts.T("job %s", s.JobID))

@@ -137,8 +137,8 @@ func (a *app) jobsApproveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve JOB",
 		Short: "Let a job begin that waits for approval",
-		Long: `approve lets a job begin that the HTTP intake keeps back because its source submitted more users in 24 hours than
-UNROLE_MAX_USERS_PER_DAY. Look at it first: unrole jobs report JOB lists its pairs. One that is not meant is cancelled
+		Long: `approve lets a job begin that is kept back: because its source submitted more users in 24 hours than
+UNROLE_MAX_USERS_PER_DAY, or because it concerns more than UNROLE_APPROVE_ABOVE; then another person than its submitter has to. Look at it first: unrole jobs report JOB lists its pairs. One that is not meant is cancelled
 with unrole jobs cancel JOB.`,
 		Args: exactArgs("JOB"),
 		RunE: a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, args []string) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/console"
@@ -29,11 +30,13 @@ func (a *app) uiCommand() *cobra.Command {
 what to do about it, reports, who did what, the fleet. Below it, at /queues/, is asynq's web UI for engineers. Both only show
 unless --allow-actions is given.
 
-With a password (UNROLE_UI_PASSWORD or UNROLE_UI_PASSWORD_FILE) it asks for the user ` + signin.User + ` and the password; without
-one it listens on this machine only. It speaks HTTP: put a proxy with TLS in front where others reach it. /healthz says
+With a users file (UNROLE_UI_USERS_FILE) people sign in by name; each may look (viewer), also submit, cancel and try again
+(operator), or also approve (approver), whether or not --allow-actions is given, which then is about the queues only. A line
+is NAME:HASH:ROLE: what htpasswd -nB -C 12 NAME prints, and the role. With a password instead (UNROLE_UI_PASSWORD or
+UNROLE_UI_PASSWORD_FILE) it asks for the user ` + signin.User + ` and the password; without either it listens on this machine only. It speaks HTTP: put a proxy with TLS in front where others reach it. /healthz says
 without a password whether Redis answers. To show the pace it needs the app key that the workers have, but no secret.`,
 		Example: `  unrole ui
-  UNROLE_UI_PASSWORD_FILE=ui.password unrole ui --ui-listen :8081 --prefix /unrole --allow-actions`,
+  unrole ui --ui-listen :8081 --ui-users-file users --approve-above 50 --prefix /unrole`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.loadConfig(cmd)
@@ -49,20 +52,26 @@ without a password whether Redis answers. To show the pace it needs the app key 
 	cmd.Flags().BoolVar(&opt.allowActions, "allow-actions", false, "let people change things, too: run, archive and delete tasks, pause queues")
 	cmd.Flags().StringVar(&opt.prefix, "prefix", "", "path that the UI lives under, behind a proxy say, such as /unrole")
 	cmd.Flags().StringVar(&opt.prometheus, "prometheus", "", "address of a Prometheus that scrapes the workers, for charts")
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_UI_LISTEN", "DINGTALK_APP_KEY", "UNROLE_QPS")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_UI_LISTEN", "UNROLE_UI_USERS_FILE", "UNROLE_APPROVE_ABOVE", "UNROLE_MAX_USERS_PER_DAY",
+		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "DINGTALK_APP_KEY", "UNROLE_QPS")
 	return cmd
 }
 
 type uiOptions struct {
 	allowActions       bool
 	prefix, prometheus string
+	// simulated says that the workers call a simulator.
+	simulated bool
 	// ending, when closed, ends what streams.
 	ending <-chan struct{}
 }
 
 func (o uiOptions) check(cmd *cobra.Command, c *config.Config) error {
-	if c.UIPassword == "" && !httpserve.IsLoopback(c.UIListen) {
-		return exitf(exitUsage, "UNROLE_UI_LISTEN: %s can be reached from other machines, and there is no password: set UNROLE_UI_PASSWORD_FILE, or listen on 127.0.0.1", c.UIListen)
+	switch {
+	case c.UIPassword != "" && c.UIUsersFile != "":
+		return exitf(exitUsage, "UNROLE_UI_PASSWORD and UNROLE_UI_USERS_FILE are both set: keep the users file, by which everybody has a name")
+	case c.UIPassword == "" && c.UIUsersFile == "" && !httpserve.IsLoopback(c.UIListen):
+		return exitf(exitUsage, "UNROLE_UI_LISTEN: %s can be reached from other machines, and nobody has to sign in: set UNROLE_UI_USERS_FILE or UNROLE_UI_PASSWORD_FILE, or listen on 127.0.0.1", c.UIListen)
 	}
 	if o.prometheus == "" {
 		return nil
@@ -78,6 +87,7 @@ type uiReady struct {
 	URL          string `json:"url"`
 	AllowActions bool   `json:"allow_actions"`
 	Password     bool   `json:"password"`
+	Users        bool   `json:"users"`
 }
 
 func (a *app) serveUI(ctx context.Context, c *config.Config, opt uiOptions) error {
@@ -96,7 +106,7 @@ func (a *app) serveUI(ctx context.Context, c *config.Config, opt uiOptions) erro
 	if err != nil {
 		return fmt.Errorf("UNROLE_UI_LISTEN: %w", err)
 	}
-	ready := uiReady{"http://" + reachable(l.Addr()) + opt.prefix + "/", opt.allowActions, c.UIPassword != ""}
+	ready := uiReady{"http://" + reachable(l.Addr()) + opt.prefix + "/", opt.allowActions, c.UIPassword != "", c.UIUsersFile != ""}
 	if err := a.printUIReady(ready); err != nil {
 		l.Close()
 		return err
@@ -114,7 +124,12 @@ func (a *app) webPages(c *config.Config, rdb redis.UniversalClient, opt uiOption
 	if err != nil {
 		return nil, err
 	}
+	protected, err := protect.Parse(c.ProtectedUsers, c.ProtectedRoles)
+	if err != nil {
+		return nil, exitWith(exitUsage, err)
+	}
 	people, err := console.New(console.Config{Redis: rdb, Ledger: ledger.New(rdb, c.Retention), Pacer: pacer, Prefix: prefix, Ending: opt.ending,
+		Protected: protected, Retention: c.Retention, ApproveAbove: c.ApproveAbove, MaxUsersPerDay: c.MaxUsersPerDay, Simulated: opt.simulated,
 		Version: readBuildInfo().Version, Log: log})
 	if err != nil {
 		return nil, err
@@ -123,11 +138,17 @@ func (a *app) webPages(c *config.Config, rdb redis.UniversalClient, opt uiOption
 	if err != nil {
 		return nil, err
 	}
+	var users *signin.Users
+	if c.UIUsersFile != "" {
+		if users, err = signin.OpenUsers(c.UIUsersFile, log); err != nil {
+			return nil, exitf(exitUsage, "UNROLE_UI_USERS_FILE: %w", err)
+		}
+	}
 	pages := http.NewServeMux()
 	pages.Handle(prefix+"/queues/", queues)
 	pages.Handle(prefix+"/", people)
-	return signin.New(signin.Config{Redis: rdb, Pages: pages, Prefix: prefix, Password: c.UIPassword, AllowActions: opt.allowActions,
-		Local: a.whoami(), Log: log})
+	return signin.New(signin.Config{Redis: rdb, Pages: pages, Prefix: prefix, Password: c.UIPassword, Users: users, Page: people.SignIn,
+		AllowActions: opt.allowActions, Local: a.whoami(), Log: log})
 }
 
 func (a *app) printUIReady(r uiReady) error {
@@ -139,7 +160,10 @@ func (a *app) printUIReady(r uiReady) error {
 		what = "with actions: people can change things"
 	}
 	who := "no password, this machine only"
-	if r.Password {
+	switch {
+	case r.Users:
+		who = "people sign in by name"
+	case r.Password:
 		who = "user " + signin.User + " and the password"
 	}
 	_, err := fmt.Fprintf(a.stdout, "console on %s (%s; %s)\nCtrl-C ends it.\n", r.URL, what, who)

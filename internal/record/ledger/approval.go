@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/unrole/unrole/tasks"
@@ -64,12 +65,33 @@ func (e *NotAwaitingError) Error() string {
 	return fmt.Sprintf("job %s does not wait for approval: it is %s", e.Job.JobID, e.Job.State)
 }
 
+// SamePersonError says that somebody wants to approve what they submitted themselves, which takes another person.
+type SamePersonError struct{ Job Job }
+
+func (e *SamePersonError) Error() string {
+	return fmt.Sprintf("job %s was submitted by %s: another person has to approve it", e.Job.JobID, e.Job.SubmittedBy)
+}
+
+// SamePerson reports whether two names of the audit are those of one person, at whatever machine.
+func SamePerson(a, b string) bool {
+	a, _, _ = strings.Cut(a, "@")
+	b, _, _ = strings.Cut(b, "@")
+	return strings.EqualFold(a, b)
+}
+
 // Approve lets a job begin that waits for approval, with an entry in its audit. Its parts are not enqueued by it:
 // producer.Repair does that, for whoever approves at once, else for the reconciler. A job that does not wait, or was
-// cancelled, gives a *NotAwaitingError, an unknown one a *NotFoundError.
+// cancelled, gives a *NotAwaitingError, an unknown one a *NotFoundError, one that by may not approve a *SamePersonError.
 func (l *Ledger) Approve(ctx context.Context, jobID, by, why string) (Job, error) {
 	if err := tasks.ValidateJobID(jobID); err != nil {
 		return Job{}, err
+	}
+	waiting, err := l.Get(ctx, jobID)
+	if err != nil {
+		return Job{}, err
+	}
+	if waiting.Awaiting != "" && waiting.OtherApproves && SamePerson(waiting.SubmittedBy, by) {
+		return Job{}, &SamePersonError{Job: waiting}
 	}
 	now := l.now()
 	entry, err := encodeEntry(Entry{At: now, Event: EventApproved, JobID: jobID, By: by, Why: why})

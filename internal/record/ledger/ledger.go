@@ -112,9 +112,11 @@ type Job struct {
 	// PlannedCalls is what the planner needed, without faults.
 	PlannedCalls int64 `json:"planned_calls,omitempty"`
 	// Awaiting is AwaitingApproval while somebody has to approve the job before it begins; see Approve.
-	Awaiting   string     `json:"awaiting,omitempty"`
-	ApprovedAt *time.Time `json:"approved_at,omitempty"`
-	ApprovedBy string     `json:"approved_by,omitempty"`
+	Awaiting string `json:"awaiting,omitempty"`
+	// OtherApproves says that another person than SubmittedBy has to.
+	OtherApproves bool       `json:"-"`
+	ApprovedAt    *time.Time `json:"approved_at,omitempty"`
+	ApprovedBy    string     `json:"approved_by,omitempty"`
 	// Simulated says that DingTalk was never called: a simulator answered.
 	Simulated bool `json:"simulated,omitempty"`
 	// Snapshot sums up what a preflight saw; nil where there was none.
@@ -187,7 +189,7 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		APICalls: parseInt(f["api_calls"]), Users: parseInt(f["users"]), Roles: parseInt(f["roles"]),
 		SubmittedBy: f["submitted_by"], CancelledAt: optionalTime(f["cancelled_at"]), CancelledBy: f["cancelled_by"],
 		CancelReason: f["cancel_reason"], PlannedCalls: parseInt(f["planned_calls"]),
-		ApprovedAt: optionalTime(f["approved_at"]), ApprovedBy: f["approved_by"], Simulated: f["simulated"] != "",
+		ApprovedAt: optionalTime(f["approved_at"]), ApprovedBy: f["approved_by"], OtherApproves: f["other_approves"] != "", Simulated: f["simulated"] != "",
 		Pairs: Pairs{Total: parseInt(f["total"]), Removed: parseInt(f["removed"]), Dead: parseInt(f["dead"]),
 			Cancelled: parseInt(f["cancelled"])},
 	}

@@ -26,6 +26,7 @@ type NewJob struct {
 	CreatedAt                                    time.Time
 	At                                           time.Time // zero: at once
 	Awaiting                                     string    // AwaitingApproval, or empty
+	OtherApproves                                bool      // see Job.OtherApproves
 	Simulated                                    bool      // see Job.Simulated
 	// Snapshot is what a preflight saw, nil where there was none. It is durable before anything of the job is enqueued.
 	Snapshot            *snapshot.Snapshot
@@ -113,6 +114,9 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 		"created_at", formatTime(j.CreatedAt), "total", j.Pairs, "users", j.Users, "roles", j.Roles}
 	if j.Awaiting != "" {
 		args = append(args, "awaiting", j.Awaiting)
+	}
+	if j.OtherApproves {
+		args = append(args, "other_approves", 1)
 	}
 	if j.Simulated {
 		args = append(args, "simulated", 1)

@@ -35,6 +35,8 @@ type Config struct {
 	Preflight string
 	// MaxShare is the share of a role's holders above which a removal needs somebody's word.
 	MaxShare float64
+	// ApproveAbove is how many users a removal may concern without the approval of another person; 0 is any number.
+	ApproveAbove int
 	// ProtectedUsers and ProtectedRoles are lists, or @FILE, as package protect reads them.
 	ProtectedUsers, ProtectedRoles string
 
@@ -49,6 +51,7 @@ type Config struct {
 	AdminListen, APIListen, UIListen string
 	APITokensFile                    string
 	UIPassword                       string
+	UIUsersFile                      string
 }
 
 // DingTalk is how to reach and log in to DingTalk.

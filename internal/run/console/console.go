@@ -7,14 +7,18 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/fleet"
+	"github.com/unrole/unrole/internal/run/signin"
 )
 
 // Config says what the pages show. Redis, Ledger and Pacer are required.
@@ -26,6 +30,15 @@ type Config struct {
 	Prefix string
 	// Ending, when closed, ends the pages that are told of changes for as long as somebody looks; nil never does.
 	Ending <-chan struct{}
+	// Protected users and roles refuse a list whole; nil protects nobody.
+	Protected enqueue.ProtectedIDs
+	// Retention is how long the record of a finished job is kept; 0 means 30 days.
+	Retention time.Duration
+	// ApproveAbove is how many users a removal may concern without the approval of another person, MaxUsersPerDay how many
+	// one source may submit in 24 hours without approval; 0 is any number.
+	ApproveAbove, MaxUsersPerDay int
+	// Simulated says that the workers call a simulator.
+	Simulated bool
 	// Version names this build in reports.
 	Version string
 	Log     zerolog.Logger
@@ -33,7 +46,10 @@ type Config struct {
 
 // Console serves the pages.
 type Console struct {
+	http.Handler
+
 	cfg     Config
+	client  *enqueue.Client
 	ledger  *ledger.Ledger
 	letters *deadletter.Queue
 	fleet   *fleet.Reader
@@ -44,12 +60,16 @@ type Console struct {
 var static embed.FS
 
 // New returns the handler of the pages, to be put behind the guard of package signin.
-func New(c Config) (http.Handler, error) {
+func New(c Config) (*Console, error) {
 	if c.Redis == nil || c.Ledger == nil || c.Pacer == nil {
 		return nil, errors.New("console: Redis, Ledger and Pacer are required")
 	}
 	con := &Console{cfg: c, ledger: c.Ledger, letters: deadletter.New(c.Redis, c.Ledger), fleet: fleet.NewReader(c.Redis, c.Ledger),
 		catalog: newCatalog(c.Ledger)}
+	var err error
+	if con.client, err = enqueue.NewClient(enqueue.Config{Redis: c.Redis, Protected: c.Protected, Retention: c.Retention}); err != nil {
+		return nil, err
+	}
 	files, err := fs.Sub(static, "static")
 	if err != nil {
 		return nil, err
@@ -59,11 +79,24 @@ func New(c Config) (http.Handler, error) {
 	mux.HandleFunc("GET /jobs/{id}", con.page(con.jobPage))
 	mux.HandleFunc("GET /jobs/{id}/progress", con.progress)
 	mux.HandleFunc("GET /jobs/{id}/report/{file}", con.page(con.report))
+	mux.HandleFunc("GET /removals/new", con.page(con.newPage))
+	mux.HandleFunc("POST /removals/new", con.page(con.operators(con.take)))
+	mux.HandleFunc("GET /removals/{id}", con.page(con.operators(con.previewPage)))
+	mux.HandleFunc("GET /removals/{id}/wrong-rows.csv", con.page(con.operators(con.rejected)))
+	mux.HandleFunc("POST /removals/{id}", con.act(signin.Operator, con.confirm))
+	mux.HandleFunc("POST /jobs/{id}/cancel", con.act(signin.Operator, con.cancel))
+	mux.HandleFunc("POST /jobs/{id}/approve", con.act(signin.Approver, con.approve))
+	mux.HandleFunc("POST /jobs/{id}/retry", con.act(signin.Operator, con.retry))
+	mux.HandleFunc("POST /jobs/{id}/discard", con.act(signin.Operator, con.discard))
+	mux.HandleFunc("POST /letters/retry", con.act(signin.Operator, con.retry))
+	mux.HandleFunc("POST /letters/discard", con.act(signin.Operator, con.discard))
+	mux.HandleFunc("POST /letters/correct", con.act(signin.Operator, con.correct))
 	mux.HandleFunc("GET /letters", con.page(con.lettersPage))
 	mux.HandleFunc("GET /fleet", con.page(con.fleetPage))
 	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(files))))
 	mux.HandleFunc("/", con.page(func(*visit) error { return errNoPage }))
-	return withPolicy(http.StripPrefix(c.Prefix, mux)), nil
+	con.Handler = withPolicy(http.StripPrefix(c.Prefix, mux))
+	return con, nil
 }
 
 // policy lets a page have nothing but its own style, script and pictures.
@@ -84,4 +117,15 @@ func cached(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "public, max-age=86400")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// SignIn shows the sign-in form; package signin asks for it.
+func (c *Console) SignIn(w http.ResponseWriter, r *http.Request, f signin.Form, status int) {
+	w.Header().Set("Content-Security-Policy", policy)
+	w.Header().Set("Cache-Control", "no-store")
+	v := c.visit(w, r)
+	v.Page, v.Title = f, texts.T("Sign in")
+	if err := v.show("signin.html", status); err != nil {
+		c.fail(v, err)
+	}
 }

@@ -30,8 +30,10 @@ type jobView struct {
 	Lane     texts.Text
 	Hold     *heldView
 	Finished bool
-	Letters  lettersOf
-	People   []personLine
+	// Own says that whoever looks submitted it, and that another person has to approve it.
+	Own     bool
+	Letters lettersOf
+	People  []personLine
 	// Next is where the next page of people begins; First says that this is the first.
 	Next  string
 	First bool
@@ -66,7 +68,8 @@ func (c *Console) jobPage(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := &jobView{jobLine: line(job), Lane: laneOf(job.Priority), Finished: job.State.Finished()}
+	page := &jobView{jobLine: line(job), Lane: laneOf(job.Priority), Finished: job.State.Finished(),
+		Own: job.OtherApproves && ledger.SamePerson(job.SubmittedBy, v.Person.Name)}
 	if !page.Finished {
 		status, err := c.cfg.Pacer.Status(ctx)
 		if err != nil {

@@ -31,12 +31,17 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 			Hold  *heldView
 		}{v, h}
 	},
-	"with_letters": func(v *visit, l lettersOf, one bool) any {
+	"with_letters": func(v *visit, l lettersOf, jobID string) any {
+		to := "/letters"
+		if jobID != "" {
+			to = "/jobs/" + jobID
+		}
 		return struct {
 			Visit   *visit
 			Letters lettersOf
 			One     bool
-		}{v, l, one}
+			To      string
+		}{v, l, jobID != "", to}
 	},
 }).ParseFS(pages, "pages/*.html"))
 
@@ -130,7 +135,11 @@ func (c *Console) page(show func(*visit) error) http.HandlerFunc {
 }
 
 func (c *Console) visit(w http.ResponseWriter, r *http.Request) *visit {
-	return &visit{w: w, r: r, Lang: languageOf(r), Prefix: c.cfg.Prefix, Build: url.QueryEscape(c.cfg.Version), Person: signin.Of(r)}
+	v := &visit{w: w, r: r, Lang: languageOf(r), Prefix: c.cfg.Prefix, Build: url.QueryEscape(c.cfg.Version), Person: signin.Of(r)}
+	if what, known := said[r.URL.Query().Get("done")]; known && r.Method == http.MethodGet {
+		v.Said = what
+	}
+	return v
 }
 
 func (c *Console) fail(v *visit, err error) {

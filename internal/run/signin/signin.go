@@ -69,6 +69,10 @@ type Config struct {
 	// Password is asked for, with the name User. Without one only requests to a loopback address or localhost are
 	// answered, so that no page of another site reaches them by a name that it makes resolve to this machine.
 	Password string
+	// Users, if not nil, are the people who sign in by names of their own; then there is no Password. Page shows them the
+	// sign-in form.
+	Users *Users
+	Page  func(w http.ResponseWriter, r *http.Request, f Form, status int)
 	// AllowActions lets whoever has no name of their own change things; else they only look.
 	AllowActions bool
 	// Local is what the audit calls whoever sits at this machine; empty means User.
@@ -78,8 +82,8 @@ type Config struct {
 
 // New returns the guard before the pages. /healthz, outside the prefix, tells without a password whether Redis answers.
 func New(c Config) (http.Handler, error) {
-	if c.Redis == nil || c.Pages == nil {
-		return nil, errors.New("sign-in: Redis and Pages are required")
+	if c.Redis == nil || c.Pages == nil || c.Users != nil && c.Page == nil {
+		return nil, errors.New("sign-in: Redis and Pages are required, and Page with Users")
 	}
 	pages := http.NewServeMux()
 	pages.Handle("/", c.Pages)
@@ -87,9 +91,15 @@ func New(c Config) (http.Handler, error) {
 		pages.Handle("/{$}", http.RedirectHandler(c.Prefix+"/", http.StatusSeeOther))
 	}
 	guarded := http.NewCrossOriginProtection().Handler(pages)
-	if c.Password != "" {
+	switch {
+	case c.Users != nil:
+		var err error
+		if guarded, err = c.withUsers(guarded); err != nil {
+			return nil, err
+		}
+	case c.Password != "":
 		guarded = c.withPassword(guarded)
-	} else {
+	default:
 		guarded = c.loopbackOnly(guarded)
 	}
 	outer := http.NewServeMux()

@@ -32,3 +32,34 @@ if (watched && window.EventSource) {
   };
   addEventListener("pagehide", () => events.close());
 }
+
+// A list may be dropped anywhere on its form.
+const form = document.querySelector("[data-drop]");
+if (form) {
+  const file = form.querySelector("input[type=file]");
+  const over = (event) => { event.preventDefault(); form.classList.add("dropping"); };
+  form.addEventListener("dragenter", over);
+  form.addEventListener("dragover", over);
+  form.addEventListener("dragleave", () => form.classList.remove("dropping"));
+  form.addEventListener("drop", (event) => {
+    event.preventDefault();
+    form.classList.remove("dropping");
+    if (event.dataTransfer.files.length === 1) {
+      file.files = event.dataTransfer.files;
+      form.requestSubmit();
+    }
+  });
+}
+
+// The time of a removal is typed by the clock of the browser, and sent so that no zone is guessed.
+const once = document.querySelector("[data-once]");
+if (once) {
+  const zone = once.querySelector("[data-zone]");
+  zone.textContent = `${zone.dataset.zone}, ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+  once.addEventListener("submit", () => {
+    const at = once.elements.at.value;
+    once.elements.at_exact.value = at ? new Date(at).toISOString() : "";
+    once.querySelector("button").disabled = true; // the id of the removal keeps it from being done twice anyway
+  });
+  addEventListener("pageshow", () => { once.querySelector("button").disabled = false; });
+}
