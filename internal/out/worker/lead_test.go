@@ -170,3 +170,24 @@ func TestALeaderThatDingTalkDoesNotAnswerResigns(t *testing.T) {
 		t.Error("nobody else could have made the call")
 	}
 }
+
+// How seldom an idle worker looks says nothing about how soon it ends.
+func TestAWorkerEndsAtOnceHoweverSeldomItLooks(t *testing.T) {
+	for _, interval := range []time.Duration{10 * time.Second, time.Minute} {
+		t.Run(interval.String(), func(t *testing.T) {
+			redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+				t.Parallel()
+				w := newWorld(t, rdb, simulator.Options{Open: true})
+				w.config.CheckInterval = interval
+				_, _, stopLeader := w.two()
+				w.single("a", "u1")
+				w.finished("a")
+				began := time.Now()
+				stopLeader()
+				if took := time.Since(began); took > w.config.ShutdownTimeout {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+}

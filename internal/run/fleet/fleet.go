@@ -26,6 +26,8 @@ type Queue struct {
 	Pending, Active, Retry, Scheduled int
 	// Archived tasks were set aside by asynq, which workers sweep; Completed ones are kept for a day.
 	Archived, Completed int
+	// Aggregating tasks were put into a group of asynq's; workers take them out of it, one by one.
+	Aggregating int
 	// Processed and Failed count runs of handlers since the queue exists.
 	Processed, Failed int
 	// Oldest is how long the task that waits the longest has waited: since it was enqueued, or for an active one since
@@ -99,6 +101,7 @@ func (r *Reader) queue(ctx context.Context, name string) (Queue, error) {
 	key := func(of string) string { return "asynq:{" + name + "}:" + of }
 	var processed, failed, next *redis.StringCmd
 	var paused *redis.IntCmd
+	var groups *redis.StringSliceCmd
 	_, err := r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i := range counts {
 			if c := &counts[i]; c.key == "pending" || c.key == "active" {
@@ -109,6 +112,7 @@ func (r *Reader) queue(ctx context.Context, name string) (Queue, error) {
 		}
 		processed, failed = p.Get(ctx, key("processed")), p.Get(ctx, key("failed"))
 		paused = p.Exists(ctx, key("paused"))
+		groups = p.SMembers(ctx, key("groups"))
 		next = p.LIndex(ctx, key("pending"), -1)
 		return nil
 	})
@@ -121,6 +125,13 @@ func (r *Reader) queue(ctx context.Context, name string) (Queue, error) {
 	q.Processed, _ = strconv.Atoi(processed.Val())
 	q.Failed, _ = strconv.Atoi(failed.Val())
 	q.Paused = paused.Val() == 1
+	for _, group := range groups.Val() {
+		n, err := r.rdb.ZCard(ctx, key("g:"+group)).Result()
+		if err != nil {
+			return q, err
+		}
+		q.Aggregating += int(n)
+	}
 	if id := next.Val(); id != "" {
 		since, err := r.rdb.HGet(ctx, key("t:"+id), "pending_since").Int64()
 		if err != nil && !errors.Is(err, redis.Nil) {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -80,6 +81,25 @@ func TestATaskInAHandlerStillWaits(t *testing.T) {
 			t.Errorf("afterwards %+v", q)
 		}
 	})
+}
+
+func TestTasksOfAGroupAreCounted(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	client := asynq.NewClientFromRedisClient(rdb)
+	for i := range 3 {
+		if _, err := client.Enqueue(asynq.NewTask("t", nil), asynq.Queue(tasks.QueueBulk), asynq.TaskID(fmt.Sprint(i)), asynq.Group(fmt.Sprint("g", i%2))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	queues, err := NewReader(rdb, ledger.New(rdb, 0)).Queues(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range queues {
+		if want := map[bool]int{true: 3}[q.Name == tasks.QueueBulk]; q.Aggregating != want {
+			t.Errorf("%s: %d in groups, want %d", q.Name, q.Aggregating, want)
+		}
+	}
 }
 
 func TestDeadLettersAreScheduled(t *testing.T) {

@@ -159,7 +159,7 @@ func (r *reading) queue(q fleet.Queue) {
 		name string
 		n    int
 	}{{"active", q.Active}, {"pending", q.Pending}, {"scheduled", q.Scheduled}, {"retry", q.Retry},
-		{"archived", q.Archived}, {"completed", q.Completed}, {"aggregating", 0}}
+		{"archived", q.Archived}, {"completed", q.Completed}, {"aggregating", q.Aggregating}}
 	for _, s := range states {
 		r.gauge(tasksDesc, float64(s.n), q.Name, s.name)
 	}
