@@ -82,6 +82,10 @@ type Submission struct {
 	AwaitApproval bool
 	// OtherApproves says that another person than SubmittedBy has to approve it.
 	OtherApproves bool
+	// Action is what is done with the pairs: tasks.Remove, also when it is left out, or tasks.Add, which gives back what a
+	// removal took, with the management scopes of Snapshot. Restores is the job that took it, if it is known here.
+	Action   tasks.Action
+	Restores string
 	// Plan is what PlanOf made of Removals for this JobID, where the caller has it already; nil makes a new one. Submit
 	// refuses a plan of another job or of other pairs.
 	Plan []tasks.Part
@@ -123,14 +127,15 @@ func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
 	}
 	parts := s.Plan
 	if parts == nil {
-		parts = PlanOf(s.Removals, s.JobID)
+		parts = plan(s.Removals, s.JobID, s.Action)
+		putScopes(parts, s.Snapshot)
 	}
-	plan, err := planDigest(parts)
+	digest, err := planDigest(parts)
 	if err != nil {
 		return Submitted{}, err
 	}
 	for try := 1; ; try++ {
-		done, err := c.submit(ctx, s, plan, parts)
+		done, err := c.submit(ctx, s, digest, parts)
 		var superseded *ledger.SupersededError
 		if !errors.As(err, &superseded) {
 			return done, err
@@ -147,10 +152,15 @@ const submitTries = 3
 func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []tasks.Part) (Submitted, error) {
 	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
-		Roles: len(s.Removals.Roles()), Content: s.Removals.Digest(), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), OtherApproves: s.OtherApproves, Simulated: s.Simulated,
-		Snapshot: s.Snapshot})
+		Roles: len(s.Removals.Roles()), Content: contentOf(s), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), OtherApproves: s.OtherApproves, Simulated: s.Simulated,
+		Snapshot: s.Snapshot, Action: s.Action, Restores: s.Restores})
 	if err != nil {
 		return Submitted{}, err
+	}
+	if s.Restores != "" {
+		if err := c.ledger.RestoredBy(ctx, s.Restores, s.JobID); err != nil {
+			return Submitted{}, err
+		}
 	}
 	waits := s.AwaitApproval
 	if created.Existed {
@@ -187,6 +197,14 @@ func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []
 		}
 	}
 	return Submitted{Job: job, Existed: created.Existed}, nil
+}
+
+// contentOf names what is asked for: a restore of the same pairs is something else.
+func contentOf(s Submission) string {
+	if s.Action == tasks.Add {
+		return string(s.Action) + ":" + s.Removals.Digest()
+	}
+	return s.Removals.Digest()
 }
 
 func awaiting(s Submission) string {
@@ -244,6 +262,8 @@ func checkPlan(s *Submission) error {
 			return fmt.Errorf("call %d of the plan: %w", i, err)
 		case p.JobID != s.JobID:
 			return fmt.Errorf("call %d of the plan is of job %s, the submission is job %s: plan with the submission's job id", i, p.JobID, s.JobID)
+		case p.Action != s.Action:
+			return fmt.Errorf("call %d of the plan does something else than the submission", i)
 		case !p.Fits():
 			return fmt.Errorf("call %d of the plan is larger than a call may be", i)
 		case names[p.Part]:
@@ -299,12 +319,17 @@ func (c *Client) enqueue(ctx context.Context, s Submission, parts []tasks.Part) 
 
 // PlanOf covers the removals with parts of at most one call each, in close to the fewest calls possible. The same
 // removals in the same order always give the same parts.
-func PlanOf(r *Removals, jobID string) []tasks.Part {
-	calls := cover.Plan(r.matrix(), limits)
+func PlanOf(r *Removals, jobID string) []tasks.Part { return plan(r, jobID, tasks.Remove) }
+
+// RestoreOf is PlanOf for giving back: its calls take fewer users.
+func RestoreOf(r *Removals, jobID string) []tasks.Part { return plan(r, jobID, tasks.Add) }
+
+func plan(r *Removals, jobID string, action tasks.Action) []tasks.Part {
+	calls := cover.Plan(r.matrix(), pairs.MostOf(action))
 	parts := make([]tasks.Part, len(calls))
 	users, roles := r.Users(), r.Roles()
 	for i, call := range calls {
-		p := tasks.Part{V: tasks.Version, JobID: jobID, Part: fmt.Sprint(i), Own: call.Own,
+		p := tasks.Part{V: action.Version(), JobID: jobID, Part: fmt.Sprint(i), Action: action, Own: call.Own,
 			UserIDs: make([]string, len(call.Users)), RoleIDs: make([]int64, len(call.Roles))}
 		for j, u := range call.Users {
 			p.UserIDs[j] = users[u]
@@ -317,7 +342,27 @@ func PlanOf(r *Removals, jobID string) []tasks.Part {
 	return parts
 }
 
-var limits = pairs.Size{Users: tasks.MaxUsers, Roles: tasks.MaxRoles}
+// putScopes gives each part that adds the management scopes of its own pairs.
+func putScopes(parts []tasks.Part, seen *Snapshot) {
+	if seen == nil {
+		return
+	}
+	scopes := make(map[SnapshotPair][]int64, len(seen.Scopes))
+	for _, s := range seen.Scopes {
+		scopes[s.Pair] = s.Departments
+	}
+	for i := range parts {
+		if p := &parts[i]; p.Action == tasks.Add {
+			for user, role := range p.EachOwned() {
+				if departments := scopes[SnapshotPair{UserID: user, RoleID: role}]; departments != nil {
+					p.Scopes = append(p.Scopes, tasks.Scope{UserID: user, RoleID: role, Departments: departments})
+				}
+			}
+		}
+	}
+}
+
+var limits = pairs.MostOf(tasks.Remove)
 
 // Savings says what the simple ways of removing the same pairs would take, in calls.
 type Savings struct{ OnePerUser, OnePerRoleSet, OnePerRole int }

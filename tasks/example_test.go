@@ -24,3 +24,18 @@ func ExamplePart() {
 	// anna 12
 	// bert 11
 }
+
+// A part that gives a role back, with the departments over which one of the users had it. A worker that knows no actions
+// refuses its version: it would remove.
+func ExampleAction() {
+	part := tasks.Part{JobID: "2026-undo", Part: "0", Action: tasks.Add, RoleIDs: []int64{11}, UserIDs: []string{"anna", "bert"},
+		Scopes: []tasks.Scope{{UserID: "anna", RoleID: 11, Departments: []int64{7, 8}}}}
+	data, err := part.Encode()
+	fmt.Println(string(data), err)
+
+	_, err = tasks.Decode([]byte(`{"v":1,"job_id":"2026-undo","part":"0","action":"add","role_ids":[11],"user_ids":["anna"]}`))
+	fmt.Println(err)
+	// Output:
+	// {"v":2,"job_id":"2026-undo","part":"0","action":"add","role_ids":[11],"user_ids":["anna","bert"],"scopes":[{"user_id":"anna","role_id":11,"dept_ids":[7,8]}]} <nil>
+	// payload: action: "add" is none of version 1
+}

@@ -21,6 +21,9 @@ func FuzzDecode(f *testing.F) {
 		`{"v":1,"job_id":"j","part":"0-u0~3","role_ids":[1],"user_ids":["u"],"failure":{"reason":"user_gone","errcode":60121,"errmsg":"找不到该用户","attempts":2,"failed_at":"2026-01-02T03:04:05Z","queue":"bulk"}}`,
 		`{"v":1,"job_id":"unreadable","part":"0-all","failure":{"reason":"bad_payload","errcode":0,"errmsg":"x","attempts":1,"failed_at":"2026-01-02T03:04:05Z","queue":"default","payload":"AP8="}}`,
 		`{"v":1,"job_id":"j","part":"0","role_ids":[1],"user_ids":["u"]} and more`,
+		`{"v":2,"job_id":"j","part":"0","role_ids":[1],"user_ids":["u"]}`, `{"v":3,"job_id":"j","part":"0","action":"give","role_ids":[1],"user_ids":["u"]}`,
+		`{"v":2,"job_id":"j","part":"0","action":"add","role_ids":[1],"user_ids":["u"],"scopes":[{"user_id":"u","role_id":1,"dept_ids":[7]}]}`,
+		`{"v":2,"job_id":"j","part":"0","action":"add","role_ids":[1],"user_ids":["u"],"scopes":[{"user_id":"u","role_id":1,"dept_ids":[]}]}`,
 	} {
 		f.Add([]byte(seed))
 	}

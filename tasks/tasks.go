@@ -7,16 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
 
-// TypeRemove is the asynq type of every task of unrole: remove some roles from some users. Its payload is a Part.
+// TypeRemove is the asynq type of every task of unrole: remove some roles from some users, or, if its Action says so, give
+// them. Its payload is a Part.
 const TypeRemove = "role:remove"
 
-// Version is the payload version that this build writes and the only one it understands. A worker that meets
-// another one dead-letters the task, so that nothing is lost when an old worker runs beside a new producer.
-const Version = 1
+// Version is the payload version of a part that removes, VersionAdd that of one that gives back: a worker that knows no
+// actions must not take the one for the other. This build writes and understands no others. A worker that meets another one
+// dead-letters the task, so that nothing is lost when an old worker runs beside a new producer.
+const (
+	Version    = 1
+	VersionAdd = 2
+)
 
 // Queues. The first three are lanes, the most urgent first; QueueDeadLetter holds dead letters as tasks that are
 // scheduled in the far future.
@@ -41,11 +47,53 @@ const (
 	MaxUsers = 100
 )
 
+// MaxUsersAdd is the most users of a call that adds roles (topapi/role/addrolesforemps, documented). It takes MaxRoles too.
+const MaxUsersAdd = 20
+
+// Action is what a part does with its pairs. The set is closed.
+type Action string
+
+const (
+	// Remove takes the roles away; the zero value.
+	Remove Action = ""
+	// Add gives them back.
+	Add Action = "add"
+)
+
+// Actions lists every Action.
+func Actions() []Action { return []Action{Remove, Add} }
+
+// MaxUsers is the most users of one call of the action.
+func (a Action) MaxUsers() int {
+	if a == Add {
+		return MaxUsersAdd
+	}
+	return MaxUsers
+}
+
+// Version is the payload version of parts of the action.
+func (a Action) Version() int {
+	if a == Add {
+		return VersionAdd
+	}
+	return Version
+}
+
+// MaxDepartments is the most departments that a management scope can be set to (topapi/role/scope/update, documented).
+const MaxDepartments = 50
+
+// Scope is the management scope that a pair had: the departments over which the user had the role.
+type Scope struct {
+	UserID      string  `json:"user_id"`
+	RoleID      int64   `json:"role_id"`
+	Departments []int64 `json:"dept_ids"`
+}
+
 // MaxUserIDLength is the longest user id DingTalk knows, in characters (documented: 1 to 64).
 const MaxUserIDLength = 64
 
 // Part is the payload of a TypeRemove task: a rectangle, some roles times some users, every pair of which was
-// requested by its job. A part larger than MaxRoles × MaxUsers is split by the worker that meets it.
+// requested by its job. A part larger than one call of its action is split by the worker that meets it.
 type Part struct {
 	// V is the payload version, see Version.
 	V int `json:"v"`
@@ -53,6 +101,8 @@ type Part struct {
 	JobID string `json:"job_id"`
 	// Part is the position in the job: "3" as planned, "3.1" a child of "3", "3.1-u17" a dead letter of "3.1".
 	Part string `json:"part"`
+	// Action is what is done with the pairs.
+	Action Action `json:"action,omitempty"`
 	// RoleIDs and UserIDs span the rectangle. Neither has duplicates.
 	RoleIDs []int64  `json:"role_ids"`
 	UserIDs []string `json:"user_ids"`
@@ -60,6 +110,9 @@ type Part struct {
 	// has the number u*len(RoleIDs)+r. Pairs that are not owned were requested too, and are owned by another part of the
 	// same job: calling them is allowed, counting them is not.
 	Own Own `json:"own,omitempty"`
+	// Scopes are the management scopes that pairs of an Add get when they are given back; a pair without one manages
+	// everybody. Those of pairs that are not the part's say nothing.
+	Scopes []Scope `json:"scopes,omitempty"`
 	// Failure is set on a dead letter only.
 	Failure *Failure `json:"failure,omitempty"`
 }
@@ -111,6 +164,19 @@ func (p *Part) Pairs() int { return len(p.RoleIDs) * len(p.UserIDs) }
 // Owned is the number of pairs that the part owns.
 func (p *Part) Owned() int { return p.Own.count(p.Pairs()) }
 
+// EachPair goes through all pairs of the rectangle, user by user.
+func (p *Part) EachPair() iter.Seq2[string, int64] {
+	return func(yield func(userID string, roleID int64) bool) {
+		for _, user := range p.UserIDs {
+			for _, role := range p.RoleIDs {
+				if !yield(user, role) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // EachOwned goes through the pairs that the part owns, user by user.
 func (p *Part) EachOwned() iter.Seq2[string, int64] {
 	return func(yield func(userID string, roleID int64) bool) {
@@ -126,12 +192,35 @@ func (p *Part) EachOwned() iter.Seq2[string, int64] {
 	}
 }
 
-// Fits reports whether the part is a batch: small enough for one call.
-func (p *Part) Fits() bool { return len(p.RoleIDs) <= MaxRoles && len(p.UserIDs) <= MaxUsers }
+// ScopesOf are those scopes of the part that are of pairs of another one, which is cut out of it.
+func (p *Part) ScopesOf(cut *Part) []Scope {
+	var scopes []Scope
+	for _, s := range p.Scopes {
+		if slices.Contains(cut.UserIDs, s.UserID) && slices.Contains(cut.RoleIDs, s.RoleID) {
+			scopes = append(scopes, s)
+		}
+	}
+	return scopes
+}
 
-// Encode returns the payload of the part, with the current Version. The same part always gives the same bytes.
+// Scope is the management scope that the pair gets, nil for one that manages everybody.
+func (p *Part) Scope(userID string, roleID int64) []int64 {
+	for _, s := range p.Scopes {
+		if s.UserID == userID && s.RoleID == roleID {
+			return s.Departments
+		}
+	}
+	return nil
+}
+
+// Fits reports whether the part is a batch: small enough for one call.
+func (p *Part) Fits() bool {
+	return len(p.RoleIDs) <= MaxRoles && len(p.UserIDs) <= p.Action.MaxUsers()
+}
+
+// Encode returns the payload of the part, with the version of its action. The same part always gives the same bytes.
 func (p Part) Encode() ([]byte, error) {
-	p.V = Version
+	p.V = p.Action.Version()
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("encode part %s: %w", p.TaskID(), err)
 	}
@@ -142,7 +231,7 @@ func (p Part) Encode() ([]byte, error) {
 type VersionError struct{ Version int }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("payload version %d is not known to this build (it knows %d): update the worker", e.Version, Version)
+	return fmt.Sprintf("payload version %d is not known to this build (it knows %d and %d): update the worker", e.Version, Version, VersionAdd)
 }
 
 // Decode reads a task payload. It returns a *VersionError for another version and an error that names the field for
@@ -150,11 +239,14 @@ func (e *VersionError) Error() string {
 func Decode(data []byte) (*Part, error) {
 	var p Part
 	err := json.Unmarshal(data, &p)
-	if err != nil || p.V != Version {
+	if err != nil || !known(p.V) {
 		// Of another version the fields may be anything: it is looked at alone.
 		if err := checkVersion(data); err != nil {
 			return nil, err
 		}
+	}
+	if err == nil && p.V != p.Action.Version() {
+		err = fmt.Errorf("action: %.80q is none of version %d", p.Action, p.V)
 	}
 	if err == nil {
 		err = p.Validate()
@@ -164,6 +256,8 @@ func Decode(data []byte) (*Part, error) {
 	}
 	return &p, nil
 }
+
+func known(version int) bool { return version == Version || version == VersionAdd }
 
 func checkVersion(data []byte) error {
 	var head struct {
@@ -175,7 +269,7 @@ func checkVersion(data []byte) error {
 	if head.V == nil {
 		return errors.New("payload has no version: v is missing")
 	}
-	if *head.V != Version {
+	if !known(*head.V) {
 		return &VersionError{Version: *head.V}
 	}
 	return nil
@@ -188,6 +282,9 @@ func (p *Part) Validate() error {
 	}
 	if !validPartName(p.Part) {
 		return fmt.Errorf("part: %.80q is not a part name such as 3, 3.1 or 3.1-u17", p.Part)
+	}
+	if p.Action != Remove && p.Action != Add {
+		return fmt.Errorf("action: %.80q is not known to this build", p.Action)
 	}
 	if p.Failure != nil && p.Failure.Reason == ReasonBadPayload {
 		return nil // the ids could not be read; Failure.Payload keeps what was there
@@ -221,6 +318,18 @@ func (p *Part) Validate() error {
 	if p.Own != nil {
 		if want := ownBytes(p.Pairs()); len(p.Own) != want {
 			return fmt.Errorf("own: %d bytes, want %d for %d roles × %d users", len(p.Own), want, len(p.RoleIDs), len(p.UserIDs))
+		}
+	}
+	return p.validateScopes()
+}
+
+func (p *Part) validateScopes() error {
+	if p.Action != Add && p.Scopes != nil {
+		return errors.New("scopes: only a part that adds has them")
+	}
+	for i, s := range p.Scopes {
+		if n := len(s.Departments); n == 0 || n > MaxDepartments {
+			return fmt.Errorf("scopes[%d]: %d departments, 1 to %d are possible", i, n, MaxDepartments)
 		}
 	}
 	return nil

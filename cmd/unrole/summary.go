@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -31,7 +32,17 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 	}
 	t.row(texts.T("job"), job.JobID)
 	t.row(texts.T("state"), a.stateOf(job.State))
-	t.row(texts.T("removed"), pairsOf(p.Removed))
+	if job.Action == tasks.Add {
+		t.row(texts.T("given back"), pairsOf(p.Restored))
+	} else {
+		t.row(texts.T("removed"), pairsOf(p.Removed))
+	}
+	if job.Restores != "" {
+		t.row(texts.T("gives back"), texts.T("what job %s removed", job.Restores))
+	}
+	if job.RestoredBy != nil {
+		t.row(texts.T("given back by"), strings.Join(job.RestoredBy, ", "))
+	}
 	if p.Dead > 0 {
 		t.row(texts.T("dead letters"), texts.T("%s of %s that DingTalk refuses", pairsOf(p.Dead), texts.Count(len(refused), "%d id", "%d ids")))
 	}

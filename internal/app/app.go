@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -49,10 +50,12 @@ type Engine struct {
 	DingTalk *dingtalk.Client
 	// Pacer and Ledger are for those who watch; the worker has its own, which wait while Redis refuses.
 	Pacer    *pace.Pacer
+	Adding   *pace.Pacer // of the calls that give back
 	Ledger   *ledger.Ledger
 	Observed *Observation
 
 	pacer  *pace.Pacer
+	adding *pace.Pacer
 	worker *worker.Worker
 	// end ends the waits for a Redis that refuses; closeSteady closes the connections that have them.
 	end, closeSteady func()
@@ -74,13 +77,20 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	adding, err := NewAddingPacer(c, with)
+	if err != nil {
+		return nil, err
+	}
 	gate := redisconn.NewGate(with.Log)
 	steady := with
 	ending, end := context.WithCancel(context.Background())
 	var closeSteady func()
 	steady.Redis, closeSteady = redisconn.Steady(ending, with.Redis, gate)
-	e := &Engine{Pacer: pacer, Ledger: ledger.New(with.Redis, c.Retention), Observed: newObservation(c, with), end: end, closeSteady: closeSteady, log: with.Log}
+	e := &Engine{Pacer: pacer, Adding: adding, Ledger: ledger.New(with.Redis, c.Retention), Observed: newObservation(c, with), end: end, closeSteady: closeSteady, log: with.Log}
 	if e.pacer, err = NewPacer(c, steady); err != nil {
+		return nil, err
+	}
+	if e.adding, err = NewAddingPacer(c, steady); err != nil {
 		return nil, err
 	}
 	if e.DingTalk, err = NewClient(c, with, e.pacer, e.Observed.call); err != nil {
@@ -91,7 +101,7 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 		return nil, err
 	}
 	e.audit = audit.Config{Redis: with.Redis, Ledger: e.Ledger, File: c.AuditFile, Log: with.Log, Hold: e.holdForAudit, Release: e.releaseForAudit}
-	e.worker, err = worker.New(worker.Config{Redis: steady.Redis, Gate: gate, DingTalk: e.DingTalk, Pacer: e.pacer, Ledger: ledger.New(steady.Redis, c.Retention), Protected: protected,
+	e.worker, err = worker.New(worker.Config{Redis: steady.Redis, Gate: gate, DingTalk: e.DingTalk, Pacer: e.pacer, Adding: e.adding, Ledger: ledger.New(steady.Redis, c.Retention), Protected: protected,
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
 		BusyMaxAge: c.BusyMaxAge, CheckInterval: c.CheckInterval, Observer: e.Observed.metrics, Random: with.Random, Log: with.Log})
 	return e, err
@@ -99,12 +109,14 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 
 // holdForAudit stops the fleet while the audit file cannot be written; releaseForAudit lets it go on.
 func (e *Engine) holdForAudit(ctx context.Context, why string) error {
-	return e.Pacer.SetHold(ctx, pace.HoldReason{Kind: pace.HoldAudit, Message: why})
+	hold := pace.HoldReason{Kind: pace.HoldAudit, Message: why}
+	return errors.Join(e.Pacer.SetHold(ctx, hold), e.Adding.SetHold(ctx, hold))
 }
 
 func (e *Engine) releaseForAudit(ctx context.Context) error {
 	_, err := e.Pacer.ClearHold(ctx, pace.HoldAudit)
-	return err
+	_, addErr := e.Adding.ClearHold(ctx, pace.HoldAudit)
+	return errors.Join(err, addErr)
 }
 
 // Run works until ctx ends and everything in flight has ended. It returns an error if it cannot start.
@@ -112,6 +124,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	pacing, stopPacing := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { e.pacer.Run(pacing) })
+	background.Go(func() { e.adding.Run(pacing) })
 	background.Go(func() { notify(ctx, e.notifier, e.log) })
 	if e.audit.File != "" {
 		// No call before it is known whether it can be recorded.
@@ -129,14 +142,21 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
-// NewPacer is a process's end of the pace of the configured app. A fleet that was given a token instead of a key is
+// NewPacer is a process's end of the pace of the configured app's removals. A fleet that was given a token instead of a key is
 // known by the token's own name, since nothing else tells one app from another.
-func NewPacer(c *config.Config, with Parts) (*pace.Pacer, error) {
+func NewPacer(c *config.Config, with Parts) (*pace.Pacer, error) { return newPacer(c, with, "") }
+
+// NewAddingPacer is that of the calls that give back: DingTalk limits each API apart.
+func NewAddingPacer(c *config.Config, with Parts) (*pace.Pacer, error) {
+	return newPacer(c, with, "\x00add")
+}
+
+func newPacer(c *config.Config, with Parts, api string) (*pace.Pacer, error) {
 	app := c.DingTalk.AppKey
 	if app == "" {
 		app = "token"
 	}
-	return pace.New(with.Redis, pace.Config{App: app, QPS: c.QPS, HoldProbe: c.HoldProbe, ProbeCap: c.RetryCap, Random: with.Random, Log: with.Log})
+	return pace.New(with.Redis, pace.Config{App: app + api, QPS: c.QPS, HoldProbe: c.HoldProbe, ProbeCap: c.RetryCap, Random: with.Random, Log: with.Log})
 }
 
 // Credentials is how DingTalk is reached with the configuration; whoever calls often wants NewClient.

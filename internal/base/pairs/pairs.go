@@ -29,6 +29,9 @@ type Size struct{ Users, Roles int }
 // SizeOf is the size of a part.
 func SizeOf(p *tasks.Part) Size { return Size{Users: len(p.UserIDs), Roles: len(p.RoleIDs)} }
 
+// MostOf is what one call of the action may have at most.
+func MostOf(a tasks.Action) Size { return Size{Users: a.MaxUsers(), Roles: tasks.MaxRoles} }
+
 // Pairs is how many pairs there are.
 func (s Size) Pairs() int { return s.Users * s.Roles }
 

@@ -344,4 +344,9 @@ var inChinese = map[string]string{
 	"a string begins here and does not end":                                                                                                                   "此处的字符串没有结束",
 	"a number is missing here":                                                                                                                                "此处缺少数字",
 	"a value is missing here":                                                                                                                                 "此处缺少值",
+
+	"given back":          "已恢复",
+	"gives back":          "恢复的是",
+	"what job %s removed": "任务 %s 移除的角色",
+	"given back by":       "恢复于任务",
 }

@@ -11,7 +11,7 @@ import (
 
 // drainEach measures Next and Done on a pool that stays full: what a call finished is added anew, which is measured too.
 func drainEach(b *testing.B, offers []func() *Offer) {
-	p := NewPool()
+	p := NewPool(callLimits)
 	again := map[*Offer]func() *Offer{}
 	add := func(make func() *Offer) {
 		o := make()
@@ -89,7 +89,7 @@ func BenchmarkNext(b *testing.B) {
 		var offers []func() *Offer
 		rng := rand.New(rand.NewPCG(1, 1))
 		for i := range waiting {
-			users, roles := manyUsers(fmt.Sprint(i), smallUsers), randomRoles(rng, 80, 5)
+			users, roles := manyUsers(fmt.Sprint(i), callLimits.Users/smallShare), randomRoles(rng, 80, 5)
 			offers = append(offers, func() *Offer { return NewOffer(1, users, roles, nil, nil) })
 		}
 		drainEach(b, offers)

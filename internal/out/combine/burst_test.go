@@ -56,7 +56,7 @@ func burst(t testing.TB, people [][]pairs.Role, share []int, pools int) (calls i
 	const arrivals, slot, lasts = 2 * time.Second, 50 * time.Millisecond, 4
 	ps := make([]*Pool, pools)
 	for i := range ps {
-		ps[i] = NewPool()
+		ps[i] = NewPool(callLimits)
 	}
 	type flight struct {
 		pool *Pool
@@ -174,7 +174,7 @@ func BenchmarkBurst(b *testing.B) {
 
 // callsOfParts is how many calls a pool makes of a plan's parts that all wait.
 func callsOfParts(plan []cover.Call) (calls int) {
-	p := NewPool()
+	p := NewPool(callLimits)
 	for _, rect := range plan {
 		users, roles := make([]string, len(rect.Users)), make([]int64, len(rect.Roles))
 		for i, u := range rect.Users {
@@ -200,7 +200,7 @@ func TestRemovalsWithoutTemplatesShareCallsRoleByRole(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	people := make([][]pairs.Role, users)
 	count := make([]int, roles)
-	p := NewPool()
+	p := NewPool(callLimits)
 	for u := range people {
 		for _, r := range rng.Perm(roles)[:each] {
 			people[u] = append(people[u], pairs.Role(r))

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -29,6 +30,7 @@ const (
 // chooser weighs the rectangles that a small leader may go with. Its fields are the space of one choice, kept for the
 // next.
 type chooser struct {
+	most    pairs.Size
 	roles   []*role // by bit
 	rows    []row
 	prices  []float32 // of row i and bit b: i*len(roles)+b
@@ -147,7 +149,7 @@ func (c *chooser) share(b int) float32 {
 	var space [maxBits]int32
 	together := space[:0]
 	for _, s := range c.slots {
-		together = append(together, min(c.both[b][s], tasks.MaxUsers))
+		together = append(together, min(c.both[b][s], int32(c.most.Users)))
 	}
 	slices.Sort(together)
 	most := int32(1)
@@ -239,12 +241,12 @@ func (c *chooser) worth(set uint64) value {
 		all.add(v)
 		users += g.users
 	}
-	if users <= tasks.MaxUsers {
+	if users <= c.most.Users {
 		return all
 	}
 	slices.SortFunc(c.ranked, func(a, b ranked) int { return b.each.compare(a.each) })
 	var most value
-	room := tasks.MaxUsers
+	room := c.most.Users
 	for _, r := range c.ranked {
 		k := min(room, r.users)
 		most.add(r.each.times(float32(k)))

@@ -5,7 +5,6 @@ import (
 	"math/bits"
 
 	"github.com/unrole/unrole/internal/base/pairs"
-	"github.com/unrole/unrole/tasks"
 )
 
 // draft is a call in the making.
@@ -33,7 +32,7 @@ func (d *draft) member(o *Offer) *Member {
 func (d *draft) expect(leader *Offer) {
 	m := d.member(leader)
 	m.Users, m.rows = make([]pairs.User, 0, len(leader.users)), make([]uint32, 0, len(leader.users))
-	d.call.Users = make([]string, 0, tasks.MaxUsers)
+	d.call.Users = make([]string, 0, d.pool.most.Users)
 }
 
 // serve takes open pairs of row u of the offer into the call.

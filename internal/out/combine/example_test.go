@@ -3,6 +3,7 @@ package combine_test
 import (
 	"fmt"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/combine"
 )
 
@@ -10,7 +11,7 @@ import (
 // the same roles comes along.
 func ExamplePool() {
 	const urgent, bulk = 0, 2
-	pool := combine.NewPool()
+	pool := combine.NewPool(pairs.Size{Users: 100, Roles: 20})
 	pool.Add(combine.NewOffer(bulk, []string{"anna"}, []int64{1, 2}, nil, nil))
 	pool.Add(combine.NewOffer(bulk, []string{"bert"}, []int64{3}, nil, nil))
 	pool.Add(combine.NewOffer(urgent, []string{"carla"}, []int64{1, 2}, nil, nil))

@@ -29,6 +29,7 @@ type wish struct {
 
 // model checks a pool against plain sets of pairs.
 type model struct {
+	most   pairs.Size
 	pool   *Pool
 	wishes []*wish
 	calls  []Call
@@ -91,10 +92,10 @@ func (m *model) next(t rapid.TB) {
 	if c.Lane != lane || c.Seq != seq || m.of(c.Members[0].Offer) != first {
 		t.Fatalf("call of lane %d, seq %d led by %+v, want %d, %d, %+v", c.Lane, c.Seq, m.of(c.Members[0].Offer), lane, seq, first)
 	}
-	if n := len(c.Roles); n == 0 || n > tasks.MaxRoles {
+	if n := len(c.Roles); n == 0 || n > m.most.Roles {
 		t.Fatalf("%d roles", n)
 	}
-	if n := len(c.Users); n == 0 || n > tasks.MaxUsers {
+	if n := len(c.Users); n == 0 || n > m.most.Users {
 		t.Fatalf("%d users", n)
 	}
 	asked := map[pair]bool{}
@@ -198,7 +199,8 @@ func names(users []int) []string {
 
 func TestAnySequenceKeepsThePromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{pool: NewPool()}
+		m := &model{most: rapid.SampledFrom([]pairs.Size{pairs.MostOf(tasks.Remove), pairs.MostOf(tasks.Add)}).Draw(t, "of a call")}
+		m.pool = NewPool(m.most)
 		numUsers := rapid.SampledFrom([]int{3, 8, 130}).Draw(t, "users")
 		numRoles := rapid.SampledFrom([]int{2, 6, 40}).Draw(t, "roles")
 		template := rapid.SliceOfNDistinct(rapid.Int64Range(1, int64(numRoles)), 1, min(numRoles, 20), rapid.ID)
@@ -222,7 +224,7 @@ func TestAnySequenceKeepsThePromises(t *testing.T) {
 				offer(t, []int{rapid.IntRange(0, numUsers-1).Draw(t, "user")})
 			},
 			"add several": func(t *rapid.T) {
-				most := min(numUsers, rapid.SampledFrom([]int{3, smallUsers, 100}).Draw(t, "most"))
+				most := min(numUsers, rapid.SampledFrom([]int{3, m.most.Users / smallShare, m.most.Users}).Draw(t, "most"))
 				users := rapid.Permutation(seq(numUsers)).Draw(t, "users")
 				offer(t, users[:rapid.IntRange(1, most).Draw(t, "n")])
 			},

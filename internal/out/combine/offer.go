@@ -41,14 +41,14 @@ const (
 )
 
 // NewOffer describes what a task wants: the pairs of users[u] and roles[r] for which asked(u, r) holds, nil meaning
-// all of them. Lane 0 is the most urgent. Neither list may have duplicates, nor more than tasks.MaxUsers and
-// tasks.MaxRoles entries: NewOffer panics on lists that are too long. The lists are kept, not copied.
+// all of them. Lane 0 is the most urgent. Neither list may have duplicates, nor more entries than a call: NewOffer panics
+// on more roles than any call takes. The lists are kept, not copied.
 //
 // Say asked for every pair that may be called, also for one that another part of the same job owns: pairs that are not
 // asked tear holes into the rectangle, and a rectangle with holes takes several calls.
 func NewOffer(lane int, users []string, roles []int64, asked func(u pairs.User, r pairs.Role) bool, tag any) *Offer {
-	if len(users) > tasks.MaxUsers || len(roles) > tasks.MaxRoles {
-		panic(fmt.Sprintf("combine: offer of %d users × %d roles, a call takes at most %d × %d", len(users), len(roles), tasks.MaxUsers, tasks.MaxRoles))
+	if len(roles) > tasks.MaxRoles {
+		panic(fmt.Sprintf("combine: offer of %d roles, a call takes at most %d", len(roles), tasks.MaxRoles))
 	}
 	o := &Offer{Tag: tag, lane: lane, users: users, roles: roles}
 	rows := make([]uint32, 3*len(users))
@@ -121,7 +121,7 @@ type Call struct {
 	// Lane and Seq are those of the leader, see Pool.First.
 	Lane int
 	Seq  int64
-	// Roles and Users have at most tasks.MaxRoles and tasks.MaxUsers entries, no duplicates, and are never empty.
+	// Roles and Users are no more than a call takes, without duplicates, and never empty.
 	Roles []int64
 	Users []string
 	// Members are the offers that the call serves, the leader first.

@@ -2,18 +2,21 @@ package combine
 
 import (
 	"container/heap"
+	"fmt"
 	"slices"
 	"sync"
 
-	"github.com/unrole/unrole/tasks"
+	"github.com/unrole/unrole/internal/base/pairs"
 )
 
-// smallUsers is the most users of an offer that is combined with others pair by pair. A larger one fills a good part of
-// a call alone, and goes as the rectangle it is: it gains little, and two thousand of them would cost much.
-const smallUsers = tasks.MaxUsers / 5
+// smallShare of the users of a call is the most of an offer that is combined with others pair by pair. A larger one fills a
+// good part of a call alone, and goes as the rectangle it is: it gains little, and two thousand of them would cost much.
+const smallShare = 5
 
 // Pool holds the offers of the tasks that wait for a slot. It is safe for concurrent use.
 type Pool struct {
+	most pairs.Size // of a call
+
 	mu     sync.Mutex
 	seq    int64
 	offers int
@@ -54,17 +57,21 @@ type role struct {
 	bit  int // its bit in the masks of the choice under way, or -1
 }
 
-// NewPool returns an empty pool.
-func NewPool() *Pool {
-	return &Pool{flying: map[int64]struct{}{}, alike: map[string][]*Offer{}, byUser: map[string]*person{}, roles: map[int64]*role{}}
+// NewPool returns an empty pool, whose calls are at most that large.
+func NewPool(most pairs.Size) *Pool {
+	return &Pool{most: most, chooser: chooser{most: most}, flying: map[int64]struct{}{}, alike: map[string][]*Offer{}, byUser: map[string]*person{}, roles: map[int64]*role{}}
 }
 
-// Add puts an offer into the pool, behind those of its lane. An offer is added once; Add panics the second time.
+// Add puts an offer into the pool, behind those of its lane. An offer is added once; Add panics the second time, and at one
+// that is larger than a call.
 func (p *Pool) Add(o *Offer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if o.state != fresh {
 		panic("combine: offer added twice")
+	}
+	if len(o.users) > p.most.Users || len(o.roles) > p.most.Roles {
+		panic(fmt.Sprintf("combine: offer of %d users × %d roles, a call takes at most %d × %d", len(o.users), len(o.roles), p.most.Users, p.most.Roles))
 	}
 	if o.leftPairs == 0 {
 		o.state = gone
@@ -77,9 +84,9 @@ func (p *Pool) Add(o *Offer) {
 	heap.Push(&p.ready, o)
 	switch {
 	case o.apart:
-	case len(o.users) <= smallUsers:
+	case len(o.users) <= p.most.Users/smallShare:
 		p.index(o)
-	case len(o.users) < tasks.MaxUsers:
+	case len(o.users) < p.most.Users:
 		if o.shape = o.fullShape(); o.shape != "" {
 			p.alike[o.shape] = append(p.alike[o.shape], o)
 		}

@@ -47,9 +47,9 @@ func mustBeEmpty(t *testing.T, p *Pool) {
 }
 
 func TestAloneARemovalGoesWhole(t *testing.T) {
-	for _, n := range []int{1, 3, smallUsers, smallUsers + 1, tasks.MaxUsers} {
+	for _, n := range []int{1, 3, callLimits.Users / smallShare, callLimits.Users/smallShare + 1, tasks.MaxUsers} {
 		for _, k := range []int{1, 5, tasks.MaxRoles} {
-			p := NewPool()
+			p := NewPool(callLimits)
 			users, roles := manyUsers("u", n), make([]int64, k)
 			for i := range roles {
 				roles[i] = int64(i) + 1
@@ -63,8 +63,8 @@ func TestAloneARemovalGoesWhole(t *testing.T) {
 }
 
 func TestThePairThatSeveralWantIsCalledOnce(t *testing.T) {
-	for _, n := range []int{1, smallUsers + 1} {
-		p := NewPool()
+	for _, n := range []int{1, callLimits.Users/smallShare + 1} {
+		p := NewPool(callLimits)
 		users := manyUsers("u", n)
 		a := NewOffer(1, users, []int64{1, 2}, nil, "a")
 		b := NewOffer(1, users, []int64{2, 1}, nil, "b")
@@ -78,7 +78,7 @@ func TestThePairThatSeveralWantIsCalledOnce(t *testing.T) {
 }
 
 func TestTheUrgentGoesFirstAndWhole(t *testing.T) {
-	p := NewPool()
+	p := NewPool(callLimits)
 	for u := range 300 {
 		p.Add(NewOffer(2, []string{fmt.Sprint("bulk", u)}, []int64{1, 2}, nil, nil))
 	}
@@ -99,7 +99,7 @@ func TestTheUrgentGoesFirstAndWhole(t *testing.T) {
 }
 
 func TestTheLessUrgentFillTheCallOfTheUrgent(t *testing.T) {
-	p := NewPool()
+	p := NewPool(callLimits)
 	urgent := NewOffer(0, []string{"a"}, []int64{1, 2}, nil, nil)
 	bulk := NewOffer(2, []string{"b"}, []int64{1, 2, 3}, nil, nil)
 	p.Add(bulk)
@@ -110,7 +110,7 @@ func TestTheLessUrgentFillTheCallOfTheUrgent(t *testing.T) {
 }
 
 func TestAnOfferIsTornOnlyWhereItPays(t *testing.T) {
-	p := NewPool()
+	p := NewPool(callLimits)
 	a := NewOffer(1, []string{"a"}, []int64{1, 2, 3}, nil, nil)
 	b := NewOffer(1, []string{"b"}, []int64{1, 2, 4}, nil, nil)
 	p.Add(a)
@@ -121,7 +121,7 @@ func TestAnOfferIsTornOnlyWhereItPays(t *testing.T) {
 }
 
 func TestAReturnedCallKeepsItsPlace(t *testing.T) {
-	p := NewPool()
+	p := NewPool(callLimits)
 	a := NewOffer(1, []string{"a"}, []int64{1}, nil, nil)
 	b := NewOffer(1, []string{"b"}, []int64{2}, nil, nil)
 	p.Add(a)
@@ -141,7 +141,7 @@ func TestAReturnedCallKeepsItsPlace(t *testing.T) {
 }
 
 func TestLargeOffersOfTheSameRolesShareACall(t *testing.T) {
-	p := NewPool()
+	p := NewPool(callLimits)
 	a := NewOffer(1, manyUsers("a", 60), []int64{1, 2}, nil, "a")
 	b := NewOffer(1, manyUsers("b", 50), []int64{1, 2}, nil, "b")
 	c := NewOffer(1, manyUsers("c", 30), []int64{2, 1}, nil, "c")
@@ -156,7 +156,7 @@ func TestLargeOffersOfTheSameRolesShareACall(t *testing.T) {
 }
 
 func TestManyAtOnce(t *testing.T) {
-	p := NewPool()
+	p := NewPool(callLimits)
 	var adders, callers sync.WaitGroup
 	added := make(chan struct{}, 400)
 	for w := range 4 {
@@ -196,5 +196,5 @@ func TestOffersBeyondACallAreRefused(t *testing.T) {
 			t.Error("accepted")
 		}
 	}()
-	NewOffer(1, manyUsers("u", tasks.MaxUsers+1), []int64{1}, nil, nil)
+	NewPool(callLimits).Add(NewOffer(1, manyUsers("u", tasks.MaxUsers+1), []int64{1}, nil, nil))
 }

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
-
-	"github.com/unrole/unrole/tasks"
 )
 
 const (
@@ -157,7 +155,7 @@ func (c *chooser) pick(set uint64, leader *Offer) {
 // fill takes the people picked for the set into an empty call.
 func (d *draft) fill(set uint64) {
 	c := &d.pool.chooser
-	people := c.picked[:min(len(c.picked), tasks.MaxUsers)]
+	people := c.picked[:min(len(c.picked), c.most.Users)]
 	var served uint64
 	for _, e := range people {
 		served |= e.served
@@ -214,7 +212,7 @@ const maxAlike = 32
 
 // joinAlike serves other large offers of the same roles that fit into the call as a whole.
 func (d *draft) joinAlike(shape string) {
-	in := make(map[string]bool, tasks.MaxUsers)
+	in := make(map[string]bool, d.pool.most.Users)
 	for _, id := range d.call.Users {
 		in[id] = true
 	}
@@ -224,7 +222,7 @@ func (d *draft) joinAlike(shape string) {
 		if o.leftPairs == 0 {
 			continue
 		}
-		if looks++; looks > maxAlike || len(d.call.Users) == tasks.MaxUsers {
+		if looks++; looks > maxAlike || len(d.call.Users) == d.pool.most.Users {
 			return
 		}
 		more = more[:0]
@@ -232,11 +230,11 @@ func (d *draft) joinAlike(shape string) {
 			if o.left[u] != 0 && !in[id] {
 				more = append(more, id)
 			}
-			if len(d.call.Users)+len(more) > tasks.MaxUsers {
+			if len(d.call.Users)+len(more) > d.pool.most.Users {
 				break
 			}
 		}
-		if len(d.call.Users)+len(more) > tasks.MaxUsers {
+		if len(d.call.Users)+len(more) > d.pool.most.Users {
 			continue
 		}
 		for _, id := range more {
@@ -271,14 +269,14 @@ func (d *draft) joinSmall() {
 			d.join(who, set)
 		}
 	}
-	if len(d.call.Users) == tasks.MaxUsers || len(c.roles) < len(d.call.Roles) {
+	if len(d.call.Users) == d.pool.most.Users || len(c.roles) < len(d.call.Roles) {
 		return
 	}
 	c.scan(p.people, d.call.Lane)
 	c.prices = c.prices[:0]
 	c.pick(set, d.call.Members[0].Offer)
 	for _, e := range c.picked {
-		if len(d.call.Users) == tasks.MaxUsers {
+		if len(d.call.Users) == d.pool.most.Users {
 			return
 		}
 		if !in[e.who] {

@@ -147,31 +147,31 @@ var decisions = []struct {
 	codes []int
 	verdict
 }{
-	{[]int{0}, verdict{class: ClassOK}},                                                  // A
-	{[]int{-1, 1002, 400001}, verdict{class: ClassBusy}},                                 // A
-	{[]int{15, 10}, verdict{class: ClassBusy}},                                           // C, D
-	{[]int{90018}, verdict{ClassThrottled, ScopeAPI}},                                    // A, B
-	{[]int{90002}, verdict{ClassThrottled, ScopeGlobal}},                                 // A, B; not on gettoken
-	{[]int{90005, 90006}, verdict{ClassThrottled, ScopeOrg}},                             // A
-	{[]int{90001, 90003, 90004, 90019, 45009, 7}, verdict{ClassThrottled, ScopeWide}},    // A, D; 90003 not on gettoken
-	{span(90007, 90014), verdict{ClassThrottled, ScopeWide}},                             // A, D
-	{[]int{90020}, verdict{ClassThrottled, ScopeQuota}},                                  // A
-	{[]int{40014, 42001}, verdict{class: ClassToken}},                                    // A, B
-	{[]int{40001, 33001, 400043, 12012, 43007}, verdict{class: ClassToken}},              // A, ambiguous
-	{[]int{88}, verdict{class: ClassToken}},                                              // D, ambiguous: no readable sub-code
-	{[]int{40089, 40096}, verdict{class: ClassCredentials}},                              // A, B
-	{[]int{60011}, verdict{class: ClassPermission}},                                      // A, B
-	{[]int{60020}, verdict{class: ClassIPNotAllowed}},                                    // A, B
-	{[]int{50003, 50005, 48002, 48004, 70001, 90017}, verdict{class: ClassDisabled}},     // A
-	{[]int{33011, 60301}, verdict{class: ClassInvalidRole}},                              // A
-	{[]int{23004}, verdict{class: ClassSystemRole}},                                      // A, D
-	{[]int{33012, 40104}, verdict{class: ClassInvalidUser}},                              // A
-	{[]int{60121, 46004, 60111, 40003, 40031}, verdict{class: ClassUserGone}},            // A, D
-	{[]int{50002}, verdict{class: ClassUserOutOfScope}},                                  // A
-	{[]int{41001}, verdict{class: ClassTokenNotSent}},                                    // A, B
-	{[]int{400002, 40035, 40032, 41102, 34018, 40, 41}, verdict{class: ClassBadRequest}}, // A, B, D
-	{[]int{43008, 43009, 44002, 22, 404}, verdict{class: ClassBadRequest}},               // A, B, D
-	{span(43001, 43006), verdict{class: ClassBadRequest}},                                // A, B, D
+	{[]int{0}, verdict{class: ClassOK}},                                                         // A
+	{[]int{-1, 1002, 400001}, verdict{class: ClassBusy}},                                        // A
+	{[]int{15, 10}, verdict{class: ClassBusy}},                                                  // C, D
+	{[]int{90018}, verdict{ClassThrottled, ScopeAPI}},                                           // A, B
+	{[]int{90002}, verdict{ClassThrottled, ScopeGlobal}},                                        // A, B; not on gettoken
+	{[]int{90005, 90006}, verdict{ClassThrottled, ScopeOrg}},                                    // A
+	{[]int{90001, 90003, 90004, 90019, 45009, 7}, verdict{ClassThrottled, ScopeWide}},           // A, D; 90003 not on gettoken
+	{span(90007, 90014), verdict{ClassThrottled, ScopeWide}},                                    // A, D
+	{[]int{90020}, verdict{ClassThrottled, ScopeQuota}},                                         // A
+	{[]int{40014, 42001}, verdict{class: ClassToken}},                                           // A, B
+	{[]int{40001, 33001, 400043, 12012, 43007}, verdict{class: ClassToken}},                     // A, ambiguous
+	{[]int{88}, verdict{class: ClassToken}},                                                     // D, ambiguous: no readable sub-code
+	{[]int{40089, 40096}, verdict{class: ClassCredentials}},                                     // A, B
+	{[]int{60011}, verdict{class: ClassPermission}},                                             // A, B
+	{[]int{60020}, verdict{class: ClassIPNotAllowed}},                                           // A, B
+	{[]int{50003, 50005, 48002, 48004, 70001, 90017}, verdict{class: ClassDisabled}},            // A
+	{[]int{33011, 60301}, verdict{class: ClassInvalidRole}},                                     // A
+	{[]int{23004}, verdict{class: ClassSystemRole}},                                             // A, D
+	{[]int{33012, 40104}, verdict{class: ClassInvalidUser}},                                     // A
+	{[]int{60121, 46004, 60111, 40003, 40031}, verdict{class: ClassUserGone}},                   // A, D
+	{[]int{50002}, verdict{class: ClassUserOutOfScope}},                                         // A
+	{[]int{41001}, verdict{class: ClassTokenNotSent}},                                           // A, B
+	{[]int{400002, 40035, 40032, 41102, 34018, 60003, 40, 41}, verdict{class: ClassBadRequest}}, // A, B, D
+	{[]int{43008, 43009, 44002, 22, 404}, verdict{class: ClassBadRequest}},                      // A, B, D
+	{span(43001, 43006), verdict{class: ClassBadRequest}},                                       // A, B, D
 }
 
 var byCode = func() map[int]verdict {

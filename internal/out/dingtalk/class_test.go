@@ -35,7 +35,7 @@ var every = map[int]Class{
 	400002: ClassBadRequest, 40035: ClassBadRequest, 40032: ClassBadRequest, 41102: ClassBadRequest, 34018: ClassBadRequest,
 	40: ClassBadRequest, 41: ClassBadRequest, 43001: ClassBadRequest, 43002: ClassBadRequest, 43003: ClassBadRequest,
 	43004: ClassBadRequest, 43005: ClassBadRequest, 43006: ClassBadRequest, 43008: ClassBadRequest, 43009: ClassBadRequest,
-	44002: ClassBadRequest, 22: ClassBadRequest, 404: ClassBadRequest,
+	44002: ClassBadRequest, 60003: ClassBadRequest, 22: ClassBadRequest, 404: ClassBadRequest,
 	// Neighbours of known codes, and codes that the facts do not list.
 	1: ClassUnknown, -2: ClassUnknown, 89: ClassUnknown, 33010: ClassUnknown, 33013: ClassUnknown, 40000: ClassUnknown,
 	43010: ClassUnknown, 43000: ClassUnknown, 90015: ClassUnknown, 90016: ClassUnknown, 90021: ClassUnknown,

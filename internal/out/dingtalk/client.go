@@ -32,6 +32,8 @@ const OpToken = "gettoken"
 // The other paths of the API.
 const (
 	opRemove      = "topapi/role/removerolesforemps"
+	opAdd         = "topapi/role/addrolesforemps"
+	opScope       = "topapi/role/scope/update"
 	opRoles       = "topapi/role/list"
 	opHolder      = "topapi/role/simplelist"
 	opUser        = "topapi/v2/user/get"
@@ -48,7 +50,7 @@ const (
 
 // Ops lists every path that is called.
 func Ops() []string {
-	return []string{OpToken, opRemove, opRoles, opHolder, opUser, opMobile, opUnion, opDepartments, opDepartment, opMembers, opAdmins, opScopes, opSearch, opLeavers}
+	return []string{OpToken, opRemove, opAdd, opScope, opRoles, opHolder, opUser, opMobile, opUnion, opDepartments, opDepartment, opMembers, opAdmins, opScopes, opSearch, opLeavers}
 }
 
 // Config says where DingTalk is and who calls. Either AppKey and AppSecret or AccessToken must be given.
@@ -242,24 +244,57 @@ func (c *Client) Prepare(ctx context.Context) {
 // wraps ErrNotSent for a call outside these limits, ctx's error when ctx ended it, and an *Error for everything else.
 // After any error but ErrNotSent some, all or none of the pairs may have been removed.
 func (c *Client) RemoveRoles(ctx context.Context, roleIDs []int64, userIDs []string) (Reply, error) {
-	if err := checkBatch(roleIDs, userIDs); err != nil {
-		return Reply{}, fmt.Errorf("%s: %w: %w", opRemove, ErrNotSent, err)
+	return c.change(ctx, tasks.Remove, opRemove, roleIDs, userIDs)
+}
+
+// AddRoles gives each of the roles to each of the users, in one call: at most 20 roles and 20 users (A). A user who holds a
+// role already is no error (D), so repeating is harmless. Who had a management scope gets it back by SetScope. Errors are as
+// RemoveRoles has them.
+func (c *Client) AddRoles(ctx context.Context, roleIDs []int64, userIDs []string) (Reply, error) {
+	return c.change(ctx, tasks.Add, opAdd, roleIDs, userIDs)
+}
+
+func (c *Client) change(ctx context.Context, action tasks.Action, op string, roleIDs []int64, userIDs []string) (Reply, error) {
+	if err := checkBatch(action, roleIDs, userIDs); err != nil {
+		return Reply{}, fmt.Errorf("%s: %w: %w", op, ErrNotSent, err)
 	}
-	fields, err := c.call(ctx, question{op: opRemove, form: url.Values{
+	return c.tell(ctx, op, url.Values{
 		"roleIds": {strings.Join(words.RoleIDs(roleIDs), ",")},
 		"userIds": {strings.Join(userIDs, ",")},
-	}})
+	})
+}
+
+// SetScope sets the departments over which a user has a role, at least one and at most 50 (A). Errors are as RemoveRoles
+// has them; a department that does not exist is one of ClassBadRequest.
+func (c *Client) SetScope(ctx context.Context, roleID int64, userID string, departments []int64) (Reply, error) {
+	err := checkBatch(tasks.Add, []int64{roleID}, []string{userID})
+	if n := len(departments); err == nil && (n == 0 || n > tasks.MaxDepartments) {
+		err = fmt.Errorf("%d departments, 1 to %d fit one call", n, tasks.MaxDepartments)
+	}
+	if err != nil {
+		return Reply{}, fmt.Errorf("%s: %w: %w", opScope, ErrNotSent, err)
+	}
+	return c.tell(ctx, opScope, url.Values{
+		"role_id":  {strconv.FormatInt(roleID, 10)},
+		"userid":   {userID},
+		"dept_ids": {strings.Join(words.RoleIDs(departments), ",")},
+	})
+}
+
+// tell makes a call whose answer is that it was done.
+func (c *Client) tell(ctx context.Context, op string, form url.Values) (Reply, error) {
+	fields, err := c.call(ctx, question{op: op, form: form})
 	if err != nil {
 		return Reply{}, err
 	}
 	return Reply{RequestID: tidy(readString(fields["request_id"]))}, nil
 }
 
-func checkBatch(roleIDs []int64, userIDs []string) error {
-	batch := tasks.Part{JobID: "batch", Part: "0", RoleIDs: roleIDs, UserIDs: userIDs}
+func checkBatch(action tasks.Action, roleIDs []int64, userIDs []string) error {
+	batch := tasks.Part{JobID: "batch", Part: "0", Action: action, RoleIDs: roleIDs, UserIDs: userIDs}
 	if !batch.Fits() {
 		return fmt.Errorf("%d roles and %d users, at most %d and %d fit one call",
-			len(roleIDs), len(userIDs), tasks.MaxRoles, tasks.MaxUsers)
+			len(roleIDs), len(userIDs), tasks.MaxRoles, action.MaxUsers())
 	}
 	return batch.Validate()
 }

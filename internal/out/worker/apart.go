@@ -5,9 +5,33 @@ import (
 	"slices"
 
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
+
+// condemn sets the pairs of a user, a role or a pair that was proven bad apart, and tells the job of an id, so that no
+// other batch of it searches for the same.
+func (v *visit) condemn(kind isolate.Kind, about pairs.Rectangle, f tasks.Failure) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	// What was busy or unknown here may be fine elsewhere: only ids that DingTalk named are known for the whole job.
+	if f.Reason != tasks.ReasonBusy && f.Reason != tasks.ReasonUnknown && kind != isolate.BadPair {
+		err := v.w.persist(func(ctx context.Context) error {
+			field := ""
+			if kind == isolate.BadUser {
+				field = ledger.UserField(v.part.UserIDs[about.Users[0]])
+			} else {
+				field = ledger.RoleField(v.part.RoleIDs[about.Roles[0]])
+			}
+			return v.w.cfg.Ledger.Learn(ctx, v.claim, field, f)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return v.deadLetter(about, f)
+}
 
 // deadLetter sets the open pairs of a rectangle apart, nil meaning all users or all roles: first the letter is enqueued,
 // then the ledger counts, so that a crash in between repeats both and loses neither. mu is held.
@@ -129,13 +153,14 @@ func covers(a, b *tasks.Part) bool {
 // cutOut is a part of some pairs of p, without a name.
 func cutOut(p *tasks.Part, some pairs.Set) *tasks.Part {
 	hull := some.Hull()
-	cut := &tasks.Part{JobID: p.JobID, Own: some.Owned(hull)}
+	cut := &tasks.Part{JobID: p.JobID, Action: p.Action, Own: some.Owned(hull)}
 	for _, u := range hull.Users {
 		cut.UserIDs = append(cut.UserIDs, p.UserIDs[u])
 	}
 	for _, r := range hull.Roles {
 		cut.RoleIDs = append(cut.RoleIDs, p.RoleIDs[r])
 	}
+	cut.Scopes = p.ScopesOf(cut)
 	return cut
 }
 

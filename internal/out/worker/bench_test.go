@@ -36,6 +36,12 @@ func (instant) Prepare(context.Context) {}
 func (instant) RemoveRoles(context.Context, []int64, []string) (dingtalk.Reply, error) {
 	return dingtalk.Reply{RequestID: "r"}, nil
 }
+func (instant) AddRoles(context.Context, []int64, []string) (dingtalk.Reply, error) {
+	return dingtalk.Reply{RequestID: "r"}, nil
+}
+func (instant) SetScope(context.Context, int64, string, []int64) (dingtalk.Reply, error) {
+	return dingtalk.Reply{RequestID: "r"}, nil
+}
 
 // cost is what was done so far: scripts run, seconds of processor time of Redis's main thread and of this process.
 type cost struct{ scripts, redis, own float64 }

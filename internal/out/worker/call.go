@@ -14,7 +14,7 @@ import (
 
 // call uses a slot: for c, or if that does not stand any more when it is looked at again, for the next most urgent call
 // of the pool. A refusal is searched here to its end.
-func (w *Worker) call(s slot, c combine.Call) {
+func (w *Worker) call(a *api, s slot, c combine.Call) {
 	defer s.done()
 	var g *group
 	defer w.recovered("a call panicked", "", func(crash *end) {
@@ -23,18 +23,22 @@ func (w *Worker) call(s slot, c combine.Call) {
 	})
 	var v outcome.Decision
 	err := errFallen
+	end := func() {}
+	defer func() { end() }()
 	for ok := true; ok && errors.Is(err, errFallen); {
+		end()
 		g = newGroup(c)
+		end = a.flies(g)
 		if v, err = w.first(s, g); err == nil {
 			break
 		}
 		w.putBack(g, c)
 		if errors.Is(err, errFallen) {
-			c, ok = w.dispatch.pool.Next()
+			c, ok = a.dispatch.pool.Next()
 		}
 	}
 	if err != nil {
-		w.dispatch.unused(w.ending, s)
+		a.dispatch.unused(w.ending, s)
 		if !errors.Is(err, errFallen) && !errors.Is(err, errMissed) {
 			w.log.Warn().Err(err).Msg("no call is made while the ledger cannot be read")
 			wait.For(w.stopping, time.Second)
@@ -44,8 +48,8 @@ func (w *Worker) call(s slot, c combine.Call) {
 
 	switch v.Action {
 	case outcome.Settle:
-		w.jobs.learned(g).Passed(g.whole.Size())
-		w.dispatch.pool.Done(c)
+		a.jobs.learned(g).Passed(g.whole.Size())
+		a.dispatch.pool.Done(c)
 		g.progress()
 	case outcome.Search:
 		s.done() // its probes take places of their own
@@ -66,10 +70,10 @@ func (w *Worker) call(s slot, c combine.Call) {
 
 // first makes the call of a group from the pool, unless some of its tasks have to wait for the answer to another call.
 func (w *Worker) first(s slot, g *group) (outcome.Decision, error) {
-	if w.searches.standAside(g) {
+	if g.api.searches.standAside(g) {
 		return outcome.Decision{}, errFallen
 	}
-	end, ok := w.jobs.begin(g)
+	end, ok := g.api.jobs.begin(g)
 	if !ok {
 		g.leave(again("the first calls of its job are not answered yet"))
 		return outcome.Decision{}, errFallen
@@ -85,7 +89,7 @@ func (w *Worker) first(s slot, g *group) (outcome.Decision, error) {
 // putBack returns the pairs of a call to the pool: those of tasks that wait on are open again, those of tasks that left
 // are gone.
 func (w *Worker) putBack(g *group, c combine.Call) {
-	w.dispatch.again(c)
+	g.api.dispatch.again(c)
 	g.progress()
 }
 

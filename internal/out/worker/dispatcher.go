@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/combine"
 	"github.com/unrole/unrole/internal/out/pace"
 )
@@ -38,8 +39,8 @@ type probe struct {
 	gone    <-chan struct{}
 }
 
-func newDispatcher(pacer Pacer, prepare func(context.Context), inFlight int) *dispatcher {
-	return &dispatcher{pacer: pacer, prepare: prepare, pool: combine.NewPool(), tokens: make(chan struct{}, inFlight), idle: make(chan func()), wake: make(chan struct{}, 1)}
+func newDispatcher(pacer Pacer, prepare func(context.Context), inFlight int, most pairs.Size) *dispatcher {
+	return &dispatcher{pacer: pacer, prepare: prepare, pool: combine.NewPool(most), tokens: make(chan struct{}, inFlight), idle: make(chan func()), wake: make(chan struct{}, 1)}
 }
 
 // offer puts an offer into the pool.

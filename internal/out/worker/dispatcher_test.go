@@ -7,8 +7,10 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/combine"
 	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/tasks"
 )
 
 // counting grants every slot at once and counts them.
@@ -32,7 +34,7 @@ func TestAsManySlotsAreReservedAsCallsAreMade(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				pacer := &counting{}
-				d := newDispatcher(pacer, func(context.Context) {}, 64)
+				d := newDispatcher(pacer, func(context.Context) {}, 64, pairs.MostOf(tasks.Remove))
 				for i := range offers {
 					// No two of them fit into one call.
 					users, roles := names(fmt.Sprint(i, "-"), 100), roleIDs(20)

@@ -7,6 +7,9 @@ import (
 
 // group is a rectangle to be called with the tasks that it serves.
 type group struct {
+	api *api
+	// scope, when set, is what the one pair of the group is given besides.
+	scope   []int64
 	lane    int
 	users   []string
 	roles   []int64
@@ -42,6 +45,7 @@ func newGroup(c combine.Call) *group {
 		}
 		g.members = append(g.members, m)
 	}
+	g.api = g.members[0].api
 	return g
 }
 

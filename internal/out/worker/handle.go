@@ -78,6 +78,9 @@ func (v *visit) through(ctx context.Context, panics int) error {
 		if err := v.settleKnown(); err != nil || !v.open() {
 			return err
 		}
+		if err := v.takeTurn(ctx); err != nil {
+			return err
+		}
 		err := v.wait(ctx)
 		var e *end
 		if errors.As(err, &e) && e.kind == endSpent {
@@ -97,10 +100,13 @@ func (v *visit) through(ctx context.Context, panics int) error {
 
 // wait offers the task to the calls to come, until every open pair of it was called or it has to leave.
 func (v *visit) wait(ctx context.Context) error {
-	if h := v.w.searches.of(v.part); h != nil {
+	if err := v.giveScopes(); err != nil || !v.open() {
+		return err
+	}
+	if h := v.api.searches.of(v.part); h != nil {
 		return v.until(ctx, h.over, func() { v.told(h) })
 	}
-	if over := v.w.jobs.wait(v.part.JobID); over != nil {
+	if over := v.api.jobs.wait(v.part.JobID); over != nil {
 		return v.until(ctx, over, func() {})
 	}
 	if pair, ok := v.unproven(); ok {
@@ -120,7 +126,7 @@ func (v *visit) wait(ctx context.Context) error {
 		}
 		st.offer.Apart()
 	}
-	v.w.dispatch.offer(st.offer)
+	v.api.dispatch.offer(st.offer)
 	select {
 	case <-st.ended:
 	case <-v.w.stopping.Done():

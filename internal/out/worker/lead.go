@@ -17,11 +17,27 @@ type leading struct {
 // process that was frozen while it waited for a token or a connection makes no call when it wakes. What is not seen is a
 // freeze in the microseconds between that look and the write.
 func (l leading) RemoveRoles(ctx context.Context, roleIDs []int64, userIDs []string) (dingtalk.Reply, error) {
+	return l.call(ctx, func(ctx context.Context) (dingtalk.Reply, error) { return l.Caller.RemoveRoles(ctx, roleIDs, userIDs) })
+}
+
+// AddRoles looks at the lead in the same way.
+func (l leading) AddRoles(ctx context.Context, roleIDs []int64, userIDs []string) (dingtalk.Reply, error) {
+	return l.call(ctx, func(ctx context.Context) (dingtalk.Reply, error) { return l.Caller.AddRoles(ctx, roleIDs, userIDs) })
+}
+
+// SetScope looks at the lead in the same way.
+func (l leading) SetScope(ctx context.Context, roleID int64, userID string, departments []int64) (dingtalk.Reply, error) {
+	return l.call(ctx, func(ctx context.Context) (dingtalk.Reply, error) {
+		return l.Caller.SetScope(ctx, roleID, userID, departments)
+	})
+}
+
+func (l leading) call(ctx context.Context, call func(context.Context) (dingtalk.Reply, error)) (dingtalk.Reply, error) {
 	ctx = whileHeld{ctx, l.lead}
 	if err := ctx.Err(); err != nil {
 		return dingtalk.Reply{}, err
 	}
-	return l.Caller.RemoveRoles(ctx, roleIDs, userIDs)
+	return call(ctx)
 }
 
 // whileHeld is a context that is over for whoever asks while the lead is not held. What is under way goes on: its answer

@@ -28,13 +28,13 @@ func (v *visit) prove(pair pairs.Pair) error {
 	w := v.w
 	g := v.alone(pairs.SizeOf(v.part).Whole())
 	defer g.rest()
-	s, err := w.dispatch.slotFor(w.stopping, v.lane)
+	s, err := v.api.dispatch.slotFor(w.stopping, v.lane)
 	if err != nil {
 		return stopping
 	}
 	answer, err := w.use(s, g, pairs.Rectangle{Users: []pairs.User{pair.User}, Roles: []pairs.Role{pair.Role}}, true)
 	if err != nil {
-		w.dispatch.unused(w.ending, s)
+		v.api.dispatch.unused(w.ending, s)
 		if why := g.members[0].why; why != nil {
 			return why
 		}
@@ -45,7 +45,7 @@ func (v *visit) prove(pair pairs.Pair) error {
 	case outcome.Abandon:
 		return stopping
 	case outcome.Search:
-		w.tell(causeOf(s.Grant, answer)) // DingTalk is up, whatever has become of the pair
+		w.tell(causeOf(v.api, s.Grant, answer)) // DingTalk is up, whatever has become of the pair
 	case outcome.Retry:
 		return w.tryLater(g.members[0], answer, s.Accepted, w.cfg.Random())
 	}
@@ -54,7 +54,7 @@ func (v *visit) prove(pair pairs.Pair) error {
 
 // alone is a group of a rectangle of the task, apart from the pool.
 func (v *visit) alone(rect pairs.Rectangle) *group {
-	g := &group{lane: v.lane, users: v.part.UserIDs, roles: v.part.RoleIDs}
+	g := &group{api: v.api, lane: v.lane, users: v.part.UserIDs, roles: v.part.RoleIDs}
 	g.users, g.roles = g.ids(rect)
 	g.whole, g.members = rect.Size().Whole(), []*member{{stay: &stay{visit: v, asked: v.wants()}, users: rect.Users, roles: rect.Roles}}
 	return g

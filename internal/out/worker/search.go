@@ -19,20 +19,21 @@ import (
 // established as bad.
 type cause struct {
 	failure tasks.Failure
+	api     *api
 	grant   pace.Grant
 	outcome pace.Outcome
 	told    bool
 }
 
-func causeOf(g pace.Grant, v outcome.Decision) *cause {
-	return &cause{failure: v.Failure, grant: g, outcome: v.Pace}
+func causeOf(a *api, g pace.Grant, v outcome.Decision) *cause {
+	return &cause{failure: v.Failure, api: a, grant: g, outcome: v.Pace}
 }
 
 // tell tells the pacer, once.
 func (w *Worker) tell(c *cause) {
 	if !c.told {
 		c.told = true
-		w.cfg.Pacer.Report(w.ending, c.grant, c.outcome)
+		c.api.pacer.Report(w.ending, c.grant, c.outcome)
 	}
 }
 
@@ -53,23 +54,23 @@ type isolation struct {
 // removed. Every probe takes a slot of its own. Where another search looks for one of its ids already, the tasks that
 // have it wait for that instead.
 func (w *Worker) isolate(g *group, c combine.Call, v outcome.Decision, grant pace.Grant) {
-	first := causeOf(grant, v)
+	first := causeOf(g.api, grant, v)
 	if first.outcome.Kind == pace.BadRequest {
 		first.outcome.BadBatches = 1
 	}
-	h := w.searches.begin(g, v.Blame)
+	h := g.api.searches.begin(g, v.Blame)
 	if h == nil {
 		w.tell(first)
 		g.rest()
-		w.searches.standAside(g)
+		g.api.searches.standAside(g)
 		w.putBack(g, c)
 		return
 	}
-	defer w.searches.end(h)
+	defer g.api.searches.end(h)
 	if err := (&isolation{w: w, g: g, hunt: h}).run(v.Blame, first); err != nil {
 		g.leave(err)
 	}
-	w.dispatch.pool.Done(c)
+	g.api.dispatch.pool.Done(c)
 	g.progress()
 }
 
@@ -81,7 +82,7 @@ func (iso *isolation) run(blame isolate.Blame, first *cause) error {
 	defer end()
 	iso.end = end // before New: the refusal of a batch of one id finds that id
 	search, err := isolate.New(iso.g.whole.Size(), isolate.Answer{Blame: blame, Cause: first},
-		isolate.Options{Learned: w.jobs.learned(iso.g), Found: iso.found, Width: iso.width})
+		isolate.Options{Learned: iso.g.api.jobs.learned(iso.g), Found: iso.found, Width: iso.width})
 	if err != nil {
 		return err
 	}
@@ -102,11 +103,11 @@ func (iso *isolation) run(blame isolate.Blame, first *cause) error {
 // searches under way. While others wait for slots it goes on one by one, since every call that it asks for too much is
 // one of theirs.
 func (iso *isolation) width() int {
-	w := iso.w
-	if _, _, waits := w.dispatch.pool.First(); waits || iso.hunt == nil {
+	a := iso.g.api
+	if _, _, waits := a.dispatch.pool.First(); waits || iso.hunt == nil {
 		return 1
 	}
-	return 1 + w.tempo.slotsPerAnswer()/max(1, w.searches.count())
+	return 1 + a.tempo.slotsPerAnswer()/max(1, a.searches.count())
 }
 
 // probe sends a part of the group in slots of its own until it is answered: passed, or refused. Between its calls it may
@@ -118,13 +119,13 @@ func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.
 	var tries ledger.Tries
 	for {
 		g.rest()
-		s, err := w.dispatch.slotFor(ctx, g.lane)
+		s, err := g.api.dispatch.slotFor(ctx, g.lane)
 		if err != nil {
 			return isolate.Answer{}, err
 		}
 		v, err := w.use(s, g, rect, true)
 		if err != nil {
-			w.dispatch.unused(w.ending, s)
+			g.api.dispatch.unused(w.ending, s)
 			if errors.Is(err, errMissed) {
 				continue
 			}
@@ -135,7 +136,7 @@ func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.
 		case outcome.Settle:
 			return isolate.Answer{Passed: true}, nil
 		case outcome.Search:
-			c := causeOf(s.Grant, v)
+			c := causeOf(g.api, s.Grant, v)
 			return isolate.Answer{Blame: v.Blame, Cause: c, TakenIn: func() { w.tell(c) }}, nil
 		case outcome.Abandon:
 			return isolate.Answer{}, stopping

@@ -19,7 +19,7 @@ var (
 )
 
 // use spends a slot on a rectangle of the group, a whole call or a probe of a search; there is no other way to DingTalk. It
-// looks at the ledger again, asks DingTalk, and tells the pacer. What was removed is settled then; whoever only stands by
+// looks at the ledger again, asks DingTalk, and tells the pacer. What was done is settled then; whoever only stands by
 // waits for the next slot unmarked. An error says that no call was made, and the slot is still to be used.
 //
 // What is left to the caller: a refusal (search), which the pacer is told of when it is known what it established, and a
@@ -38,13 +38,13 @@ func (w *Worker) use(s slot, g *group, rect pairs.Rectangle, isolating bool) (ou
 	}
 	began := time.Now()
 	v := w.ask(g, rect, isolating)
-	w.tempo.took(time.Since(began), s.Spacing)
+	g.api.tempo.took(time.Since(began), s.Spacing)
 	if v.Action != outcome.Search {
-		w.cfg.Pacer.Report(w.ending, s.Grant, v.Pace)
+		g.api.pacer.Report(w.ending, s.Grant, v.Pace)
 	}
 	switch v.Action {
 	case outcome.Settle:
-		w.removed(g, rect, v, !isolating)
+		w.done(g, rect, v, !isolating)
 	case outcome.StandBy, outcome.Abandon:
 		g.rest()
 	}
@@ -79,7 +79,7 @@ func (w *Worker) lookAgain(g *group, rect pairs.Rectangle) error {
 	}
 	stands, wanted := true, false
 	for i, m := range g.members {
-		may, wants := m.refresh(claims[i], shares[i], m.share(g.whole), m.asked)
+		may, wants := m.refresh(claims[i], shares[i], m.share(g.whole), m.asked, g.scope != nil)
 		// A probe may be about pairs that are removed already, or another part's: the search as a whole is still wanted.
 		wanted = wanted || wants
 		if !may {
@@ -101,7 +101,7 @@ func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) outcome.Dec
 	users, roles := g.ids(rect)
 	w.cfg.Observer.Attempted(isolating)
 	began := time.Now()
-	reply, err := w.cfg.DingTalk.RemoveRoles(w.ending, roles, users)
+	reply, err := w.send(w.ending, g, roles, users)
 	v := outcome.Decide(reply, err, time.Now())
 	w.lead.Heard(err == nil || v.Answered)
 	jobs := map[string]bool{}
@@ -119,9 +119,9 @@ func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) outcome.Dec
 	return v
 }
 
-// removed settles a rectangle of the group as removed, for every task that asked for some of it. With rests the call is
+// done settles a rectangle of the group as done, for every task that asked for some of it. With rests the call is
 // over by that.
-func (w *Worker) removed(g *group, rect pairs.Rectangle, v outcome.Decision, rests bool) {
+func (w *Worker) done(g *group, rect pairs.Rectangle, v outcome.Decision, rests bool) {
 	for _, m := range g.members {
 		share := m.share(rect)
 		if len(share.Users) == 0 || len(share.Roles) == 0 {
@@ -129,8 +129,8 @@ func (w *Worker) removed(g *group, rect pairs.Rectangle, v outcome.Decision, res
 		}
 		rests := rests && m.called
 		m.called = m.called && !rests
-		if err := m.removed(share, v.RequestID, rests); err != nil {
-			m.log.Error().Err(err).Str("request_id", v.RequestID).Msg("removed, but the ledger could not be told: the call will be repeated")
+		if err := m.done(share, v.RequestID, rests, g.scope != nil); err != nil {
+			m.log.Error().Err(err).Str("request_id", v.RequestID).Msg("done, but the ledger could not be told: the call will be repeated")
 			m.leave(err)
 		}
 	}

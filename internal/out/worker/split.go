@@ -36,7 +36,7 @@ func (v *visit) split(ctx context.Context) error {
 // childrenOf divides a part into at most maxChildren rectangles, each a whole number of batches but at the edges;
 // always the same for the same part. A child that owns no pair is left out, its number is not.
 func childrenOf(p *tasks.Part) []tasks.Part {
-	perRoles, perUsers := tasks.MaxRoles, tasks.MaxUsers
+	perRoles, perUsers := tasks.MaxRoles, p.Action.MaxUsers()
 	count := func() int {
 		return ((len(p.RoleIDs) + perRoles - 1) / perRoles) * ((len(p.UserIDs) + perUsers - 1) / perUsers)
 	}
@@ -64,7 +64,8 @@ func childrenOf(p *tasks.Part) []tasks.Part {
 
 // sub is the part of p's users [u0, u1) and roles [r0, r1).
 func sub(p *tasks.Part, u0, u1, r0, r1 int) tasks.Part {
-	c := tasks.Part{JobID: p.JobID, UserIDs: p.UserIDs[u0:u1], RoleIDs: p.RoleIDs[r0:r1]}
+	c := tasks.Part{JobID: p.JobID, Action: p.Action, UserIDs: p.UserIDs[u0:u1], RoleIDs: p.RoleIDs[r0:r1]}
+	c.Scopes = p.ScopesOf(&c)
 	if p.Own != nil {
 		// Never nil, though all may be owned: the children of a part are the same in every version.
 		c.Own = tasks.OwnOf(func(yield func(bool) bool) {

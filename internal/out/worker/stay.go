@@ -35,7 +35,7 @@ func (st *stay) leave(why error) {
 	st.left.Do(func() {
 		st.why = why
 		if st.offer != nil {
-			st.w.dispatch.pool.Withdraw(st.offer)
+			st.api.dispatch.pool.Withdraw(st.offer)
 		}
 	})
 	st.progress()
@@ -46,7 +46,7 @@ func (st *stay) progress() {
 	if st.offer == nil {
 		return
 	}
-	if open, inFlight := st.w.dispatch.pool.Open(st.offer); open == 0 && inFlight == 0 {
+	if open, inFlight := st.api.dispatch.pool.Open(st.offer); open == 0 && inFlight == 0 {
 		st.over.Do(func() { close(st.ended) })
 	}
 }

@@ -21,6 +21,7 @@ import (
 // the calls that serve the task, read and change it here, one at a time.
 type visit struct {
 	w    *Worker
+	api  *api
 	id   string // asynq's
 	lane int
 	part *tasks.Part
@@ -34,12 +35,14 @@ type visit struct {
 	// narrowed: what is asked for goes portion by portion, counted from the try after the first of them.
 	narrowed bool
 	from     int
+	// given are the pairs that were given back and have no management scope yet; nil where there are none.
+	given    map[pairs.Pair]bool
 	calls    int  // that have begun and not rested; while there are any, the ledger has the part marked as begun
 	answered bool // one of them was answered: it has not taken the worker along
 }
 
 func (w *Worker) visit(id, queue string, part *tasks.Part) *visit {
-	return &visit{w: w, mu: wait.NewLock(), id: id, lane: laneOf(queue, part), part: part, lead: w.lead.Number(),
+	return &visit{w: w, api: w.apis[part.Action], mu: wait.NewLock(), id: id, lane: laneOf(queue, part), part: part, lead: w.lead.Number(),
 		log: w.log.With().Str("job", part.JobID).Str("part", part.Part).Logger()}
 }
 
@@ -89,7 +92,7 @@ func (v *visit) settleKnown() error {
 				return err
 			}
 		}
-		return v.settle(c.Open(), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: c.CancelReason})
+		return v.settle(v.ungiven(c.Open()), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: c.CancelReason})
 	}
 	for u := range c.Part.UserIDs {
 		if why, stays := c.Stays(pairs.User(u)); stays {
@@ -178,6 +181,10 @@ func (v *visit) summary() ledger.Summary {
 func (v *visit) wants() pairs.Set {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.part.Action == tasks.Add {
+		// Whether a pair that is given twice keeps its management scope is not known.
+		return v.ungiven(v.claim.Open())
+	}
 	return v.claim.Callable().Within(v.claim.Open().Hull())
 }
 
@@ -218,7 +225,7 @@ func (v *visit) unproven() (pairs.Pair, bool) {
 	}
 	done := v.claim.Removed()
 	for u, r := range done.Hull().All() {
-		if done.Has(u, r) {
+		if done.Has(u, r) && v.part.Scope(v.part.UserIDs[u], v.part.RoleIDs[r]) == nil {
 			return pairs.Pair{User: u, Role: r}, true
 		}
 	}
@@ -241,13 +248,16 @@ func (v *visit) rectangles() []pairs.Rectangle {
 
 // refresh takes in a newer look at the part. may reports whether what the task asked for in share may still be called:
 // not cancelled, due, nothing known to be bad. A pair that the task did not ask for is in the call for another one.
-// wanted reports whether anything in whole is still open.
-func (v *visit) refresh(newer *ledger.Claim, share, whole pairs.Rectangle, asked pairs.Set) (may, wanted bool) {
+// wanted reports whether anything in whole is still open. The scope of what was given back follows, whatever happened since.
+func (v *visit) refresh(newer *ledger.Claim, share, whole pairs.Rectangle, asked pairs.Set, scope bool) (may, wanted bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	c := v.claim
 	c.Refresh(newer)
 	wanted = c.Open().Within(whole).Any()
+	if scope {
+		return wanted, wanted
+	}
 	if c.Cancelled || time.Until(c.At) > 0 {
 		return false, wanted
 	}
@@ -300,8 +310,9 @@ func (v *visit) heardOf(counts bool) {
 	}
 }
 
-// removed settles what is open in a rectangle as removed. With rests the call is over by that.
-func (v *visit) removed(share pairs.Rectangle, request string, rests bool) error {
+// done settles what is open in a rectangle as done: removed, or given back. With rests the call is over by that. What has a
+// management scope to get is not done unless that was what was asked.
+func (v *visit) done(share pairs.Rectangle, request string, rests, withScope bool) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if rests {
@@ -321,6 +332,11 @@ func (v *visit) removed(share pairs.Rectangle, request string, rests bool) error
 		}
 	}
 	open := v.claim.Open().Within(share)
+	if !withScope {
+		var scoped pairs.Set
+		open, scoped = v.scoped(open)
+		v.giving(scoped)
+	}
 	if rests && !open.Any() {
 		v.unmark()
 	}
@@ -337,29 +353,6 @@ func (v *visit) note(busy func(*ledger.Tries)) (ledger.Tries, error) {
 		return v.w.cfg.Ledger.Note(ctx, v.claim, func(s *ledger.PartState) { busy(&s.Tries) })
 	})
 	return v.claim.State.Tries, err
-}
-
-// condemn sets the pairs of a user, a role or a pair that was proven bad apart, and tells the job of an id, so that no
-// other batch of it searches for the same.
-func (v *visit) condemn(kind isolate.Kind, about pairs.Rectangle, f tasks.Failure) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	// What was busy or unknown here may be fine elsewhere: only ids that DingTalk named are known for the whole job.
-	if f.Reason != tasks.ReasonBusy && f.Reason != tasks.ReasonUnknown && kind != isolate.BadPair {
-		err := v.w.persist(func(ctx context.Context) error {
-			field := ""
-			if kind == isolate.BadUser {
-				field = ledger.UserField(v.part.UserIDs[about.Users[0]])
-			} else {
-				field = ledger.RoleField(v.part.RoleIDs[about.Roles[0]])
-			}
-			return v.w.cfg.Ledger.Learn(ctx, v.claim, field, f)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return v.deadLetter(about, f)
 }
 
 // settle gives one outcome to some pairs of the task. mu is held.
@@ -379,6 +372,9 @@ func (v *visit) settle(which pairs.Set, o ledger.Outcome) error {
 	return v.w.persist(func(ctx context.Context) error {
 		delta, err := v.w.cfg.Ledger.Settle(ctx, v.claim, settlements...)
 		for kind, n := range map[ledger.Kind]int64{ledger.Removed: delta.Removed, ledger.Dead: delta.Dead, ledger.Cancelled: delta.Cancelled} {
+			if kind == ledger.Removed && v.part.Action == tasks.Add {
+				kind = ledger.Restored
+			}
 			if n > 0 {
 				v.w.cfg.Observer.Settled(kind, o.Reason, int(n))
 			}

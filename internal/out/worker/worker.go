@@ -1,4 +1,4 @@
-// Package worker takes removal tasks out of Redis and brings each pair to its end: removed, a dead letter, or cancelled.
+// Package worker takes tasks out of Redis and brings each pair to its end: removed or given back, a dead letter, or cancelled.
 //
 // The way of a task: handle looks it up in the ledger and, if it is larger than one call, splits it. A batch is offered
 // to the dispatcher, which holds the process's one reservation of the pacer; when the slot comes, the most urgent offer
@@ -33,6 +33,8 @@ type Caller interface {
 	// Prepare does what a call would wait for, before the call takes its slot.
 	Prepare(ctx context.Context)
 	RemoveRoles(ctx context.Context, roleIDs []int64, userIDs []string) (dingtalk.Reply, error)
+	AddRoles(ctx context.Context, roleIDs []int64, userIDs []string) (dingtalk.Reply, error)
+	SetScope(ctx context.Context, roleID int64, userID string, departments []int64) (dingtalk.Reply, error)
 }
 
 // Pacer hands out the moments to call.
@@ -51,7 +53,9 @@ type Config struct {
 	Redis    redis.UniversalClient
 	DingTalk Caller
 	Pacer    Pacer
-	Ledger   *ledger.Ledger
+	// Adding is the pace of the calls that give back, since DingTalk limits each API apart; nil means Pacer.
+	Adding Pacer
+	Ledger *ledger.Ledger
 	// Protected ids are never called, whoever asks; their pairs become dead letters.
 	Protected protect.Set
 	// Concurrency bounds the calls in flight. Default 64.
@@ -114,6 +118,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Gate == nil {
 		c.Gate = redisconn.NewGate(c.Log)
 	}
+	if c.Adding == nil {
+		c.Adding = c.Pacer
+	}
 	if c.Observer == nil {
 		c.Observer = silent{}
 	}
@@ -137,12 +144,10 @@ type Worker struct {
 	client    *asynq.Client
 	inspector *asynq.Inspector
 	letters   *letters
-	dispatch  *dispatcher
-	jobs      *jobs
-	searches  *searches
 	rounds    *ledger.Rounds
+	apis      map[tasks.Action]*api
 	suspects  chan struct{} // the place of the one task that is called apart; see suspectAfter
-	tempo     tempo
+	turns     *turns
 	lead      *queue.Lead
 	lag       pace.Lag
 
@@ -158,9 +163,12 @@ func New(cfg Config) (*Worker, error) {
 	}
 	lead := queue.New(queue.Config{Redis: cfg.Redis, Queues: append(tasks.Lanes(), tasks.QueueDeadLetter), CheckInterval: cfg.CheckInterval, Log: cfg.Log})
 	cfg.DingTalk = leading{cfg.DingTalk, lead}
-	return &Worker{cfg: cfg, log: cfg.Log, jobs: newJobs(), searches: newSearches(), suspects: make(chan struct{}, 1), lead: lead,
-		rounds:   cfg.Ledger.Rounds(2*cfg.ReconcileInterval, 10*cfg.ReconcileInterval),
-		dispatch: newDispatcher(cfg.Pacer, cfg.DingTalk.Prepare, cfg.Concurrency)}, nil
+	w := &Worker{cfg: cfg, log: cfg.Log, suspects: make(chan struct{}, 1), lead: lead, turns: newTurns(cfg.Ledger), apis: map[tasks.Action]*api{},
+		rounds: cfg.Ledger.Rounds(2*cfg.ReconcileInterval, 10*cfg.ReconcileInterval)}
+	for action, pacer := range map[tasks.Action]Pacer{tasks.Remove: cfg.Pacer, tasks.Add: cfg.Adding} {
+		w.apis[action] = newAPI(action, pacer, cfg.DingTalk, cfg.Concurrency)
+	}
+	return w, nil
 }
 
 // handlers are how many tasks of each queue may wait in a worker. A waiting one costs some 25 KB, and the more wait, the
@@ -188,7 +196,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.letters = &letters{client: w.client, inspector: w.inspector, log: w.log}
 
 	var background sync.WaitGroup
-	background.Go(func() { w.dispatch.run(stopping, w.call) })
+	for _, a := range w.apis {
+		background.Go(func() { a.run(stopping, w) })
+	}
 	background.Go(func() { w.reconcile(stopping) })
 	background.Go(func() { w.lead.Run(stopping, ending) })
 
@@ -211,7 +221,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	// still written.
 	defer time.AfterFunc(w.cfg.ShutdownTimeout*4/5, end).Stop()
 	shutDown(servers)
-	w.dispatch.wait()
+	for _, a := range w.apis {
+		a.dispatch.wait()
+	}
 	background.Wait()
 	w.log.Info().Msg("worker stopped")
 	return nil

@@ -150,7 +150,7 @@ func (w *world) finished(jobID string) ledger.Job {
 	ctx, cancel := context.WithTimeout(w.Context(), 60*time.Second)
 	defer cancel()
 	job, err := w.ledger.Watch(ctx, jobID, 5*time.Millisecond, func(j ledger.Job, err error) error {
-		if p := j.Pairs; err == nil && (p.Removed+p.Dead+p.Cancelled+p.Pending != p.Total || p.Pending < 0) {
+		if p := j.Pairs; err == nil && (p.Removed+p.Restored+p.Dead+p.Cancelled+p.Pending != p.Total || p.Pending < 0) {
 			return fmt.Errorf("%+v does not add up", p)
 		}
 		return nil
@@ -219,7 +219,7 @@ func (w *world) offered(n int) {
 	w.until(func() bool {
 		wait := 0
 		for _, worker := range w.workers {
-			wait += worker.dispatch.pool.Len()
+			wait += worker.apis[tasks.Remove].dispatch.pool.Len()
 		}
 		return wait == n
 	})

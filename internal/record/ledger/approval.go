@@ -98,7 +98,11 @@ func (l *Ledger) Approve(ctx context.Context, jobID, by, why string) (Job, error
 	if err != nil {
 		return Job{}, err
 	}
-	reply, err := l.run(ctx, approveScript, jobID, formatTime(now), by, entry)
+	word, err := l.word(ctx)
+	if err != nil {
+		return Job{}, err
+	}
+	reply, err := l.run(ctx, approveScript, jobID, formatTime(now), by, entry, word)
 	if err != nil {
 		return Job{}, fmt.Errorf("approve job %s: %w", jobID, err)
 	}

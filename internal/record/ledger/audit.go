@@ -36,8 +36,10 @@ type Entry struct {
 	Users     int       `json:"users,omitempty"`
 	Roles     int       `json:"roles,omitempty"`
 	Removed   int64     `json:"removed,omitempty"`
+	Restored  int64     `json:"restored,omitempty"`
 	Dead      int64     `json:"dead,omitempty"`
 	Cancelled int64     `json:"cancelled,omitempty"`
+	Restores  string    `json:"restores,omitempty"`
 	Simulated bool      `json:"simulated,omitempty"`
 }
 

@@ -63,6 +63,11 @@ func (l *Ledger) Claim(ctx context.Context, requests ...Request) ([]*Claim, erro
 			if err := l.opened(ctx, c.Part.JobID); err != nil {
 				return nil, err
 			}
+			if c.Part.Action == tasks.Add {
+				if err := l.restoring(ctx, c.Part.JobID); err != nil {
+					return nil, err
+				}
+			}
 		}
 		claims[i] = c
 	}
@@ -156,7 +161,7 @@ func (l *Ledger) claimArgs(rq Request, full bool) ([]any, error) {
 		}
 	}
 	if rq.Again && !full {
-		return append([]any{p.Part, batch, "", 0, begin, rq.Lane, now, "", badAtOnce, rq.Lead}, ids...), nil
+		return append([]any{p.Part, batch, "", 0, begin, rq.Lane, now, "", badAtOnce, rq.Lead, ""}, ids...), nil
 	}
 	def := *p
 	def.Failure = nil
@@ -169,7 +174,7 @@ func (l *Ledger) claimArgs(rq Request, full bool) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]any{p.Part, batch, payload, p.Owned(), begin, rq.Lane, now, entry, badAtOnce, rq.Lead}, ids...), nil
+	return append([]any{p.Part, batch, payload, p.Owned(), begin, rq.Lane, now, entry, badAtOnce, rq.Lead, string(p.Action)}, ids...), nil
 }
 
 // UserField and RoleField name an id among the bad ones of a job.

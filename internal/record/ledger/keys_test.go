@@ -52,7 +52,7 @@ func TestAJobHasNoOtherKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	verified(t, l, "j")
-	allowed := append(keys("j"), indexKey, openKey)
+	allowed := append(keys("j"), indexKey, openKey, wordKey, restoresKey)
 	for _, key := range redistest.Keys(t, rdb) {
 		if !slices.Contains(allowed, key) {
 			t.Errorf("%s is no key of the job", key)

@@ -16,6 +16,7 @@
 //	unrole:job:{ID}:audit   stream  what happened, never trimmed
 //	unrole:jobs             zset    job ids by time of creation
 //	unrole:jobs:open        zset    ids of jobs that are not finished (see open.go)
+//	unrole:jobs:restores    zset    ids of the jobs that give back, and unrole:word, the number of the last word (see word.go)
 //
 // State changes by compare-and-set: the caller computes the new state of a part in Go, and the script takes it only if
 // nobody changed the part since, together with the difference in the job's counts. So a pair is counted once, however
@@ -27,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -75,10 +77,12 @@ func (s State) Finished() bool {
 	return s == StateCompleted || s == StateCompletedWithDeadLetter || s == StateCancelled
 }
 
-// Pairs are the counts of a job. Total = Removed + Dead + Cancelled + Pending at any instant.
+// Pairs are the counts of a job. Total = Removed + Restored + Dead + Cancelled + Pending at any instant.
 type Pairs struct {
-	Total     int64 `json:"total"`
-	Removed   int64 `json:"removed"`
+	Total   int64 `json:"total"`
+	Removed int64 `json:"removed"`
+	// Restored are those that a restore has given back; a removal has none.
+	Restored  int64 `json:"restored,omitempty"`
 	Dead      int64 `json:"dead"`
 	Cancelled int64 `json:"cancelled"`
 	Pending   int64 `json:"pending"`
@@ -119,8 +123,15 @@ type Job struct {
 	ApprovedBy    string     `json:"approved_by,omitempty"`
 	// Simulated says that DingTalk was never called: a simulator answered.
 	Simulated bool `json:"simulated,omitempty"`
+	// Action is what the job does with its pairs: empty for a removal.
+	Action tasks.Action `json:"action,omitempty"`
+	// Restores is the job whose removals this one gives back, RestoredBy those that give back what this one removed.
+	Restores   string   `json:"restores,omitempty"`
+	RestoredBy []string `json:"restored_by,omitempty"`
 	// Snapshot sums up what a preflight saw; nil where there was none.
 	Snapshot *Seen `json:"snapshot,omitempty"`
+
+	word int64 // its place among what was said, see lua/word.lua
 }
 
 // Seen sums up a snapshot.Snapshot.
@@ -196,8 +207,15 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 	if seen := f["seen_at"]; seen != "" {
 		j.Snapshot = &Seen{At: parseTime(seen), NotHeld: parseInt(f["not_held"]), Unresolved: parseInt(f["unresolved"]), Scoped: parseInt(f["scoped"])}
 	}
+	j.word, j.Action, j.Restores = parseInt(f["word"]), tasks.Action(f["action"]), f["restores"]
+	if by := f["restored_by"]; by != "" {
+		j.RestoredBy = strings.Split(by, ",")
+	}
 	j.Planning = f["phase"] == phasePlanning
 	j.Pairs.Pending = j.Pairs.Total - j.Pairs.Removed - j.Pairs.Dead - j.Pairs.Cancelled
+	if j.Action == tasks.Add {
+		j.Pairs.Removed, j.Pairs.Restored = 0, j.Pairs.Removed
+	}
 	if j.Pairs.Pending > 0 && j.CancelledAt == nil {
 		j.Awaiting = f["awaiting"]
 	}

@@ -114,7 +114,14 @@ func (rec Record) Rows() iter.Seq2[int, Row] {
 		for _, user := range rec.Part.UserIDs {
 			for _, role := range rec.Part.RoleIDs {
 				i++
-				if rec.Part.Own.Has(i) && !yield(i, Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: *rec.State.of(i)}) {
+				if !rec.Part.Own.Has(i) {
+					continue
+				}
+				o := *rec.State.of(i)
+				if o.Kind == Removed && rec.Part.Action == tasks.Add {
+					o.Kind = Restored
+				}
+				if !yield(i, Row{UserID: user, RoleID: role, Part: rec.Part.Part, Outcome: o}) {
 					return
 				}
 			}

@@ -25,6 +25,7 @@ var (
 	putVerdictsScript     = ofJob("put_verdicts")
 	putVerificationScript = ofJob("put_verification")
 	restScript            = ofJob("rest")
+	restoredByScript      = ofJob("restored_by")
 	settleScript          = ofJob("settle")
 	splitScript           = ofJob("split")
 	submittedScript       = ofJob("submitted")
@@ -32,6 +33,7 @@ var (
 
 	admitScript = redis.NewScript(lua("admit"))
 	tidyScript  = redis.NewScript(lua("tidy"))
+	wordScript  = redis.NewScript(lua("word"))
 )
 
 func ofJob(name string) *redis.Script { return redis.NewScript(lua("keys") + lua(name)) }

@@ -96,6 +96,11 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			if err := l.opened(ctx, c.Part.JobID); err != nil {
 				return Delta{}, err
 			}
+			if c.def.Action == tasks.Add {
+				if err := l.restoring(ctx, c.Part.JobID); err != nil {
+					return Delta{}, err
+				}
+			}
 		}
 		if mode == "" && c.StaysBegun {
 			mode = "begun"
@@ -106,6 +111,9 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			e := entries[0]
 			e.At, e.JobID, e.Part = now, c.Part.JobID, c.Part.Part
 			e.Removed, e.Dead, e.Cancelled = delta.Removed, delta.Dead, delta.Cancelled
+			if c.def.Action == tasks.Add {
+				e.Removed, e.Restored = 0, e.Removed
+			}
 			if entry, err = encodeEntry(e); err != nil {
 				return Delta{}, err
 			}

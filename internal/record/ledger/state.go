@@ -16,8 +16,10 @@ import (
 type Kind string
 
 const (
-	Pending   Kind = "pending"
-	Removed   Kind = "removed"
+	Pending Kind = "pending"
+	Removed Kind = "removed"
+	// Restored is what Rows calls a pair of a part that adds, where the state of the part has Removed.
+	Restored  Kind = "restored"
 	Dead      Kind = "dead_letter"
 	Cancelled Kind = "cancelled"
 )

@@ -28,6 +28,9 @@ type NewJob struct {
 	Awaiting                                     string    // AwaitingApproval, or empty
 	OtherApproves                                bool      // see Job.OtherApproves
 	Simulated                                    bool      // see Job.Simulated
+	// Action is what is done with the pairs, Restores the job whose removals are given back by it, if there is one.
+	Action   tasks.Action
+	Restores string
 	// Snapshot is what a preflight saw, nil where there was none. It is durable before anything of the job is enqueued.
 	Snapshot            *snapshot.Snapshot
 	Pairs, Users, Roles int
@@ -94,12 +97,15 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.ZAddNX(ctx, indexKey, redis.Z{Score: float64(j.CreatedAt.UnixMicro()), Member: j.JobID})
 		p.ZAdd(ctx, openKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: j.JobID})
+		if j.Action == tasks.Add {
+			p.ZAdd(ctx, restoresKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: j.JobID})
+		}
 		return nil
 	}); err != nil {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 	}
 	entry, err := encodeEntry(Entry{At: j.CreatedAt, Event: EventSubmitted, JobID: j.JobID, By: j.SubmittedBy, Why: j.Reason,
-		Source: j.Source, Pairs: int64(j.Pairs), Users: j.Users, Roles: j.Roles, Simulated: j.Simulated})
+		Source: j.Source, Pairs: int64(j.Pairs), Users: j.Users, Roles: j.Roles, Simulated: j.Simulated, Restores: j.Restores})
 	if err != nil {
 		return Created{}, err
 	}
@@ -112,6 +118,9 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	args := []any{j.Content, formatTime(j.At), j.Plan, j.Parts, entry, seen,
 		"source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
 		"created_at", formatTime(j.CreatedAt), "total", j.Pairs, "users", j.Users, "roles", j.Roles}
+	if j.Action != tasks.Remove {
+		args = append(args, "action", string(j.Action), "restores", j.Restores)
+	}
 	if j.Awaiting != "" {
 		args = append(args, "awaiting", j.Awaiting)
 	}
@@ -160,9 +169,13 @@ func (l *Ledger) PutParts(ctx context.Context, jobID, plan string, parts []tasks
 	return l.planning(ctx, putPartsScript, jobID, args...)
 }
 
-// Planned closes the planning of a job: all of its parts are in the record.
+// Planned closes the planning of a job: all of its parts are in the record, and it has its place among what was said.
 func (l *Ledger) Planned(ctx context.Context, jobID, plan string, parts int) error {
-	_, err := l.planning(ctx, plannedScript, jobID, plan, parts)
+	word, err := l.word(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = l.planning(ctx, plannedScript, jobID, plan, parts, word)
 	return err
 }
 

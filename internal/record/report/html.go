@@ -122,8 +122,12 @@ func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writ
 	err = d.rows(ctx, l, d.Job.JobID, with, seen, func(r Row) error {
 		d.Pairs.Total++
 		switch ledger.Kind(r.Outcome) {
-		case ledger.Removed:
-			d.Pairs.Removed++
+		case ledger.Removed, ledger.Restored:
+			if ledger.Kind(r.Outcome) == ledger.Removed {
+				d.Pairs.Removed++
+			} else {
+				d.Pairs.Restored++
+			}
 			// A removed pair that is still held is what the auditor looks for.
 			if d.Listed >= int64(d.Page.RemovedRows) && r.pair.Verified != ledger.StillHeld {
 				return nil
@@ -195,6 +199,8 @@ func outcomeName(kind string) texts.Text {
 	switch ledger.Kind(kind) {
 	case ledger.Removed:
 		return texts.T("removed")
+	case ledger.Restored:
+		return texts.T("given back")
 	case ledger.Dead:
 		return texts.T("not removed")
 	case ledger.Cancelled:
@@ -246,7 +252,7 @@ func (d *pageData) Shares() []Share {
 	for _, of := range []struct {
 		kind  ledger.Kind
 		pairs int64
-	}{{ledger.Removed, d.Pairs.Removed}, {ledger.Dead, d.Pairs.Dead}, {ledger.Cancelled, d.Pairs.Cancelled}, {ledger.Pending, d.Pairs.Pending},
+	}{{ledger.Removed, d.Pairs.Removed}, {ledger.Restored, d.Pairs.Restored}, {ledger.Dead, d.Pairs.Dead}, {ledger.Cancelled, d.Pairs.Cancelled}, {ledger.Pending, d.Pairs.Pending},
 		{NotHeld, d.NotHeld}, {Unresolved, d.Unresolved}} {
 		all = append(all, Share{Name: d.Say(outcomeName(string(of.kind))), Class: string(of.kind), Pairs: of.pairs})
 	}
@@ -285,5 +291,5 @@ func (d *pageData) Took() string {
 	return d.Job.FinishedAt.Sub(d.Job.CreatedAt).Round(time.Second).String()
 }
 
-// Unlisted is how many removed pairs the page leaves out.
-func (d *pageData) Unlisted() int64 { return d.Pairs.Removed - d.Listed }
+// Unlisted is how many removed, or restored, pairs the page leaves out.
+func (d *pageData) Unlisted() int64 { return d.Pairs.Removed + d.Pairs.Restored - d.Listed }

@@ -49,6 +49,8 @@ func told(o ledger.Outcome) (became, todo texts.Text) {
 	switch o.Kind {
 	case ledger.Removed:
 		return texts.T("removed"), texts.Text{}
+	case ledger.Restored:
+		return texts.T("given back"), texts.Text{}
 	case ledger.Dead:
 		return texts.T("not removed: %s", Means(o.Reason)), Remedy(o.Reason)
 	case ledger.Cancelled:

@@ -4,6 +4,7 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"encoding/json"
 	"fmt"
@@ -137,4 +138,9 @@ func Decode(data []byte) (*Snapshot, error) {
 		s.Scopes = append(s.Scopes, Scope{Pair: p, Departments: sc.Departments})
 	}
 	return s, nil
+}
+
+// Compare orders pairs, user by user.
+func Compare(a, b Pair) int {
+	return cmp.Or(cmp.Compare(a.UserID, b.UserID), cmp.Compare(a.RoleID, b.RoleID))
 }

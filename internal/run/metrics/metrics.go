@@ -88,7 +88,7 @@ func New(version string) *Metrics {
 	}
 	m.removals.WithLabelValues(purposeRemove)
 	m.removals.WithLabelValues(purposeIsolate)
-	for _, kind := range []ledger.Kind{ledger.Removed, ledger.Dead, ledger.Cancelled, ledger.Pending} {
+	for _, kind := range []ledger.Kind{ledger.Removed, ledger.Restored, ledger.Dead, ledger.Cancelled, ledger.Pending} {
 		m.pairs.WithLabelValues(outcomeOf(kind))
 	}
 	for _, reason := range tasks.Reasons() {

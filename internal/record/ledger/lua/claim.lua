@@ -4,11 +4,11 @@
 -- batch: that the part was set apart from, if it is a letter, else ''. payload: '' if it was compared before. owned: its pairs.
 -- begin: 'begin' if a call follows at once, 'first' if nobody in the worker has the part yet: a call that has begun and not
 -- rested has taken its worker along then. lead: that the worker has, or 0. entry: of the audit, if it is adopted. most_bad: how many bad ids are read
--- whole. After these come ids, "u:…" and "r:…", to look up among the bad ones instead.
+-- whole. action: of the part. After these come ids, "u:…" and "r:…", to look up among the bad ones instead.
 --
 -- Returns {what is missing} to be asked again with it, 'payload' or 'ids'; {'other content'}; {'stale'} to an earlier lead.
-local name, batch, payload, owned, begin, lane, now, entry, most_bad, lead = unpack(ARGV)
-local first_id = 11
+local name, batch, payload, owned, begin, lane, now, entry, most_bad, lead, action = unpack(ARGV)
+local first_id = 12
 
 if stale(lead) then return {'stale'} end
 
@@ -25,6 +25,7 @@ if not have then
 		if not known() then
 			redis.call('HSET', job_key, 'source', 'queue', 'priority', lane, 'phase', 'submitted', 'created_at', now,
 				'total', 0, 'removed', 0, 'dead', 0, 'cancelled', 0, 'api_calls', 0)
+			if action ~= '' then redis.call('HSET', job_key, 'action', action) end
 		end
 		adopted = 2
 		redis.call('HSET', parts_key, name, payload)

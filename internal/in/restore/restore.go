@@ -1,0 +1,226 @@
+// Package restore decides what of a job's removals can be given back, and makes a submission of it.
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/snapshot"
+	"github.com/unrole/unrole/tasks"
+)
+
+// Wish is what somebody wants back. JobID is required.
+type Wish struct {
+	JobID string
+	// Users and Roles are whose and which; nil means all.
+	Users []string
+	Roles []int64
+	// FromRemoved gives back what DingTalk said it removed, where nobody looked who held it before.
+	FromRemoved bool
+	// EvenLater gives back also what a later job removed again.
+	EvenLater bool
+}
+
+// Plan is what would be given back, and what of the wish would not.
+type Plan struct {
+	Job ledger.Job
+	// Removals are the pairs that would be given back; there is at least one.
+	Removals *enqueue.Removals
+	// Scopes are the management scopes that some of them had.
+	Scopes []enqueue.SnapshotScope
+	// Later are pairs that a later job removed, which are left out; Back counts those that were given back since, or are
+	// being.
+	Later []Later
+	Back  int
+	// TooWide are pairs that had more departments than DingTalk takes in one call: they are left out.
+	TooWide []enqueue.SnapshotScope
+	// Kept counts pairs that the job did not take: dead letters, cancelled ones, and those that are pending.
+	Kept int
+	// Unseen says that nobody looked who held the roles before: some of them may not have been held.
+	Unseen bool
+
+	seenAt time.Time
+}
+
+// Later is a pair that was removed again, and the job that did it.
+type Later struct {
+	enqueue.SnapshotPair
+	JobID string
+}
+
+// NoSnapshotError says that nobody looked who held the roles before the job took them.
+type NoSnapshotError struct{ JobID string }
+
+func (e *NoSnapshotError) Error() string {
+	return fmt.Sprintf("job %s has no snapshot: it was submitted without a preflight, and nobody knows which of the roles were held before", e.JobID)
+}
+
+// NothingError says that nothing of the wish can be given back; Plan says why.
+type NothingError struct{ Plan *Plan }
+
+func (e *NothingError) Error() string {
+	p := e.Plan
+	why := fmt.Sprintf("nothing of job %s is to be given back", p.Job.JobID)
+	switch {
+	case len(p.Later) > 0:
+		return fmt.Sprintf("%s: a later job removed %s/%d again (%s), and %d pairs in all", why, p.Later[0].UserID, p.Later[0].RoleID, p.Later[0].JobID, len(p.Later))
+	case p.Back > 0:
+		return why + ": it was given back already, or is being"
+	case len(p.TooWide) > 0:
+		return fmt.Sprintf("%s: the management scopes are of more than %d departments, which DingTalk does not take", why, tasks.MaxDepartments)
+	}
+	return why + ": it removed nothing of what is asked for"
+}
+
+// Of finds out what can be given back, by the job's record and those of all jobs since. It changes nothing.
+//
+// Errors: *ledger.NotFoundError, *NoSnapshotError, *NothingError, one that names what is wrong with the wish, and those of
+// Redis.
+func Of(ctx context.Context, l *ledger.Ledger, wish Wish) (*Plan, error) {
+	job, err := l.Get(ctx, wish.JobID)
+	if err != nil {
+		return nil, err
+	}
+	if job.Action == tasks.Add {
+		return nil, fmt.Errorf("job %s gave roles back, it took none: to take them again, submit a removal", job.JobID)
+	}
+	seen, err := l.Snapshot(ctx, wish.JobID)
+	if err != nil {
+		return nil, err
+	}
+	if seen == nil && !wish.FromRemoved {
+		return nil, &NoSnapshotError{JobID: job.JobID}
+	}
+	p := &Plan{Job: job, Removals: &enqueue.Removals{}, Unseen: seen == nil, seenAt: job.CreatedAt}
+	scopes := map[enqueue.SnapshotPair][]int64{}
+	if seen != nil {
+		p.seenAt = seen.SeenAt
+		for _, s := range seen.Scopes {
+			scopes[s.Pair] = s.Departments
+		}
+	}
+	taken, err := p.taken(ctx, l, wish)
+	if err != nil {
+		return nil, err
+	}
+	since, err := lastWords(ctx, l, job, taken)
+	if err != nil {
+		return nil, err
+	}
+	for _, pair := range taken {
+		last, said := since[pair]
+		departments := scopes[pair]
+		switch {
+		case said && last.action == tasks.Add:
+			p.Back++
+		case said && !wish.EvenLater:
+			p.Later = append(p.Later, Later{pair, last.jobID})
+		case len(departments) > tasks.MaxDepartments:
+			p.TooWide = append(p.TooWide, enqueue.SnapshotScope{Pair: pair, Departments: departments})
+		default:
+			p.Removals.Add(pair.UserID, pair.RoleID)
+			if departments != nil {
+				p.Scopes = append(p.Scopes, enqueue.SnapshotScope{Pair: pair, Departments: departments})
+			}
+		}
+	}
+	if p.Removals.Pairs() == 0 {
+		return nil, &NothingError{Plan: p}
+	}
+	return p, nil
+}
+
+// taken lists the pairs of the wish that the job removed, user by user.
+func (p *Plan) taken(ctx context.Context, l *ledger.Ledger, wish Wish) ([]enqueue.SnapshotPair, error) {
+	users, roles := map[string]bool{}, map[int64]bool{}
+	var taken []enqueue.SnapshotPair
+	err := l.Rows(ctx, wish.JobID, func(row ledger.Row) error {
+		if wish.Users != nil && !slices.Contains(wish.Users, row.UserID) || wish.Roles != nil && !slices.Contains(wish.Roles, row.RoleID) {
+			return nil
+		}
+		users[row.UserID], roles[row.RoleID] = true, true
+		if row.Outcome.Kind != ledger.Removed {
+			p.Kept++
+			return nil
+		}
+		taken = append(taken, enqueue.SnapshotPair{UserID: row.UserID, RoleID: row.RoleID})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var bad []error
+	for _, id := range wish.Users {
+		if !users[id] {
+			bad = append(bad, fmt.Errorf("job %s is not about user %s", wish.JobID, id))
+		}
+	}
+	for _, id := range wish.Roles {
+		if !roles[id] {
+			bad = append(bad, fmt.Errorf("job %s is not about role %d", wish.JobID, id))
+		}
+	}
+	slices.SortFunc(taken, snapshot.Compare)
+	return taken, errors.Join(bad...)
+}
+
+type word struct {
+	action tasks.Action
+	jobID  string
+}
+
+// lastWords are the last words about the pairs since the job: what a later one did with them, or is about to do.
+func lastWords(ctx context.Context, l *ledger.Ledger, job ledger.Job, pairs []enqueue.SnapshotPair) (map[enqueue.SnapshotPair]word, error) {
+	wanted := make(map[enqueue.SnapshotPair]bool, len(pairs))
+	for _, p := range pairs {
+		wanted[p] = true
+	}
+	var later []ledger.Job
+	for other, err := range l.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if other.JobID != job.JobID && job.Before(other) && other.Awaiting == "" && other.State != ledger.StateScheduled && !other.Planning {
+			later = append(later, other)
+		}
+	}
+	slices.SortFunc(later, func(a, b ledger.Job) int {
+		if a.Before(b) {
+			return -1
+		}
+		return 1
+	})
+	last := map[enqueue.SnapshotPair]word{}
+	for _, other := range later {
+		err := l.Rows(ctx, other.JobID, func(row ledger.Row) error {
+			pair := enqueue.SnapshotPair{UserID: row.UserID, RoleID: row.RoleID}
+			done := row.Outcome.Kind == ledger.Removed || row.Outcome.Kind == ledger.Restored || row.Outcome.Kind == ledger.Pending
+			if done && wanted[pair] {
+				last[pair] = word{other.Action, other.JobID}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return last, nil
+}
+
+// Submission is the plan as a submission: what the caller says of job id, lane, source, reason and the like is kept.
+func (p *Plan) Submission(s enqueue.Submission) enqueue.Submission {
+	s.Removals, s.Action, s.Restores = p.Removals, tasks.Add, p.Job.JobID
+	s.Simulated = p.Job.Simulated
+	s.Snapshot = &enqueue.Snapshot{SeenAt: p.seenAt, Scopes: p.Scopes}
+	return s
+}
+
+// Calls is how many calls the plan takes, without faults.
+func (p *Plan) Calls() int {
+	return len(enqueue.RestoreOf(p.Removals, "plan")) + len(p.Scopes)
+}

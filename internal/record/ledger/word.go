@@ -1,0 +1,117 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/tasks"
+)
+
+const (
+	// wordKey holds the number of the last word, see lua/word.lua.
+	wordKey = "unrole:word"
+	// restoresKey is a sorted set of the jobs that give back, by when they were put into it, in µs. A name is put in before its
+	// job opens, and taken out when the job is seen to have ended.
+	restoresKey = "unrole:jobs:restores"
+)
+
+// word is the number of what is being said now: that a job takes its turn. Every number is higher than those before it.
+func (l *Ledger) word(ctx context.Context) (string, error) {
+	word, err := wordScript.Run(ctx, l.rdb, []string{wordKey}).Text()
+	if err != nil {
+		return "", fmt.Errorf("number what is said: %w", err)
+	}
+	return word, nil
+}
+
+// turn is when a job takes its turn, in µs: when its submission was complete, or it was approved, or its time comes.
+func (j Job) turn() int64 {
+	turn := j.word
+	if turn == 0 { // of a producer of an older version, or adopted
+		turn = j.CreatedAt.UnixMicro()
+	}
+	if j.At != nil {
+		turn = max(turn, j.At.UnixMicro())
+	}
+	return turn
+}
+
+// Before reports whether the job has its turn before another one: what both are about ends as the other one has it.
+func (j Job) Before(other Job) bool {
+	a, b := j.turn(), other.turn()
+	return a < b || a == b && j.JobID < other.JobID
+}
+
+// Restores lists the jobs that give back and are not finished. Those whose submission is not complete are left out.
+func (l *Ledger) Restores(ctx context.Context) ([]Job, error) {
+	scored, err := l.rdb.ZRangeWithScores(ctx, restoresKey, 0, -1).Result()
+	if err != nil || len(scored) == 0 {
+		return nil, wrapped("list the restores", err)
+	}
+	ids := make([]string, len(scored))
+	for i, z := range scored {
+		ids[i] = z.Member.(string)
+	}
+	records, err := l.records(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	latest := float64(l.now().Add(-lingers).UnixMicro())
+	var open []Job
+	var ended []any
+	for i, fields := range records {
+		job := l.job(ids[i], fields)
+		switch {
+		case len(fields) > 0 && job.Planning:
+		case len(fields) > 0 && !job.State.Finished():
+			open = append(open, job)
+		case scored[i].Score < latest:
+			ended = append(ended, ids[i])
+		}
+	}
+	if len(ended) > 0 {
+		// A name that stays costs who reads the list a look at the record, nothing more.
+		l.rdb.ZRem(ctx, restoresKey, ended...)
+	}
+	return open, nil
+}
+
+// restoring puts the name of a job that gives back where Restores finds it.
+func (l *Ledger) restoring(ctx context.Context, jobID string) error {
+	err := l.rdb.ZAdd(ctx, restoresKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: jobID}).Err()
+	return wrapped("put job "+jobID+" among the restores", err)
+}
+
+func wrapped(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// Unsettled are the pairs that calls of the job may still be about, by user: all pairs of a part that waits for the outcome
+// of any, since a call may repeat the others.
+func (l *Ledger) Unsettled(ctx context.Context, jobID string) (map[string][]int64, error) {
+	pairs := map[string][]int64{}
+	err := l.Each(ctx, jobID, func(rec Record) error {
+		if own, letters := rec.Open(); !own && letters == nil {
+			return nil
+		}
+		for _, user := range rec.Part.UserIDs {
+			pairs[user] = append(pairs[user], rec.Part.RoleIDs...)
+		}
+		return nil
+	})
+	return pairs, err
+}
+
+// RestoredBy notes in the record of a job that another one gives back what it removed. A job that is gone is passed over.
+func (l *Ledger) RestoredBy(ctx context.Context, jobID, by string) error {
+	if err := tasks.ValidateJobID(jobID); err != nil {
+		return err
+	}
+	_, err := l.run(ctx, restoredByScript, jobID, by)
+	return wrapped("note that job "+jobID+" is given back", err)
+}
