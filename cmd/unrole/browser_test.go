@@ -120,6 +120,9 @@ func (b *browser) call(method string, params, result any) {
 			continue // an event
 		}
 		if answer.Error != nil {
+			if method == "Runtime.evaluate" && strings.Contains(answer.Error.Message, "navigated") {
+				return // the page was left while the script waited
+			}
 			b.Fatalf("%s: %s", method, answer.Error.Message)
 		}
 		if result != nil {
