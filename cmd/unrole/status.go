@@ -168,6 +168,8 @@ type fleetStatus struct {
 	Retried int          `json:"dead_letters_retried"`
 	Pace    paceStatus   `json:"pace"`
 	Minutes []callMinute `json:"calls_by_minute"`
+	// Unserved are queues with tasks that no process serves.
+	Unserved []fleet.Unserved `json:"unserved,omitempty"`
 }
 
 type workerStatus struct {
@@ -176,6 +178,8 @@ type workerStatus struct {
 	StartedAt time.Time `json:"started_at"`
 	Active    int       `json:"active"`
 	Stopping  bool      `json:"stopping"`
+	// Leads says that it has the lead: it takes the tasks, and the others stand by.
+	Leads bool `json:"leads"`
 }
 
 type laneStatus struct {
@@ -236,9 +240,13 @@ func (r *statusReader) read(ctx context.Context) (fleetStatus, error) {
 	if err != nil {
 		return fleetStatus{}, err
 	}
-	s := fleetStatus{At: p.Now, Pace: paceStatusOf(p), Workers: []workerStatus{}}
+	unserved, err := r.fleet.Unserved(ctx)
+	if err != nil {
+		return fleetStatus{}, err
+	}
+	s := fleetStatus{Unserved: unserved, At: p.Now, Pace: paceStatusOf(p), Workers: []workerStatus{}}
 	for _, w := range workers {
-		s.Workers = append(s.Workers, workerStatus{w.Host, w.PID, w.Started.UTC(), w.Active, w.Stopping})
+		s.Workers = append(s.Workers, workerStatus{w.Host, w.PID, w.Started.UTC(), w.Active, w.Stopping, w.Leads})
 	}
 	for _, q := range queues {
 		if q.Name == tasks.QueueDeadLetter {

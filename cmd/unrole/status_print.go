@@ -51,6 +51,9 @@ func (a *app) printStatus(s fleetStatus) error {
 		backlog += ", the oldest waits " + duration(s.OldestSeconds).String()
 	}
 	t.row("backlog", backlog)
+	for _, q := range s.Unserved {
+		t.row("nobody serves", fmt.Sprintf("queue %s, and %s wait in it", q.Queue, counted(q.Tasks, "task", "tasks")))
+	}
 	letters := "none"
 	if s.DeadLetters > 0 {
 		letters = thousands(s.DeadLetters) + "; unrole deadletter list shows them"
@@ -150,7 +153,12 @@ func workerWords(workers []workerStatus) string {
 			break
 		}
 		name := fmt.Sprintf("%s:%d", w.Host, w.PID)
-		if w.Stopping {
+		switch {
+		case w.Leads && w.Stopping:
+			name += " (has the lead, stopping)"
+		case w.Leads:
+			name += " (has the lead)"
+		case w.Stopping:
 			name += " (stopping)"
 		}
 		names = append(names, name)

@@ -54,6 +54,7 @@ func (o *Observation) Handler() (http.Handler, error) {
 	}
 	conf := admin.Config{HoldIsReady: o.pacer == nil, Redis: o.redisWorks, Keys: o.keys}
 	if o.pacer != nil {
+		o.metrics.IsWorker()
 		sources.Pace, conf.Pace, conf.Token = o.pacer.Status, o.pacer.Status, o.token
 	}
 	o.metrics.WatchFleet(sources)

@@ -51,7 +51,7 @@ func (v *visit) deadLetter(about pairs.Rectangle, f tasks.Failure) error {
 	letter := cutOut(c.Part, open)
 	f.Queue = v.laneName()
 	f.Attempts = max(f.Attempts, 1)
-	if old := c.Part.Failure; old != nil {
+	if old := c.Part.Failure; old != nil && !f.FailedAt.Equal(old.FailedAt) { // the same failure is no other attempt
 		f.Attempts += old.Attempts
 	}
 	letter.Failure, letter.Part = &f, letterName(c, about)

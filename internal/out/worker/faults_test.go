@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
@@ -209,4 +210,28 @@ func (f *failsOnce) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (f *failsOnce) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
+}
+
+// Whoever archives a dead letter in the web UI loses nothing of what DingTalk said.
+func TestALetterThatIsArchivedByHandKeepsItsReason(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{})
+	w.grant([]string{"u000", "u001"}, roleIDs(2))
+	w.sim.SetUser(simulator.Invalid, "u001")
+	w.submit("archived", []string{"u000", "u001"}, roleIDs(2))
+	w.work()
+	w.finished("archived")
+	var before tasks.Failure
+	for name, l := range w.letters() {
+		before = *l.Failure
+		if err := newInspector(rdb).ArchiveTask(tasks.QueueDeadLetter, "archived:"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.until(func() bool { return len(w.letters()) == 1 })
+	for name, l := range w.letters() {
+		if diff := cmp.Diff(before, *l.Failure); diff != "" || before.Reason != tasks.ReasonInvalidUser {
+			t.Errorf("letter %s: %s %s", name, before.Reason, diff)
+		}
+	}
 }

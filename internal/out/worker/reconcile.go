@@ -116,5 +116,8 @@ func (v *visit) giveUp(ctx context.Context, info *asynq.TaskInfo) error {
 	if f.FailedAt.IsZero() {
 		f.FailedAt = time.Now()
 	}
+	if old := v.part.Failure; old != nil && info.Retried < info.MaxRetry {
+		f = *old // a letter that somebody archived by hand: what DingTalk said of it stays
+	}
 	return v.setAside(f)
 }

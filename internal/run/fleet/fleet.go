@@ -18,7 +18,7 @@ import (
 	"github.com/unrole/unrole/tasks"
 )
 
-// Queue is what stands in one queue. A queue that nobody used yet is all zero.
+// Queue is what stands in one queue. One that nobody used yet is there too: it may be paused.
 type Queue struct {
 	Name string
 	// Pending tasks wait for a handler, Active ones have one (and mostly wait for a slot), Retry ones wait out a backoff,
@@ -33,7 +33,8 @@ type Queue struct {
 	// Oldest is how long the task that waits the longest has waited: since it was enqueued, or for an active one since
 	// its job was submitted or due. It is 0 for an empty queue.
 	Oldest time.Duration
-	// Memory is asynq's estimate of the queue's size in Redis, in bytes; 0 where Redis forbids MEMORY USAGE.
+	// Memory is asynq's estimate of the queue's size in Redis, in bytes; -1 where it is not known, since
+	// Redis forbids MEMORY USAGE.
 	Memory int64
 	// Paused queues are not worked on until somebody resumes them in the web UI.
 	Paused bool
@@ -70,17 +71,8 @@ func NewReader(rdb redis.UniversalClient, l *ledger.Ledger) *Reader {
 
 // Queues are the lanes, the most urgent first, and the dead letters.
 func (r *Reader) Queues(ctx context.Context) ([]Queue, error) {
-	// The inspector's error for a queue that nobody used yet is not one that errors.Is finds.
-	used, err := r.inspector.Queues()
-	if err != nil {
-		return nil, fmt.Errorf("look at the queues: %w", err)
-	}
 	var queues []Queue
 	for _, name := range append(tasks.Lanes(), tasks.QueueDeadLetter) {
-		if !slices.Contains(used, name) {
-			queues = append(queues, Queue{Name: name})
-			continue
-		}
 		q, err := r.queue(ctx, name)
 		if err != nil {
 			return nil, fmt.Errorf("look at queue %s: %w", name, err)
@@ -91,7 +83,7 @@ func (r *Reader) Queues(ctx context.Context) ([]Queue, error) {
 }
 
 func (r *Reader) queue(ctx context.Context, name string) (Queue, error) {
-	q := Queue{Name: name}
+	q := Queue{Name: name, Memory: -1}
 	counts := []struct {
 		of  *int
 		cmd *redis.IntCmd
@@ -151,6 +143,8 @@ func (r *Reader) queue(ctx context.Context, name string) (Queue, error) {
 	// A Redis that forbids MEMORY USAGE has everything but this figure.
 	if info, err := r.inspector.GetQueueInfo(name); err == nil {
 		q.Memory = info.MemoryUsage
+	} else if q.Waiting()+q.Scheduled+q.Archived+q.Completed == 0 {
+		q.Memory = 0
 	}
 	return q, nil
 }
@@ -238,4 +232,46 @@ func (r *Reader) Workers(ctx context.Context) ([]Worker, error) {
 		return a.PID - b.PID
 	})
 	return workers, nil
+}
+
+// Unserved is a queue that nobody serves although tasks wait in it.
+type Unserved struct {
+	Queue string `json:"queue"`
+	Tasks int    `json:"tasks"`
+}
+
+// Unserved lists the queues of this Redis, those of other programs included, that have tasks on their way and that no process serves.
+func (r *Reader) Unserved(ctx context.Context) ([]Unserved, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	servers, err := r.inspector.Servers()
+	if err != nil {
+		return nil, fmt.Errorf("look for workers: %w", err)
+	}
+	served := map[string]bool{}
+	for _, s := range servers {
+		for name := range s.Queues {
+			served[name] = true
+		}
+	}
+	names, err := r.inspector.Queues()
+	if err != nil {
+		return nil, fmt.Errorf("look for queues: %w", err)
+	}
+	slices.Sort(names)
+	var left []Unserved
+	for _, name := range names {
+		if served[name] {
+			continue
+		}
+		q, err := r.queue(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("look at queue %s: %w", name, err)
+		}
+		if n := q.Waiting(); n > 0 {
+			left = append(left, Unserved{Queue: name, Tasks: n})
+		}
+	}
+	return left, nil
 }

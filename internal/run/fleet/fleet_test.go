@@ -143,8 +143,55 @@ func TestARedisThatForbidsMemoryUsageLosesOneFigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, q := range queues {
-		if q.Name == tasks.QueueDefault && (q.Pending != 1 || q.Memory != 0) {
+		if q.Name == tasks.QueueDefault && (q.Pending != 1 || q.Memory != -1) {
 			t.Errorf("%+v", q)
 		}
 	}
+}
+
+func TestALaneThatIsPausedBeforeItsFirstTaskShowsAsPaused(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		if err := asynq.NewInspectorFromRedisClient(rdb).PauseQueue("bulk"); err != nil {
+			t.Fatal(err)
+		}
+		queues, err := NewReader(rdb, ledger.New(rdb, 0)).Queues(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range queues {
+			if q.Paused != (q.Name == "bulk") {
+				t.Errorf("%+v: want bulk alone paused", q)
+			}
+		}
+	})
+}
+
+func TestAQueueThatNobodyServesIsNamedWhileTasksWaitInIt(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		client := asynq.NewClientFromRedisClient(rdb)
+		for _, queue := range []string{"critical", "webhook"} {
+			if _, err := client.Enqueue(asynq.NewTask("role:remove", nil), asynq.Queue(queue)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Queues: map[string]int{"webhook": 1}, LogLevel: asynq.FatalLevel})
+		if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })); err != nil {
+			t.Fatal(err)
+		}
+		defer server.Shutdown()
+		r := NewReader(rdb, ledger.New(rdb, 0))
+		var left []Unserved
+		for { // until the server has said what it serves
+			var err error
+			if left, err = r.Unserved(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(left) == 1 {
+				break
+			}
+		}
+		if left[0] != (Unserved{Queue: "critical", Tasks: 1}) {
+			t.Errorf("%+v", left)
+		}
+	})
 }

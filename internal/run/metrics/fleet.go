@@ -165,7 +165,9 @@ func (r *reading) queue(q fleet.Queue) {
 	}
 	r.gauge(sizeDesc, float64(q.Waiting()+q.Scheduled+q.Archived), q.Name)
 	r.gauge(latencyDesc, q.Oldest.Seconds(), q.Name)
-	r.gauge(memoryDesc, float64(q.Memory), q.Name)
+	if q.Memory >= 0 {
+		r.gauge(memoryDesc, float64(q.Memory), q.Name)
+	}
 	r.counter(processedDesc, float64(q.Processed), q.Name)
 	r.counter(failedDesc, float64(q.Failed), q.Name)
 	r.gauge(pausedDesc, oneIf(q.Paused), q.Name)

@@ -97,6 +97,13 @@ func New(version string) *Metrics {
 	return m
 }
 
+// IsWorker says that this process carries removals out. Others that count, as the intake does, have no such metric.
+func (m *Metrics) IsWorker() {
+	worker := prometheus.NewGauge(prometheus.GaugeOpts{Name: "unrole_worker", Help: "1 at a process that carries removals out."})
+	worker.Set(1)
+	m.registry.MustRegister(worker)
+}
+
 var throttleScopes = []dingtalk.Scope{dingtalk.ScopeAPI, dingtalk.ScopeGlobal, dingtalk.ScopeOrg, dingtalk.ScopeWide, dingtalk.ScopeIPBan, dingtalk.ScopeQuota}
 
 func outcomeOf(kind ledger.Kind) string {

@@ -170,6 +170,7 @@ func TestForeignCodesCannotGrowTheSeriesWithoutBound(t *testing.T) {
 func exposed(t *testing.T) []string {
 	m := New("v1")
 	m.WatchFleet(still())
+	m.IsWorker()
 	var names []string
 	for line := range strings.Lines(scrape(t, m)) {
 		if !strings.HasPrefix(line, "#") {
