@@ -29,7 +29,7 @@ it has dead letters; its audit trail is kept for good.`,
 	}
 	cmd.AddCommand(a.jobsListCommand())
 	for _, about := range []*cobra.Command{a.jobsShowCommand(), a.jobsWatchCommand(), a.jobsReportCommand(), a.jobsAuditCommand(),
-		a.jobsCancelCommand(), a.jobsRepairCommand(), a.jobsApproveCommand()} {
+		a.jobsCancelCommand(), a.jobsRestoreCommand(), a.jobsRepairCommand(), a.jobsApproveCommand()} {
 		cmd.AddCommand(a.withJobs(about))
 	}
 	return cmd

@@ -349,4 +349,13 @@ var inChinese = map[string]string{
 	"gives back":          "恢复的是",
 	"what job %s removed": "任务 %s 移除的角色",
 	"given back by":       "恢复于任务",
+
+	"%s of %s and %s will be given back, in %s":                                                  "将恢复 %s（%s、%s），共 %s",
+	"nobody looked who held these roles before: some of them may be given to people who did not": "移除之前没有人查过谁拥有这些角色：其中有些可能会给到原本没有的人",
+	"not given back: %s/%d, which job %s removed later (--even-later)":                           "不恢复：%s/%d，任务 %s 之后又移除了它（--even-later）",
+	"not given back: %s/%d, whose management scope has %d departments, more than DingTalk takes": "不恢复：%s/%d，其管理范围有 %d 个部门，超过钉钉的上限",
+	"%s given back before, or being given back":                                                  "%s 已恢复或正在恢复",
+	"%s that the job did not take":                                                               "%s 不是该任务移除的",
+	"and %d more":                                                                                "另有 %d 个",
+	"%v\nunrole jobs repair %s completes it":                                                     "%v\nunrole jobs repair %s 可补全提交",
 }
