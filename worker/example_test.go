@@ -42,7 +42,7 @@ func Example() {
 	}
 	// Output:
 	// job left: completed
-	// {Total:2 Removed:2 Dead:0 Cancelled:0 Pending:0} in 1 call
+	// {Total:2 Removed:2 Restored:0 Dead:0 Cancelled:0 Pending:0} in 1 call
 }
 
 // Who must never lose a role is said to every worker: whoever asks for it finds a dead letter.
@@ -71,7 +71,7 @@ func ExampleConfig_protected() {
 	}
 	// Output:
 	// job board: completed_with_dead_letters
-	// {Total:3 Removed:2 Dead:1 Cancelled:0 Pending:0} in 1 call
+	// {Total:3 Removed:2 Restored:0 Dead:1 Cancelled:0 Pending:0} in 1 call
 }
 
 // A configuration is refused before anything starts, in the words of its fields.
