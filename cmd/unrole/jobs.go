@@ -145,6 +145,14 @@ func (a *app) stateInList(job ledger.Job) cell {
 	return a.stateOf(job.State)
 }
 
+// doneOf is how much of a job has taken effect.
+func doneOf(p ledger.Pairs) texts.Text {
+	if p.Restored > 0 {
+		return texts.T("gave back %d of %d", p.Restored, p.Total)
+	}
+	return texts.T("%d of %d", p.Removed, p.Total)
+}
+
 func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, page pageFlags) error {
 	t := a.newTable(texts.T("job"), texts.T("created"), texts.T("state"), texts.T("removed"), texts.T("why"))
 	matched := 0
@@ -156,7 +164,7 @@ func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, 
 		if matched > page.offset+page.limit {
 			return errFull
 		}
-		t.row(job.JobID, job.CreatedAt.Local().Format("01-02 15:04"), a.stateInList(job), texts.T("%d of %d", job.Pairs.Removed, job.Pairs.Total),
+		t.row(job.JobID, job.CreatedAt.Local().Format("01-02 15:04"), a.stateInList(job), doneOf(job.Pairs),
 			strings.TrimPrefix(job.Source+": "+words.Clip(job.Reason, 40), ": "))
 		return nil
 	})

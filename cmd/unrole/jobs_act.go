@@ -15,6 +15,7 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
+	"github.com/unrole/unrole/tasks"
 )
 
 func (a *app) jobsWatchCommand() *cobra.Command {
@@ -26,10 +27,15 @@ there are dead letters, 7 when it was cancelled, and 4 as soon as the fleet hold
 what is named, and goes on by itself.`,
 		Args: exactArgs("JOB"),
 		RunE: a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, args []string) error {
-			if _, err := r.ledger.Get(ctx, args[0]); err != nil {
+			job, err := r.ledger.Get(ctx, args[0])
+			if err != nil {
 				return err
 			}
-			pacer, err := engine.NewPacer(r.config, parts(r.rdb, zerolog.Nop()))
+			newPacer := engine.NewPacer
+			if job.Action == tasks.Add {
+				newPacer = engine.NewAddingPacer
+			}
+			pacer, err := newPacer(r.config, parts(r.rdb, zerolog.Nop()))
 			if err != nil {
 				return err
 			}

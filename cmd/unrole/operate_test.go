@@ -155,7 +155,7 @@ func TestADayAtTheCompanyPlaysByItself(t *testing.T) {
 		line := c.line()
 		if fields := strings.Fields(line); ui == "" && len(fields) > 1 && fields[0] == "open" {
 			ui = fields[1]
-			if code, _ := body(t, ui+"api/queues"); code != 200 {
+			if code, _ := body(t, ui+"queues/api/queues"); code != 200 {
 				t.Errorf("the web UI answers %d", code)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -52,7 +53,11 @@ It needs the app key that the workers have (DINGTALK_APP_KEY), but no secret.`,
 			if err != nil {
 				return err
 			}
-			return a.status(cmd.Context(), newStatusReader(client, pacer, ledger.New(client, c.Retention)), opt)
+			adding, err := engine.NewAddingPacer(c, parts(client, zerolog.Nop()))
+			if err != nil {
+				return err
+			}
+			return a.status(cmd.Context(), newStatusReader(client, pacer, adding, ledger.New(client, c.Retention)), opt)
 		},
 	}
 	cmd.Flags().BoolVarP(&opt.watch, "watch", "w", false, "show it again and again, until Ctrl-C")
@@ -125,34 +130,45 @@ func (a *app) status(ctx context.Context, r *statusReader, opt statusOptions) er
 	}
 }
 
-// endHold ends a hold of one of the kinds. That there is none of them is an error: whoever asks expects one.
+// endHold ends the holds of the kinds, of removals and of what gives back. That there is none of them is an error: whoever asks
+// expects one.
 func (a *app) endHold(ctx context.Context, r *statusReader, kinds ...pace.HoldKind) error {
-	ended, err := r.pacer.ClearHold(ctx, kinds...)
-	if err != nil {
-		return err
+	var ended, other []string
+	for _, pacer := range []*pace.Pacer{r.pacer, r.adding} {
+		kind, err := pacer.ClearHold(ctx, kinds...)
+		if err != nil {
+			return err
+		}
+		if kind != "" {
+			ended = append(ended, string(kind))
+			continue
+		}
+		s, err := pacer.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if s.Hold != nil {
+			other = append(other, s.Hold.Words())
+		}
 	}
-	if ended != "" {
-		fmt.Fprintf(a.stderr, "hold %s ended; the workers call again\n", ended)
+	switch {
+	case ended != nil:
+		fmt.Fprintf(a.stderr, "hold %s ended; the workers call again\n", strings.Join(ended, " and "))
 		return nil
+	case other != nil:
+		return fmt.Errorf("the fleet holds for another reason, which this does not end: %s", strings.Join(other, "; "))
 	}
-	s, err := r.pacer.Status(ctx)
-	if err != nil {
-		return err
-	}
-	if s.Hold == nil {
-		return errors.New("the fleet does not hold: nothing to end")
-	}
-	return fmt.Errorf("the fleet holds for another reason, which this does not end: %s", s.Hold.Words())
+	return errors.New("the fleet does not hold: nothing to end")
 }
 
 // statusReader reads everything that status shows.
 type statusReader struct {
-	fleet *fleet.Reader
-	pacer *pace.Pacer
+	fleet         *fleet.Reader
+	pacer, adding *pace.Pacer // of removals, and of what gives back
 }
 
-func newStatusReader(rdb redis.UniversalClient, pacer *pace.Pacer, l *ledger.Ledger) *statusReader {
-	return &statusReader{fleet.NewReader(rdb, l), pacer}
+func newStatusReader(rdb redis.UniversalClient, pacer, adding *pace.Pacer, l *ledger.Ledger) *statusReader {
+	return &statusReader{fleet.NewReader(rdb, l), pacer, adding}
 }
 
 // fleetStatus is the JSON of status.
@@ -165,8 +181,10 @@ type fleetStatus struct {
 	OldestSeconds float64 `json:"oldest_seconds"`
 	DeadLetters   int     `json:"dead_letters"`
 	// Retried is the dead letters that were made due and are tried again.
-	Retried int          `json:"dead_letters_retried"`
-	Pace    paceStatus   `json:"pace"`
+	Retried int        `json:"dead_letters_retried"`
+	Pace    paceStatus `json:"pace"`
+	// Adding is the pace of the calls that give back, which DingTalk limits apart.
+	Adding  paceStatus   `json:"pace_giving_back"`
 	Minutes []callMinute `json:"calls_by_minute"`
 	// Unserved are queues with tasks that no process serves.
 	Unserved []fleet.Unserved `json:"unserved,omitempty"`
@@ -232,6 +250,10 @@ func (r *statusReader) read(ctx context.Context) (fleetStatus, error) {
 	if err != nil {
 		return fleetStatus{}, err
 	}
+	adding, err := r.adding.Status(ctx)
+	if err != nil {
+		return fleetStatus{}, err
+	}
 	queues, err := r.fleet.Queues(ctx)
 	if err != nil {
 		return fleetStatus{}, err
@@ -244,7 +266,7 @@ func (r *statusReader) read(ctx context.Context) (fleetStatus, error) {
 	if err != nil {
 		return fleetStatus{}, err
 	}
-	s := fleetStatus{Unserved: unserved, At: p.Now, Pace: paceStatusOf(p), Workers: []workerStatus{}}
+	s := fleetStatus{Unserved: unserved, At: p.Now, Pace: paceStatusOf(p), Adding: paceStatusOf(adding), Workers: []workerStatus{}}
 	for _, w := range workers {
 		s.Workers = append(s.Workers, workerStatus{w.Host, w.PID, w.Started.UTC(), w.Active, w.Stopping, w.Leads})
 	}

@@ -36,15 +36,8 @@ func (a *app) printStatus(s fleetStatus) error {
 	}
 	t := a.newTable()
 	t.row("pace", paceWords(s))
-	if h := s.Pace.Hold; h != nil {
-		t.row("hold", pace.HoldReason{Kind: h.Kind, Message: h.Message, Named: h.Named}.Words())
-		since := "since " + clockTime(h.Since)
-		if h.NextProbe != nil {
-			since += ", probed next at " + clockTime(*h.NextProbe)
-		}
-		t.row("", since)
-		t.row("", "remedy: "+h.Remedy)
-	}
+	rowsOfHold(t, "hold", s.Pace.Hold)
+	rowsOfHold(t, "hold of restores", s.Adding.Hold)
 	t.row("workers", workerWords(s.Workers))
 	backlog := counted(s.Backlog, "part", "parts")
 	if s.Backlog > 0 {
@@ -71,6 +64,19 @@ func (a *app) printStatus(s fleetStatus) error {
 	}
 	fmt.Fprintln(a.stdout)
 	return a.printMinutes(s)
+}
+
+func rowsOfHold(t *alignedTable, name string, h *holdStatus) {
+	if h == nil {
+		return
+	}
+	t.row(name, pace.HoldReason{Kind: h.Kind, Message: h.Message, Named: h.Named}.Words())
+	since := "since " + clockTime(h.Since)
+	if h.NextProbe != nil {
+		since += ", probed next at " + clockTime(*h.NextProbe)
+	}
+	t.row("", since)
+	t.row("", "remedy: "+h.Remedy)
 }
 
 func (a *app) printLanes(s fleetStatus) error {

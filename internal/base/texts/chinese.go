@@ -346,6 +346,7 @@ var inChinese = map[string]string{
 	"a value is missing here":                                                                                                                                 "此处缺少值",
 
 	"given back":          "已恢复",
+	"gave back %d of %d":  "已恢复 %d / %d",
 	"gives back":          "恢复的是",
 	"what job %s removed": "任务 %s 移除的角色",
 	"given back by":       "恢复于任务",
