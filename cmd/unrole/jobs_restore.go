@@ -46,6 +46,10 @@ func (a *app) jobsRestoreCommand() *cobra.Command {
 		if s.JobID == "" {
 			s.JobID = tasks.NewJobID(a.now())
 		}
+		if above := r.config.ApproveAbove; above > 0 && len(plan.Removals.Users()) > above {
+			s.AwaitApproval, s.OtherApproves = true, true
+			a.note(texts.T("more than %d users: the job waits until another person says unrole jobs approve %s", above, s.JobID))
+		}
 		s.Source, s.Priority, s.SubmittedBy, s.MaxUsers = plan.Job.Source, plan.Job.Priority, a.whoami(), -1
 		a.note(texts.T("job %s", s.JobID))
 		client, err := enqueue.NewClient(enqueue.Config{Redis: r.rdb, Retention: r.config.Retention})
@@ -89,7 +93,7 @@ DingTalk said it removed, which may be more.`,
 	cmd.Flags().BoolVar(&wish.FromRemoved, "from-removed", false, "without a snapshot: give back what DingTalk said it removed")
 	cmd.Flags().BoolVar(&wish.EvenLater, "even-later", false, "give back also what a later job removed again")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask for a confirmation")
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_APPROVE_ABOVE", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
 	return cmd
 }
 

@@ -73,13 +73,28 @@ func (l *Lead) putBack(t task) {
 	l.returned[t.queue] = append(l.returned[t.queue], t.id)
 }
 
-// giveBackInterval is how long tasks that come back wait for each other.
-const giveBackInterval = 50 * time.Millisecond
+const (
+	// giveBackInterval is how long tasks that come back wait for each other, and for as long again while more come.
+	giveBackInterval = 50 * time.Millisecond
+	giveBackMost     = 10 // intervals
+)
 
-// giveBack puts tasks back. What it does not get through the sweep finds, or the end of the lead.
+// giveBack puts tasks back, those together in their order that come back together. What it does not get through the sweep
+// finds, or the end of the lead.
 func (l *Lead) giveBack(ctx context.Context) {
+	before, waited := 0, 0
 	for wait.For(ctx, giveBackInterval) == nil {
 		l.mu.Lock()
+		n := 0
+		for _, ids := range l.returned {
+			n += len(ids)
+		}
+		if n > before && waited < giveBackMost {
+			before, waited = n, waited+1
+			l.mu.Unlock()
+			continue
+		}
+		before, waited = 0, 0
 		returned := l.returned
 		l.returned = map[string][]string{}
 		l.mu.Unlock()
