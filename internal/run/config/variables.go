@@ -138,7 +138,7 @@ var variables = []Variable{
 		Meaning: "distinct users that one source (of the HTTP intake, or of `enqueue --source`) may submit in 24 hours; above it jobs wait for approval",
 		set:     count(func(c *Config) *int { return &c.MaxUsersPerDay }, 1, math.MaxInt32)},
 	{Name: "UNROLE_APPROVE_ABOVE", Group: groupSafety, Flag: "approve-above",
-		Meaning: "distinct users above which a removal or a restore (of the commands, and of the console) waits until another person than its submitter approves it",
+		Meaning: "distinct users above which a removal or a restore (of `enqueue`, `jobs restore` and the console) waits until another person than its submitter approves it",
 		set:     count(func(c *Config) *int { return &c.ApproveAbove }, 1, math.MaxInt32)},
 	{Name: "UNROLE_RETENTION", Group: groupSafety, Flag: "retention", Default: "720h",
 		Meaning: "how long the record of a finished job is kept",
