@@ -15,7 +15,6 @@ import (
 // crowd is an organisation of 100,000 people, each of whom holds 10 of 400 roles.
 type crowd struct {
 	directory.Source
-	people  []string
 	holders [400][]dingtalk.Person
 }
 
