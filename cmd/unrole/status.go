@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,10 +154,10 @@ func (a *app) endHold(ctx context.Context, r *statusReader, kinds ...pace.HoldKi
 	}
 	switch {
 	case ended != nil:
-		fmt.Fprintf(a.stderr, "hold %s ended; the workers call again\n", strings.Join(ended, " and "))
+		fmt.Fprintf(a.stderr, "hold %s ended; the workers call again\n", strings.Join(slices.Compact(ended), " and "))
 		return nil
 	case other != nil:
-		return fmt.Errorf("the fleet holds for another reason, which this does not end: %s", strings.Join(other, "; "))
+		return fmt.Errorf("the fleet holds for another reason, which this does not end: %s", strings.Join(slices.Compact(other), "; "))
 	}
 	return errors.New("the fleet does not hold: nothing to end")
 }

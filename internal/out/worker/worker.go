@@ -164,7 +164,7 @@ func New(cfg Config) (*Worker, error) {
 	lead := queue.New(queue.Config{Redis: cfg.Redis, Queues: append(tasks.Lanes(), tasks.QueueDeadLetter), CheckInterval: cfg.CheckInterval, Log: cfg.Log})
 	cfg.DingTalk = leading{cfg.DingTalk, lead}
 	w := &Worker{cfg: cfg, log: cfg.Log, suspects: make(chan struct{}, 1), lead: lead, turns: newTurns(cfg.Ledger), apis: map[tasks.Action]*api{},
-		rounds: cfg.Ledger.Rounds(2*cfg.ReconcileInterval, 2*cfg.ReconcileInterval)}
+		rounds: cfg.Ledger.Rounds(2*cfg.ReconcileInterval, 10*cfg.ReconcileInterval)}
 	for action, pacer := range map[tasks.Action]Pacer{tasks.Remove: cfg.Pacer, tasks.Add: cfg.Adding} {
 		w.apis[action] = newAPI(action, pacer, cfg.DingTalk, cfg.Concurrency)
 	}

@@ -19,7 +19,8 @@ import (
 
 // patience is how much virtual time a history may take after its last fault. What a killed worker had is given back by
 // asynq after up to 113 s, tasks that somebody deleted are missed 60 to 90 s after a job's last change, and one may follow
-// the other. A ban of the address is waited out for the five minutes that DingTalk's documentation names.
+// the other. A ban of the address is waited out for the five minutes that
+// DingTalk's documentation names, and a job that was found well just before it lost a task is looked at five minutes later.
 const patience = 6 * time.Minute
 
 // outcome is what a history came to.
