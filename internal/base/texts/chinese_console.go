@@ -30,6 +30,7 @@ var consoleInChinese = map[string]string{
 	"Not shown":              "无法显示",
 	"Hold":                   "暂停",
 	"There is no such page.": "没有这个页面。",
+	"This was to be given back; correct it with unrole jobs restore.":                                                           "这是要恢复的角色，请用 unrole jobs restore 更正。",
 	"There is no removal %s. It was never submitted here, or its record was kept as long as it is to be.":                       "没有移除任务 %s：从未在此提交，或其记录已过保留期。",
 	"The records cannot be read just now. Nothing is lost: try again in a moment, and tell whoever runs unrole if it stays so.": "暂时无法读取记录。数据没有丢失：请稍后再试，如仍不行请联系 unrole 的维护人员。",
 	"To the removals": "返回移除任务",

@@ -58,6 +58,9 @@ type Letter struct {
 	part *tasks.Part
 }
 
+// Gives reports whether the letter stands for roles that were to be given back, not taken.
+func (l *Letter) Gives() bool { return l.part.Action == tasks.Add }
+
 // EachPair calls visit for the pairs that the letter stands for.
 func (l *Letter) EachPair(visit func(userID string, roleID int64)) {
 	if len(l.UserIDs) == 0 {

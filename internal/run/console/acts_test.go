@@ -9,12 +9,15 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/xuri/excelize/v2"
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/internal/run/signin"
 	"github.com/unrole/unrole/tasks"
 )
@@ -276,6 +279,23 @@ func TestARefusedIDIsCorrectedAndSubmittedAnew(t *testing.T) {
 	}
 	if w := d.send("/letters/correct", url.Values{"letter": {letter}, "right": {"a,b"}}); w.Code != http.StatusUnprocessableEntity {
 		t.Errorf("an id that cannot be one: %d", w.Code)
+	}
+}
+
+// What a restore was to give back must not become a removal.
+func TestWhatWasToBeGivenBackIsNotRemoved(t *testing.T) {
+	d := memoryDesk(t)
+	part := &tasks.Part{JobID: "undo", Part: tasks.UserLetter("0", 0), Action: tasks.Add, UserIDs: []string{"typo"}, RoleIDs: []int64{7},
+		Failure: &tasks.Failure{Reason: tasks.ReasonInvalidUser, Attempts: 1, FailedAt: time.Now(), Queue: tasks.QueueDefault}}
+	if _, err := producer.EnqueueLetter(t.Context(), asynq.NewClientFromRedisClient(d.rdb), part, part.TaskID()); err != nil {
+		t.Fatal(err)
+	}
+	if page := d.see("/letters"); !strings.Contains(page, "typo") || strings.Contains(page, "/letters/correct") {
+		t.Errorf("%s", page)
+	}
+	w := d.send("/letters/correct", url.Values{"letter": {part.TaskID()}, "right": {"u2"}})
+	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "unrole jobs restore") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 

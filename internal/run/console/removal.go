@@ -302,6 +302,9 @@ func (c *Console) correct(v *visit) error {
 	if err != nil {
 		return err
 	}
+	if l.Gives() {
+		return &problem{http.StatusUnprocessableEntity, texts.T("This was to be given back; correct it with unrole jobs restore.")}
+	}
 	right := strings.TrimSpace(v.r.PostFormValue("right"))
 	var role int64
 	if report.AboutRole(l.Reason) {
