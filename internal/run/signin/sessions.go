@@ -132,7 +132,7 @@ func (g *guard) signIn(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		from = r.RemoteAddr
 	}
-	tries := []string{"unrole:signin:name:" + digest(name), "unrole:signin:from:" + digest(from)}
+	tries := tries{name: "unrole:signin:name:" + digest(name), from: "unrole:signin:from:" + digest(from)}
 	may, err := g.mayTry(r.Context(), tries)
 	if err == nil && !may {
 		g.Log.Warn().Str("name", name).Str("from", r.RemoteAddr).Msg("too many wrong passwords: nobody signs in by this name or from this address for a while")
@@ -146,7 +146,7 @@ func (g *guard) signIn(w http.ResponseWriter, r *http.Request) {
 		who, right, err = g.compare(r.Context(), name, password)
 	}
 	if err == nil && right {
-		err = g.begin(w, r, who, tries[0])
+		err = g.begin(w, r, who, tries)
 	}
 	switch {
 	case err != nil:
@@ -162,20 +162,32 @@ func (g *guard) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// mayTry counts a try before it is made, so that many at once are not more than many one by one.
-func (g *guard) mayTry(ctx context.Context, keys []string) (bool, error) {
-	counts := make([]*redis.IntCmd, len(keys))
-	_, err := g.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, key := range keys {
-			counts[i] = p.Incr(ctx, key)
-			p.ExpireNX(ctx, key, triesFor)
-		}
+// tries are the keys that count the tries of a name, and those from an address.
+type tries struct{ name, from string }
+
+// mayTry counts a try before it is made, so that many at once are not more than many one by one. An address that had its
+// tries makes no more keys of names.
+func (g *guard) mayTry(ctx context.Context, t tries) (bool, error) {
+	if n, err := g.count(ctx, t.from, 1); err != nil || n > triesFrom {
+		return false, err
+	}
+	n, err := g.count(ctx, t.name, 1)
+	return err == nil && n <= triesOfName, err
+}
+
+// count adds to a count that ends triesFor after it began. EXPIRE with NX, which would say the same, is of Redis 7.
+func (g *guard) count(ctx context.Context, key string, n int64) (int64, error) {
+	var now *redis.IntCmd
+	// As one step: a key that ended between the two would come again without an end.
+	_, err := g.Redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.SetNX(ctx, key, 0, triesFor)
+		now = p.IncrBy(ctx, key, n)
 		return nil
 	})
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	return counts[0].Val() <= triesOfName && counts[1].Val() <= triesFrom, nil
+	return now.Val(), nil
 }
 
 func (g *guard) compare(ctx context.Context, name, password string) (user, bool, error) {
@@ -194,8 +206,11 @@ func (g *guard) compare(ctx context.Context, name, password string) (user, bool,
 	return who, known && right, nil
 }
 
-// begin opens a session and hands the browser its token.
-func (g *guard) begin(w http.ResponseWriter, r *http.Request, who user, tries string) error {
+// begin opens a session and hands the browser its token. A right password is no try against the address.
+func (g *guard) begin(w http.ResponseWriter, r *http.Request, who user, t tries) error {
+	if _, err := g.count(r.Context(), t.from, -1); err != nil {
+		return err
+	}
 	token := rand.Text()
 	s, err := json.Marshal(session{Name: who.Name, Mark: who.mark, Since: time.Now().UTC()})
 	if err != nil {
@@ -203,7 +218,7 @@ func (g *guard) begin(w http.ResponseWriter, r *http.Request, who user, tries st
 	}
 	if _, err := g.Redis.Pipelined(r.Context(), func(p redis.Pipeliner) error {
 		p.Set(r.Context(), sessionKey(token), s, sessionIdle)
-		p.Del(r.Context(), tries)
+		p.Del(r.Context(), t.name)
 		return nil
 	}); err != nil {
 		return err

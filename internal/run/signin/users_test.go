@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"golang.org/x/crypto/bcrypt"
 
@@ -31,6 +33,7 @@ func hashOf(t *testing.T, password string, cost int) string {
 type door struct {
 	*testing.T
 	memory *miniredis.Miniredis
+	rdb    *redis.Client
 	file   string
 	users  *Users
 	guard  http.Handler
@@ -39,7 +42,7 @@ type door struct {
 
 func newDoor(t *testing.T) *door {
 	memory, rdb := redistest.Memory(t)
-	d := &door{T: t, memory: memory, file: filepath.Join(t.TempDir(), "users")}
+	d := &door{T: t, memory: memory, rdb: rdb, file: filepath.Join(t.TempDir(), "users")}
 	d.write("# who may\n", "ann:", hashOf(t, "right", leastCost), ":approver\nbob:", hashOf(t, "other", leastCost), ":viewer\n")
 	var err error
 	if d.users, err = OpenUsers(d.file, zerolog.Nop()); err != nil {
@@ -166,6 +169,67 @@ func TestPasswordsCannotBeGuessed(t *testing.T) {
 	d.memory.FastForward(triesFor)
 	if w := d.signIn("ann", "right", ""); w.Code != 303 {
 		t.Errorf("a quarter of an hour later: %d", w.Code)
+	}
+}
+
+// One address cannot fill Redis with names, and who signs in rightly uses nobody's tries up.
+func TestAnAddressHasItsTries(t *testing.T) {
+	d := newDoor(t)
+	from := "unrole:signin:from:" + digest("192.0.2.1")
+	d.signIn("ann", "guess", "")
+	d.signIn("bob", "other", "")
+	if n, err := d.memory.Get(from); err != nil || n != "1" || d.memory.TTL(from) != triesFor {
+		t.Fatalf("a wrong and a right password count %s for %v, %v", n, d.memory.TTL(from), err)
+	}
+	d.rdb.IncrBy(t.Context(), from, triesFrom-2)
+	if w := d.signIn("bob", "other", ""); w.Code != 303 {
+		t.Errorf("the last try: %d", w.Code)
+	}
+	d.signIn("last", "guess", "")
+	before := len(d.memory.Keys())
+	for i := range 20 {
+		if w := d.signIn(fmt.Sprint("name", i), "guess", ""); w.Code != 429 {
+			t.Fatalf("guess %d: %d", i, w.Code)
+		}
+	}
+	if made := len(d.memory.Keys()) - before; made > 0 {
+		t.Errorf("guesses beyond them made %d keys", made)
+	}
+	d.memory.FastForward(triesFor)
+	if w := d.signIn("bob", "other", ""); w.Code != 303 {
+		t.Errorf("a quarter of an hour later: %d", w.Code)
+	}
+}
+
+// asked remembers the commands that Redis is sent.
+type asked struct {
+	redis.Hook
+	commands []string
+}
+
+func (a *asked) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (a *asked) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (a *asked) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, c := range cmds {
+			a.commands = append(a.commands, fmt.Sprint(c.Args()...))
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestRedis6CountsTriesToo(t *testing.T) {
+	d := newDoor(t)
+	seen := &asked{}
+	d.rdb.AddHook(seen)
+	d.signIn("ann", "guess", "")
+	if len(seen.commands) == 0 {
+		t.Fatal("nothing was counted")
+	}
+	for _, c := range seen.commands {
+		if strings.HasPrefix(c, "expire") {
+			t.Errorf("%s: its NX is of Redis 7", c)
+		}
 	}
 }
 
