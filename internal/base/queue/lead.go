@@ -192,7 +192,10 @@ func (l *Lead) takeOver(ctx context.Context, number int64, asked time.Time) bool
 	case <-l.lost: // by an earlier term
 	default:
 	}
-	l.update(func() { l.number, l.leading, l.kept = number, true, asked })
+	l.update(func() {
+		l.number, l.leading, l.kept = number, true, asked
+		l.returned = map[string][]string{} // of an earlier term: they are pending, and may be in hand again by now
+	})
 	l.say("this worker takes the tasks")
 	if found > 0 {
 		l.log.Warn().Int64("tasks", found).Msg("tasks that a lost worker had in its hands are taken again")

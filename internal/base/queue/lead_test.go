@@ -11,6 +11,7 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/test/redistest"
@@ -199,4 +200,17 @@ func TestAPausedLaneIsPutBack(t *testing.T) {
 		}
 		until(t, "all are taken again", func() bool { return info(t, rdb).Active == 20 })
 	})
+}
+
+// What was to be put back when a lead ended is pending since, and may be in hand again in the next one.
+func TestANewLeadPutsBackNothingOfTheLastOne(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l := New(Config{Redis: rdb, Queues: []string{queueName}, Log: zerolog.Nop()})
+	l.putBack(task{queueName, "t0"})
+	if !l.takeOver(t.Context(), 2, time.Now()) {
+		t.Fatal("no lead")
+	}
+	if len(l.returned) > 0 {
+		t.Errorf("%v would be put back", l.returned)
+	}
 }

@@ -90,8 +90,12 @@ func Job(ctx context.Context, cfg Config, jobID string) (Result, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if _, err := cfg.Ledger.Get(ctx, jobID); err != nil {
+	job, err := cfg.Ledger.Get(ctx, jobID)
+	if err != nil {
 		return Result{}, err
+	}
+	if job.Action == tasks.Add {
+		return Result{}, fmt.Errorf("job %s gave roles back: verify asks whether what was removed is gone", jobID)
 	}
 	s := &survey{cfg: cfg, users: map[string]uint32{}, held: map[int64]map[uint32]bool{}, unknown: map[int64]error{}}
 	roles, err := s.readJob(ctx, jobID)

@@ -227,3 +227,15 @@ func TestVerificationEndsWithItsContextAndKnowsNoForeignJob(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What a restore gave back is to be held: verify asks whether what was removed is gone.
+func TestARestoreIsNotVerifiedAsARemoval(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l := ledger.New(rdb, time.Hour)
+	if _, err := l.Create(t.Context(), ledger.NewJob{JobID: "back", CreatedAt: time.Now(), Pairs: 1, Content: "c", Plan: "p", Parts: 1, Action: tasks.Add}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Job(t.Context(), Config{Directory: &directory{}, Pacer: &pacer{}, Ledger: l}, "back"); err == nil || !strings.Contains(err.Error(), "gave roles back") {
+		t.Errorf("got %v", err)
+	}
+}

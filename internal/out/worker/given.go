@@ -1,7 +1,10 @@
 package worker
 
 import (
+	"errors"
+
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/out/outcome"
 )
@@ -99,7 +102,10 @@ func (v *visit) giveScope(pair pairs.Rectangle) error {
 			if why := g.members[0].why; why != nil {
 				return why
 			}
-			continue // the slot was missed
+			if !errors.Is(err, errMissed) {
+				return err
+			}
+			continue
 		}
 		s.done()
 		switch answer.Action {
@@ -111,7 +117,15 @@ func (v *visit) giveScope(pair pairs.Rectangle) error {
 		case outcome.Abandon:
 			return stopping
 		case outcome.Retry:
-			return w.tryLater(g.members[0], answer, s.Accepted, w.cfg.Random())
+			// The wait is here, with the mark: a cancel must not come between a role and its scope.
+			err := w.tryLater(g.members[0], answer, s.Accepted, w.cfg.Random())
+			var e *end
+			if !errors.As(err, &e) || e.kind != endLater {
+				return err
+			}
+			if wait.For(w.stopping, e.after) != nil {
+				return stopping
+			}
 		}
 	}
 }

@@ -87,6 +87,7 @@ func (v *visit) through(ctx context.Context, panics int) error {
 			err = v.setApart(e.spent)
 		}
 		if err := v.w.goesOn(err); err != nil {
+			_ = v.giveScopes() // whoever got a role gets its scope before the task leaves; if not, both are given anew
 			return err
 		}
 		if err == nil && !v.open() {

@@ -27,7 +27,7 @@ type turns struct {
 type unsettled struct {
 	pairs map[string][]int64
 	read  time.Time
-	// lasts is how long they are taken for true: they can only become fewer.
+	// lasts is how long they are taken for true: they only become fewer, unless a dead letter is tried again; see forget.
 	lasts time.Duration
 }
 
@@ -138,6 +138,13 @@ func (t *turns) of(ctx context.Context, jobID string) (map[string][]int64, error
 	read := time.Now()
 	t.unsettled[jobID] = &unsettled{pairs: pairs, read: read, lasts: max(unsettledFor, unsettledShare*read.Sub(now))}
 	return pairs, nil
+}
+
+// forget has the pairs of a job read anew: a dead letter of it is tried again.
+func (t *turns) forget(jobID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.unsettled, jobID)
 }
 
 // takeTurn returns nil when it is the task's turn.

@@ -97,7 +97,7 @@ func (v *visit) settleKnown() error {
 	for u := range c.Part.UserIDs {
 		if why, stays := c.Stays(pairs.User(u)); stays {
 			row := pairs.Rectangle{Users: []pairs.User{pairs.User(u)}, Roles: pairs.SizeOf(c.Part).Whole().Roles}
-			if err := v.settle(c.Open().Within(row), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: why}); err != nil {
+			if err := v.settle(v.ungiven(c.Open()).Within(row), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: why}); err != nil {
 				return err
 			}
 		}

@@ -19,9 +19,10 @@ type Stays struct {
 	State State `json:"state"`
 	// Cancelled counts the pairs that were taken back by this call.
 	Cancelled int64 `json:"cancelled"`
-	// InFlight counts those that are being called just now. DingTalk's answer decides: what it does not accept is cancelled.
+	// InFlight counts those that are being called just now, where DingTalk's answer decides and what it does not accept is
+	// cancelled; and those that wait in a part that is larger than a call, or still being written, which are cancelled in their turn.
 	InFlight int64 `json:"in_flight"`
-	// Removed and Dead count what had ended before.
+	// Removed and Dead count what had ended before; what a restore gave back is among Removed.
 	Removed int64 `json:"removed"`
 	Dead    int64 `json:"dead"`
 }
@@ -46,6 +47,9 @@ func (l *Ledger) CancelUsers(ctx context.Context, userIDs []string, by, why stri
 		concerned, err := l.concerned(ctx, job.JobID, userIDs, len(userIDs))
 		if err != nil {
 			return done, err
+		}
+		if job.Planning {
+			concerned = userIDs // its parts are still being written: they may come to be about any of them
 		}
 		if len(concerned) == 0 {
 			continue
@@ -85,6 +89,9 @@ func (l *Ledger) cancelUsers(ctx context.Context, job Job, userIDs []string, mar
 		of[id] = true
 	}
 	cancelled, err := l.cancelOpen(ctx, job, by, why, func(p *tasks.Part) []pairs.User {
+		if job.Planning || !p.Fits() {
+			return nil // what is written anew, or split, keeps no word about its pairs; the mark is there for it
+		}
 		var some []pairs.User
 		for u, id := range p.UserIDs {
 			if of[id] {
@@ -102,7 +109,7 @@ func (l *Ledger) cancelUsers(ctx context.Context, job Job, userIDs []string, mar
 		case !of[row.UserID]:
 		case row.Outcome.Kind == Pending:
 			s.InFlight++
-		case row.Outcome.Kind == Removed:
+		case row.Outcome.Kind == Removed, row.Outcome.Kind == Restored:
 			s.Removed++
 		case row.Outcome.Kind == Dead:
 			s.Dead++

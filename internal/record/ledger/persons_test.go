@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -82,5 +83,82 @@ func TestNoPartOfTheJobCallsForWhoeverStays(t *testing.T) {
 	}
 	if left := claim().Callable(); left.Len() != 2 {
 		t.Errorf("%d pairs may be called in a job with many bad ids", left.Len())
+	}
+}
+
+// A part that is larger than a call has no word about its pairs yet: they are its children's, who would count them again.
+func TestWhoeverStaysIsCountedOnceThoughTheirPartIsSplitLater(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l := New(rdb, time.Hour)
+	large := tasks.Part{RoleIDs: []int64{1}}
+	for i := range tasks.MaxUsers + 1 {
+		large.UserIDs = append(large.UserIDs, fmt.Sprintf("u%03d", i))
+	}
+	job(t, l, "j", large)
+	large.JobID, large.Part = "j", "0"
+	stays, err := l.CancelUsers(t.Context(), []string{"u000"}, "hr", "rehired")
+	if err != nil || len(stays) != 1 || stays[0].Cancelled != 0 || stays[0].InFlight != 1 {
+		t.Fatalf("got %+v, %v", stays, err)
+	}
+	children := []tasks.Part{{JobID: "j", Part: "0.0", UserIDs: large.UserIDs[:tasks.MaxUsers], RoleIDs: large.RoleIDs},
+		{JobID: "j", Part: "0.1", UserIDs: large.UserIDs[tasks.MaxUsers:], RoleIDs: large.RoleIDs}}
+	if err := l.Split(t.Context(), claim(t, l, large), children); err != nil {
+		t.Fatal(err)
+	}
+	c := claim(t, l, children[0])
+	if _, stays := c.Stays(0); !stays {
+		t.Error("the child does not know who stays")
+	}
+	row := pairs.Rectangle{Users: []pairs.User{0}}
+	if _, err := l.Settle(t.Context(), c, Settlement{Pairs: row, Outcome: Outcome{Kind: Cancelled, ErrMsg: "rehired"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Settle(t.Context(), claim(t, l, children[0]), Settlement{Outcome: Outcome{Kind: Removed}}); err != nil {
+		t.Fatal(err)
+	}
+	want := Pairs{Total: tasks.MaxUsers + 1, Removed: tasks.MaxUsers - 1, Cancelled: 1, Pending: 1}
+	if j, err := l.Get(t.Context(), "j"); err != nil || j.Pairs != want {
+		t.Errorf("got %+v, %v, want %+v", j.Pairs, err, want)
+	}
+}
+
+// While the parts of a job are being written nobody can tell whom it is about.
+func TestWhoeverStaysStaysInAJobThatIsStillBeingWritten(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l := New(rdb, time.Hour)
+	part := tasks.Part{JobID: "j", Part: "0", UserIDs: []string{"ann"}, RoleIDs: []int64{1}}
+	if _, err := l.Create(t.Context(), NewJob{JobID: "j", CreatedAt: time.Now(), Pairs: 1, Content: "c", Plan: "p", Parts: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.CancelUsers(t.Context(), []string{"ann"}, "hr", "rehired"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.PutParts(t.Context(), "j", "p", []tasks.Part{part}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Planned(t.Context(), "j", "p", 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, stays := claim(t, l, part).Stays(0); !stays {
+		t.Error("ann loses her role")
+	}
+}
+
+// What is given back to a part, of a letter that was lost, does not make the part one that is not being called.
+func TestAReleasedLetterLeavesTheMarkOfItsPart(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l := New(rdb, time.Hour)
+	part := tasks.Part{UserIDs: []string{"ann"}, RoleIDs: []int64{1}}
+	job(t, l, "j", part)
+	part.JobID, part.Part = "j", "0"
+	if _, err := l.Claim(t.Context(), Request{Part: &part, Lane: "default", Begin: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Each(t.Context(), "j", func(rec Record) error { return l.Release(t.Context(), rec, "0-u0") }); err != nil {
+		t.Fatal(err)
+	}
+	stays, err := l.CancelUsers(t.Context(), []string{"ann"}, "hr", "rehired")
+	if err != nil || len(stays) != 1 || stays[0].InFlight != 1 || stays[0].Cancelled != 0 {
+		t.Errorf("got %+v, %v, want the pair in flight", stays, err)
 	}
 }

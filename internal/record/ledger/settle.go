@@ -231,7 +231,8 @@ func (l *Ledger) Forget(ctx context.Context, c *Claim, fields ...string) error {
 
 // Release gives pairs that a dead letter opened, and that lost the letter since, back to their part.
 func (l *Ledger) Release(ctx context.Context, rec Record, letter string) error {
-	c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State}
+	// The part itself may be being called: its mark stays.
+	c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State, StaysBegun: true}
 	return l.Note(ctx, c, func(s *PartState) {
 		s.spread(rec.Part.Pairs())
 		for i, o := range s.outcomes {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 )
@@ -21,6 +22,7 @@ type Rounds struct {
 type rest struct {
 	until time.Time
 	long  time.Duration // after a look that found it well; the next rest is twice as long
+	moved string        // when the job had moved last; one that moves rests anew
 }
 
 // Rounds begins with every job unknown. A job stands still when it has not moved for still; it is not looked at again
@@ -47,7 +49,7 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 	})
 	r.rests = rests
 	var candidates, ended []string
-	seen := map[string]bool{}
+	seen, moved := map[string]bool{}, map[string]string{}
 	err = l.fields(ctx, awake, []string{"phase", "touched_at", "checked_at", "finished_at", "created_at", "at"}, func(id string, f []string) {
 		seen[id] = true
 		due := parseTime(f[2]).Add(r.again)
@@ -61,8 +63,9 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 			ended = append(ended, id)
 		case f[0] == phasePlanning:
 		case due.After(now):
-			r.rests[id] = rest{until: due, long: r.rests[id].long}
+			r.rests[id] = rest{until: due, long: r.longOf(id, f[1]), moved: f[1]}
 		default:
+			moved[id] = f[1]
 			candidates = append(candidates, id)
 		}
 	})
@@ -78,6 +81,7 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 		return nil, err
 	}
 	var stalled []Job
+	next := map[string]rest{}
 	for len(candidates) > 0 {
 		page := candidates[:min(pageOfJobs, len(candidates))]
 		candidates = candidates[len(page):]
@@ -89,14 +93,28 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 			if len(fields) == 0 {
 				continue
 			}
-			long := min(max(2*r.rests[page[i]].long, r.again), mostRest)
-			r.rests[page[i]] = rest{until: now.Add(long), long: long}
-			if job := l.job(page[i], fields); !job.State.Finished() && job.Awaiting == "" {
+			job := l.job(page[i], fields)
+			switch {
+			case job.State.Finished():
+			case job.Awaiting != "":
+				next[page[i]] = rest{until: now.Add(r.again), moved: moved[page[i]]}
+			default:
+				long := min(max(2*r.longOf(page[i], moved[page[i]]), r.again), mostRest)
+				next[page[i]] = rest{until: now.Add(long), long: long, moved: moved[page[i]]}
 				stalled = append(stalled, job)
 			}
 		}
 	}
+	maps.Copy(r.rests, next) // once all could be read: who asks again after an error gets them all
 	return stalled, nil
+}
+
+// longOf is how long a job has rested that has not moved since.
+func (r *Rounds) longOf(id, moved string) time.Duration {
+	if have := r.rests[id]; have.moved == moved {
+		return have.long
+	}
+	return 0
 }
 
 // Wake has the next round look at a job again that something was wrong with.

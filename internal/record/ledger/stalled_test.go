@@ -49,6 +49,12 @@ func TestWhatStandsStillIsLookedAtLessAndLessOften(t *testing.T) {
 	if at := looked(6 * time.Hour); !slices.Equal(at, []time.Duration{m, 6 * m, 16 * m, 36 * m, 76 * m, 156 * m, 276 * m}) {
 		t.Errorf("looked at after %v", at)
 	}
+	if err := rdb.HSet(t.Context(), jobKey("j"), "touched_at", formatTime(clock)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if at := looked(time.Hour); !slices.Equal(at, []time.Duration{36 * m, 41 * m, 51 * m}) {
+		t.Errorf("moved, it was looked at after %v", at)
+	}
 	rounds.Wake("j")
 	if at := looked(10 * m); len(at) == 0 || at[0] > 0 {
 		t.Errorf("woken, it was looked at after %v", at)
