@@ -245,6 +245,9 @@ func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID
 	if len(args)+len(f.users)+len(f.roles)+len(f.columns) > 0 || f.skipInvalid+f.sheet != "" || f.look.allRoles {
 		return nil, nil, usageError(cmd, errors.New("--plan stands alone: the plan has the removals"))
 	}
+	if cmd.Flags().Changed("preflight") && f.look.want == "true" {
+		return nil, nil, usageError(cmd, errors.New("--plan submits what was shown when the plan was made: --preflight goes with plan --save"))
+	}
 	file, err := openInput(f.plan)
 	if err != nil {
 		return nil, nil, exitf(exitUsage, "--plan: %w", err)
@@ -264,7 +267,9 @@ func (f *inputFlags) fromLists(cmd *cobra.Command, a *app, opt lists.Options) (*
 	}
 	if opt.Lookup {
 		kept := &lists.Kept{}
-		kept.Add(lists.Row{People: opt.People, Roles: opt.Roles})
+		for _, person := range opt.People { // each by itself: one who is nobody takes no other along
+			kept.Add(lists.Row{People: []lists.Person{person}, Roles: opt.Roles})
+		}
 		return f.look.at(cmd.Context(), a, "--user", kept)
 	}
 	var users []string

@@ -34,7 +34,7 @@ enqueue --plan to submit exactly what was shown.
 			if err != nil {
 				return err
 			}
-			in.look.implied = true
+			in.look.implied, in.look.strict = true, save != ""
 			done, err := in.look.open(cmd, c, looker())
 			if err != nil {
 				return err

@@ -39,8 +39,10 @@ type lookFlags struct {
 	// directory is where people and roles are looked up; nil where nothing can be.
 	directory *directory.Directory
 	// want is that of UNROLE_PREFLIGHT; implied looks also where nobody asked for it, if that is possible.
-	want     string
-	implied  bool
+	want    string
+	implied bool
+	// strict refuses what cannot be resolved, though nobody asked to look: the list is kept, to be sent as it is.
+	strict   bool
 	maxShare float64
 	// seen is what was found, nil where nothing was looked up.
 	seen *preflight.Result
@@ -126,7 +128,7 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 			return nil, context.Cause(ctx)
 		case errors.As(err, &role):
 			return nil, exitWith(exitUsage, fmt.Errorf("--keep-role: %w", err))
-		case !f.must && f.want == "":
+		case !f.must && f.want == "" && !f.strict:
 			a.note(texts.T("DingTalk could not be looked at (%v): what follows is of the list as it stands", err))
 			return idsOf(rows)
 		case errors.As(err, &failed) && outcome.Of(failed.Class).Hold != "":
@@ -155,7 +157,7 @@ func (f *lookFlags) judge(a *app, name string, seen *preflight.Result) error {
 	}
 	switch {
 	case len(seen.Problems) == 0:
-	case f.unresolved == skipUnresolved, !f.must && f.want == "": // of a plan that nobody asked to look, nothing is sent
+	case f.unresolved == skipUnresolved, !f.must && f.want == "" && !f.strict: // of a plan that nobody asked to look, nothing is sent
 		a.note(texts.T("%s", texts.Say(a.lang, refused)))
 		a.note(texts.Count(seen.Snapshot.Unresolved, "%d row is skipped", "%d rows are skipped"))
 	default:

@@ -124,6 +124,9 @@ func (d *Directory) byName(ctx context.Context, name string) (Found, error) {
 		}
 		found.Users = append(found.Users, one.Users...)
 	}
+	if page.HasMore || page.Total > len(page.UserIDs) {
+		found.Users = append(found.Users, dingtalk.User{Name: name}) // there are more of that name than could be looked at
+	}
 	return found, nil
 }
 

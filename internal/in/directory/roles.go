@@ -108,9 +108,12 @@ func (d *Directory) Holders(ctx context.Context, roleID int64) ([]dingtalk.Perso
 		page, err := ask(ctx, d, "role/simplelist", func() (dingtalk.HoldersPage, error) {
 			return d.source.RoleHolders(ctx, roleID, offset, dingtalk.MaxHoldersPage)
 		})
+		if err == nil && page.HasMore && len(page.Holders) == 0 {
+			err = fmt.Errorf("DingTalk says that more people hold role %d, and names none: who holds it is not known", roleID)
+		}
 		all = append(all, page.Holders...)
 		offset = page.NextOffset
-		return page.HasMore && len(page.Holders) > 0, err
+		return page.HasMore, err
 	})
 	return all, err
 }

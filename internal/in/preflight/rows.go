@@ -95,7 +95,7 @@ func (r *run) whyNot(said lists.Person, p resolve.Person) (texts.Text, bool) {
 		}
 		return texts.T("%s fits several people: %s; say which by the user id", said.String(), strings.Join(fit, ", ")), true
 	}
-	if r.admins[p.User.UserID] {
+	if r.admins[p.User.UserID] || p.User.Admin && !r.req.EvenAdmins {
 		return texts.T("%s: %s is an administrator of the organisation, who is protected unless --even-admin is said", said.String(), describe(p.User)), true
 	}
 	return texts.Text{}, false
@@ -128,7 +128,7 @@ func describe(u dingtalk.User) string {
 // takeAll takes all that somebody holds.
 func (r *run) takeAll(p resolve.Person) {
 	for _, role := range r.roles {
-		if _, holds := r.held[role.ID][p.User.UserID]; holds {
+		if _, holds := r.held[role.ID][p.User.UserID]; holds && r.takes(role) {
 			r.takePair(p.User.UserID, role.ID)
 		}
 	}

@@ -154,7 +154,10 @@ func (c *Client) Members(ctx context.Context, department, cursor int64, size int
 		"size": {strconv.Itoa(size)}}, &result); err != nil {
 		return MembersPage{}, err
 	}
-	page := MembersPage{Next: int64(result.Next), HasMore: bool(result.HasMore) && int64(result.Next) > cursor}
+	page := MembersPage{Next: int64(result.Next), HasMore: bool(result.HasMore)}
+	if page.HasMore && page.Next <= cursor {
+		return MembersPage{}, fmt.Errorf("members of department %d: DingTalk says that there are more after cursor %d, and names %d as the next one", department, cursor, page.Next)
+	}
 	for _, m := range result.List {
 		page.Users = append(page.Users, m.user())
 	}
