@@ -102,7 +102,14 @@ func (c *Console) approve(v *visit) error {
 		return err
 	}
 	id := v.r.PathValue("id")
-	job, err := c.ledger.Approve(v.r.Context(), id, v.Person.Name, why)
+	job, err := c.ledger.Get(v.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if job.OtherApproves && v.Person.Shared {
+		return errNameless
+	}
+	job, err = c.ledger.Approve(v.r.Context(), id, v.Person.Name, why)
 	var not *ledger.NotAwaitingError
 	var same *ledger.SamePersonError
 	switch {
@@ -121,6 +128,9 @@ func (c *Console) approve(v *visit) error {
 	}
 	return v.done("/jobs/"+id, "approved")
 }
+
+// errNameless is why nobody approves by a password that the submitter may have too.
+var errNameless = &problem{http.StatusForbidden, texts.T("Another person has to approve this, and the shared password does not tell who you are: sign in by name. Whoever runs unrole makes that possible with UNROLE_UI_USERS_FILE.")}
 
 // lettersChosen are the letters that a form is about: those of a job, or of all, for one reason or for any.
 func (c *Console) lettersChosen(v *visit) (s *deadletter.Selection, back string, err error) {

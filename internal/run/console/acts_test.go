@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"mime/multipart"
 	"net/http"
@@ -257,6 +258,83 @@ func TestManyPeopleWaitForAnotherPerson(t *testing.T) {
 		if job := d.job(id); job.OtherApproves != waits || (job.Awaiting != "") != waits {
 			t.Errorf("%q: %+v", list, job)
 		}
+	}
+}
+
+// Who goes by a password that everybody has may be the submitter.
+func TestASharedPasswordIsNoOtherPerson(t *testing.T) {
+	d := memoryDesk(t)
+	d.submit(enqueue.Submission{JobID: "two", SubmittedBy: "ann@laptop", AwaitApproval: true, OtherApproves: true}, []string{"u1"}, 7)
+	d.submit(enqueue.Submission{JobID: "one", SubmittedBy: "ann@laptop", AwaitApproval: true}, []string{"u2"}, 7)
+	d.by = signin.Person{Name: signin.User, Role: signin.Approver, Shared: true}
+	if w := d.send("/jobs/two/approve", nil); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "UNROLE_UI_USERS_FILE") || d.job("two").Awaiting == "" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if page := d.see("/jobs/two"); !strings.Contains(page, "sign in by name") || strings.Contains(page, "/approve") {
+		t.Errorf("%s", page)
+	}
+	d.does("/jobs/one/approve", nil, "/jobs/one?done=approved")
+}
+
+func TestADaysUsersAreCountedByPersonWhateverTheSource(t *testing.T) {
+	d := memoryDesk(t)
+	var err error
+	if d.pages, err = New(Config{Redis: d.rdb, Ledger: d.ledger, Pacer: d.pacer, Prefix: "/unrole", MaxUsersPerDay: 2}); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		by, list string
+		waits    bool
+	}{{"ann", "u1 u2", false}, {"ann", "u3", true}, {"bob", "u4", false}, {"bob", "u5 u6 u7", true}} {
+		d.by.Name = c.by
+		to, page := d.give("", nil, map[string]string{"text": "user_id\n" + strings.ReplaceAll(c.list, " ", "\n"), "roles": "7"})
+		if to == "" {
+			t.Fatal(page)
+		}
+		id := strings.TrimPrefix(to, "/removals/")
+		d.does(to, url.Values{"why": {"left"}, "source": {fmt.Sprint("source", i)}}, "/jobs/"+id+"?done=submitted")
+		if job := d.job(id); job.OtherApproves != c.waits || (job.Awaiting != "") != c.waits {
+			t.Errorf("%s by %s: %+v", c.list, c.by, job)
+		}
+	}
+}
+
+func TestAListIsOnlyForWhoGaveIt(t *testing.T) {
+	d := memoryDesk(t)
+	to, page := d.give("", nil, map[string]string{"text": "user_id,role_id\nu1,7\nu2,7.5\n"})
+	if to == "" {
+		t.Fatal(page)
+	}
+	d.by.Name = "bob"
+	for _, path := range []string{to, to + "/wrong-rows.csv"} {
+		if w := d.ask(httptest.NewRequest("GET", "/unrole"+path, nil)); w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	if w := d.send(to, url.Values{"why": {"left"}, "sure": {"1"}}); w.Code != http.StatusNotFound {
+		t.Errorf("somebody else confirms: %d", w.Code)
+	}
+	if all, err := d.ledger.Count(t.Context()); err != nil || all != 0 {
+		t.Errorf("%d jobs, %v", all, err)
+	}
+}
+
+func TestAClosedTabTearsNoSubmission(t *testing.T) {
+	d := memoryDesk(t)
+	to, page := d.give("", nil, map[string]string{"text": "user_id,role_id\nu1,7\n"})
+	if to == "" {
+		t.Fatal(page)
+	}
+	if w := d.send(to, url.Values{"why": {"left"}, "lane": {"express"}}); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "express") {
+		t.Errorf("a lane that there is not: %d %s", w.Code, w.Body)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	r := httptest.NewRequestWithContext(gone, "POST", "/unrole"+to, strings.NewReader("why=left"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	d.pages.ServeHTTP(httptest.NewRecorder(), signin.With(r, d.by))
+	if job := d.job(strings.TrimPrefix(to, "/removals/")); job.State != ledger.StateRunning {
+		t.Errorf("%+v", job)
 	}
 }
 

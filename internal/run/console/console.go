@@ -35,7 +35,7 @@ type Config struct {
 	// Retention is how long the record of a finished job is kept; 0 means 30 days.
 	Retention time.Duration
 	// ApproveAbove is how many users a removal may concern without the approval of another person, MaxUsersPerDay how many
-	// one source may submit in 24 hours without approval; 0 is any number.
+	// one person may submit here in 24 hours without it; 0 is any number.
 	ApproveAbove, MaxUsersPerDay int
 	// Simulated says that the workers call a simulator.
 	Simulated bool

@@ -73,12 +73,12 @@ func (c *Console) keep(ctx context.Context, d *draft) error {
 	return err
 }
 
-// draft reads a list that waits for a confirmation.
-func (c *Console) draft(ctx context.Context, jobID string) (*draft, error) {
+// draft reads a list that waits for a confirmation. Nobody but who gave it sees it, or confirms it.
+func (c *Console) draft(v *visit, jobID string) (*draft, error) {
 	if tasks.ValidateJobID(jobID) != nil {
 		return nil, errNoPage
 	}
-	found, err := c.cfg.Redis.HGetAll(ctx, draftKey(jobID)).Result()
+	found, err := c.cfg.Redis.HGetAll(v.r.Context(), draftKey(jobID)).Result()
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +88,9 @@ func (c *Console) draft(ctx context.Context, jobID string) (*draft, error) {
 	d := &draft{}
 	if err := json.Unmarshal([]byte(found["about"]), d); err != nil {
 		return nil, err
+	}
+	if d.By != v.Person.Name {
+		return nil, errNoPage
 	}
 	d.plan, d.bad = []byte(found["plan"]), []byte(found["bad"])
 	return d, nil

@@ -30,10 +30,12 @@ type jobView struct {
 	Lane     texts.Text
 	Hold     *heldView
 	Finished bool
-	// Own says that whoever looks submitted it, and that another person has to approve it.
-	Own     bool
-	Letters lettersOf
-	People  []personLine
+	// Own says that whoever looks submitted it, and that another person has to approve it. Nameless says why they may not
+	// approve it because nobody knows who they are; nil where that is no hindrance.
+	Own      bool
+	Nameless texts.Sayable
+	Letters  lettersOf
+	People   []personLine
 	// Next is where the next page of people begins; First says that this is the first.
 	Next  string
 	First bool
@@ -70,6 +72,9 @@ func (c *Console) jobPage(v *visit) error {
 	}
 	page := &jobView{jobLine: line(job), Lane: laneOf(job.Priority), Finished: job.State.Finished(),
 		Own: job.OtherApproves && ledger.SamePerson(job.SubmittedBy, v.Person.Name)}
+	if job.OtherApproves && v.Person.Shared {
+		page.Nameless = errNameless.Text
+	}
 	if !page.Finished {
 		status, err := c.cfg.Pacer.Status(ctx)
 		if err != nil {

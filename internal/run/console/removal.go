@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -179,7 +180,7 @@ func (p *previewView) LaneName(lane string) texts.Text { return laneOf(lane) }
 
 func (c *Console) previewPage(v *visit) error {
 	id := v.r.PathValue("id")
-	d, err := c.draft(v.r.Context(), id)
+	d, err := c.draft(v, id)
 	var ended *draftEndedError
 	if errors.As(err, &ended) {
 		if _, err := c.ledger.Get(v.r.Context(), id); err == nil {
@@ -206,7 +207,7 @@ func (c *Console) approvalAbove(users int) bool {
 
 // rejected sends the rows that were wrong, to be corrected and dropped again.
 func (c *Console) rejected(v *visit) error {
-	d, err := c.draft(v.r.Context(), v.r.PathValue("id"))
+	d, err := c.draft(v, v.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -220,7 +221,11 @@ func (c *Console) rejected(v *visit) error {
 // confirm submits what a preview showed. The id of the job was made with the preview, so that a second click, a reload or
 // another tab submits nothing twice.
 func (c *Console) confirm(v *visit) error {
-	ctx, id := v.r.Context(), v.r.PathValue("id")
+	// Whoever closes the tab has confirmed: a submission is not torn by it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), time.Minute)
+	defer cancel()
+	v.r = v.r.WithContext(ctx)
+	id := v.r.PathValue("id")
 	why, err := v.why(true)
 	if err != nil {
 		return err
@@ -229,7 +234,11 @@ func (c *Console) confirm(v *visit) error {
 	if err != nil {
 		return err
 	}
-	d, err := c.draft(ctx, id)
+	lane := v.r.PostFormValue("lane")
+	if lane != "" && !tasks.IsLane(lane) {
+		return &problem{http.StatusUnprocessableEntity, texts.T("“%s” is no urgency that there is: go back and choose one.", lane)}
+	}
+	d, err := c.draft(v, id)
 	var ended *draftEndedError
 	if errors.As(err, &ended) {
 		if _, err := c.ledger.Get(ctx, id); err == nil {
@@ -250,12 +259,14 @@ func (c *Console) confirm(v *visit) error {
 	if source == "" {
 		source = "console"
 	}
-	s := enqueue.Submission{JobID: id, Removals: removals, Plan: parts, Source: source, Reason: why, Priority: v.r.PostFormValue("lane"), At: at,
+	s := enqueue.Submission{JobID: id, Removals: removals, Plan: parts, Source: source, Reason: why, Priority: lane, At: at,
 		SubmittedBy: v.Person.Name, MaxUsers: -1, Simulated: c.cfg.Simulated}
-	if s.AwaitApproval, _, err = c.ledger.MustWait(ctx, id, source, removals.Users(), c.cfg.MaxUsersPerDay); err != nil {
+	// The day's users are counted by person: the source is whatever they type.
+	wait, _, err := c.ledger.MustWait(ctx, id, "console:"+v.Person.Name, removals.Users(), c.cfg.MaxUsersPerDay)
+	if err != nil {
 		return err
 	}
-	if c.approvalAbove(len(removals.Users())) {
+	if wait || c.approvalAbove(len(removals.Users())) {
 		s.AwaitApproval, s.OtherApproves = true, true
 	}
 	done, err := c.client.Submit(ctx, s)

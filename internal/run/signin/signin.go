@@ -40,6 +40,8 @@ type Person struct {
 	Role Role
 	// Known says that they signed in by a name of their own, and can sign out.
 	Known bool
+	// Shared says that several people go by this name: it is no proof that somebody is another person.
+	Shared bool
 }
 
 // Operates reports whether the person may change anything; Approves, whether they may approve.
@@ -154,7 +156,9 @@ func (c Config) withPassword(next http.Handler) http.Handler {
 			http.Error(w, "user name and password, please", http.StatusUnauthorized)
 			return
 		}
-		next.ServeHTTP(w, With(r, c.nameless(User)))
+		by := c.nameless(User)
+		by.Shared = true
+		next.ServeHTTP(w, With(r, by))
 	})
 }
 

@@ -89,7 +89,7 @@ func (d *door) signIn(name, password, next string) *httptest.ResponseRecorder {
 
 func (d *door) inside() bool {
 	d.Helper()
-	return strings.Contains(d.ask("GET", "/unrole/", nil).Body.String(), "Name:ann Role:3 Known:true")
+	return strings.Contains(d.ask("GET", "/unrole/", nil).Body.String(), "Name:ann Role:3 Known:true Shared:false")
 }
 
 func TestPeopleSignInByName(t *testing.T) {
