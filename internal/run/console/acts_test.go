@@ -129,6 +129,12 @@ func TestWhatWasRefusedIsTriedAgainOrGivenUpByName(t *testing.T) {
 func TestWhoOnlyLooksChangesNothing(t *testing.T) {
 	d := memoryDesk(t)
 	d.submit(enqueue.Submission{JobID: "job", AwaitApproval: true}, []string{"u1"}, 7)
+	d.submit(enqueue.Submission{JobID: "refused"}, []string{"u1"}, 7)
+	d.refuse("refused", "u1", tasks.ReasonUserGone)
+	const form = `method="post"`
+	if page := d.see("/letters"); !strings.Contains(page, form) {
+		t.Fatal("there is nothing that an operator could do")
+	}
 	d.by.Role = signin.Viewer
 	for _, path := range []string{"/jobs/job/cancel", "/jobs/job/approve", "/jobs/job/retry", "/jobs/job/discard", "/letters/retry", "/letters/discard",
 		"/letters/correct", "/removals/new", "/removals/x"} {
@@ -136,8 +142,8 @@ func TestWhoOnlyLooksChangesNothing(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	for _, path := range []string{"/", "/jobs/job", "/letters", "/fleet"} {
-		if page := d.see(path); strings.Contains(page, `method="post"`) {
+	for _, path := range []string{"/", "/jobs/job", "/jobs/refused", "/letters", "/fleet"} {
+		if page := d.see(path); strings.Contains(page, form) {
 			t.Errorf("%s has a form that changes something", path)
 		}
 	}

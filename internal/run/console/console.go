@@ -78,7 +78,7 @@ func New(c Config) (*Console, error) {
 	mux.HandleFunc("GET /{$}", con.page(con.jobsPage))
 	mux.HandleFunc("GET /jobs/{id}", con.page(con.jobPage))
 	mux.HandleFunc("GET /jobs/{id}/progress", con.progress)
-	mux.HandleFunc("GET /jobs/{id}/report/{file}", con.page(con.report))
+	mux.HandleFunc("GET /jobs/{id}/report/{file}", con.within(reportLasts, con.report))
 	mux.HandleFunc("GET /removals/new", con.page(con.newPage))
 	mux.HandleFunc("POST /removals/new", con.page(con.operators(con.take)))
 	mux.HandleFunc("GET /removals/{id}", con.page(con.operators(con.previewPage)))

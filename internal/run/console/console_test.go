@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -257,6 +258,22 @@ func TestAnOpenPageIsToldHowTheJobGetsOn(t *testing.T) {
 	}
 }
 
+func TestNobodyIsToldThatAJobIsGoneWhenRedisIs(t *testing.T) {
+	memory, rdb := redistest.Memory(t)
+	d := newDesk(t, rdb)
+	d.submit(enqueue.Submission{JobID: "job"}, []string{"u1"}, 7)
+	progress := func(job string) int {
+		return d.ask(httptest.NewRequest("GET", "/unrole/jobs/"+job+"/progress", nil)).Code
+	}
+	if code := progress("other"); code != http.StatusNotFound {
+		t.Errorf("another job: %d", code)
+	}
+	memory.Close()
+	if code := progress("job"); code != http.StatusServiceUnavailable {
+		t.Errorf("without Redis: %d", code)
+	}
+}
+
 func TestTheFleetsPageSaysThatNobodyWorks(t *testing.T) {
 	d := memoryDesk(t)
 	if page := d.see("/fleet"); !strings.Contains(page, "No worker runs") || !strings.Contains(page, `href="/unrole/queues/"`) {
@@ -278,14 +295,33 @@ func TestEveryPageHasAStrictPolicyAndNoForeignAddress(t *testing.T) {
 	}
 }
 
+// patience remembers until when the last answer of Redis is waited for.
+type patience struct{ until time.Time }
+
+func (p *patience) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (p *patience) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		p.until, _ = ctx.Deadline()
+		return next(ctx, cmd)
+	}
+}
+func (p *patience) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
 func TestTheReportComesAsAFile(t *testing.T) {
 	d := memoryDesk(t)
 	d.submit(enqueue.Submission{JobID: "job"}, []string{"u1"}, 7)
+	allowed := &patience{}
+	d.rdb.AddHook(allowed)
 	for file, begins := range map[string]string{"job.csv": "\ufeffuser_id,role_id", "job.xlsx": "PK", "job.html": "<!doctype html>"} {
 		w := d.ask(httptest.NewRequest("GET", "/unrole/jobs/job/report/"+file, nil))
 		if w.Code != 200 || !strings.HasPrefix(w.Body.String(), begins) || !strings.Contains(w.Header().Get("Content-Disposition"), file) {
 			t.Errorf("%s: %d %v %.40q", file, w.Code, w.Header(), w.Body)
 		}
+	}
+	if left := time.Until(allowed.until); left < reportLasts-time.Minute {
+		t.Errorf("a report is cut off after %v", left)
 	}
 	if w := d.ask(httptest.NewRequest("GET", "/unrole/jobs/job/report/job.exe", nil)); w.Code != http.StatusNotFound {
 		t.Errorf("an unknown kind: %d", w.Code)

@@ -12,7 +12,6 @@ import (
 
 // fleetView is what the page of the fleet shows.
 type fleetView struct {
-	Now     time.Time
 	Pace    texts.Text
 	Class   string
 	Ceiling string
@@ -44,7 +43,7 @@ func (c *Console) fleetPage(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := &fleetView{Now: status.Now, Hold: heldOf(status.Hold), Ceiling: decimal(status.Ceiling)}
+	page := &fleetView{Hold: heldOf(status.Hold), Ceiling: decimal(status.Ceiling)}
 	page.Pace, page.Class = paceOf(status)
 	for _, q := range queues {
 		if q.Name == tasks.QueueDeadLetter {

@@ -42,9 +42,6 @@ type needs struct {
 	Hold      *heldView
 }
 
-// Any reports whether anything does.
-func (n needs) Any() bool { return len(n.Approvals) > 0 || n.Letters > 0 || n.Hold != nil }
-
 // heldView is a stop of the whole fleet.
 type heldView struct {
 	Why    texts.Text

@@ -41,7 +41,13 @@ var errLeft = errors.New("nobody watches any more")
 // progress tells an open page by server-sent events how its job gets on, until the job has ended.
 func (c *Console) progress(w http.ResponseWriter, r *http.Request) {
 	if _, err := c.ledger.Get(r.Context(), r.PathValue("id")); err != nil {
-		http.Error(w, "no such job", http.StatusNotFound)
+		var unknown *ledger.NotFoundError
+		if errors.As(err, &unknown) {
+			http.Error(w, "no such job", http.StatusNotFound)
+			return
+		}
+		c.cfg.Log.Error().Err(err).Str("path", r.URL.Path).Msg("a page of the console cannot be told of its job")
+		http.Error(w, "the records cannot be read just now", http.StatusServiceUnavailable)
 		return
 	}
 	lang := languageOf(r)

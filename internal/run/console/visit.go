@@ -122,10 +122,13 @@ type problem struct {
 
 var errNoPage = &problem{http.StatusNotFound, texts.T("There is no such page.")}
 
-// page serves what a function shows; its errors become a page of their own.
-func (c *Console) page(show func(*visit) error) http.HandlerFunc {
+// page serves what a function shows within a minute; its errors become a page of their own.
+func (c *Console) page(show func(*visit) error) http.HandlerFunc { return c.within(time.Minute, show) }
+
+// within is page for what may take as long as is said.
+func (c *Console) within(lasts time.Duration, show func(*visit) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(r.Context(), lasts)
 		defer cancel()
 		v := c.visit(w, r.WithContext(ctx))
 		if err := show(v); err != nil {
