@@ -60,6 +60,9 @@ func (a *API) whoAsks(r *http.Request) (caller, error) {
 		return caller{}, unauthorized("the bearer token is not known here")
 	}
 	if webhook.Signed(r.Header) {
+		if len(a.cfg.Keys.current().secrets) == 0 {
+			return caller{}, unauthorized("no secret for signed messages is known here; send Authorization: Bearer TOKEN")
+		}
 		return caller{}, unauthorized("a signed message can only submit; send a bearer token to ask what became of a job")
 	}
 	return caller{}, unauthorized("send Authorization: Bearer TOKEN, or sign the request as a Standard Webhooks message")

@@ -33,41 +33,56 @@ func wantJSON(r *http.Request) *problem {
 }
 
 // readBody finds out who submits, and reads the body. A token is checked before the body is read; a signature can only
-// be checked after it, so its age is checked before.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request) (caller, []byte, error) {
-	signed := a.cfg.Keys != nil && webhook.Signed(r.Header) && r.Header.Get("Authorization") == ""
-	var c caller
-	var message webhook.Message
-	var err error
-	if signed {
-		if message, err = webhook.ReadHeader(r.Header, time.Now()); err != nil {
-			return c, nil, unauthorized(err.Error())
-		}
-	} else if c, err = a.authenticate(w, r); err != nil {
-		return c, nil, err
+// be checked after it, so its age is checked before, and few such bodies are read at once.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request) (c caller, body []byte, err error) {
+	if a.cfg.Keys != nil && a.cfg.Keys.current().signs(r.Header) {
+		c, body, err = a.readSigned(w, r)
+	} else if c, err = a.authenticate(w, r); err == nil {
+		_, body, err = a.read(w, r)
 	}
-	sent, body, err := a.read(w, r)
 	if err != nil {
 		return c, nil, err
 	}
-	if signed {
-		// A sender that compresses signs what it had before, or what it sends.
-		name, ok := a.cfg.Keys.current().signer(message, body)
-		if !ok && !bytes.Equal(sent, body) {
-			name, ok = a.cfg.Keys.current().signer(message, sent)
-		}
-		if !ok {
-			return c, nil, unauthorized("no secret known here made the signature of webhook-id, webhook-timestamp and body")
-		}
-		c = caller{name: name, message: message.ID}
-		if err := a.admit(w, c); err != nil {
-			return c, nil, err
-		}
-		if err := a.once(r.Context(), c, body); err != nil {
-			return c, nil, err
-		}
-	}
 	return c, trimMark(body), nil
+}
+
+func (a *API) readSigned(w http.ResponseWriter, r *http.Request) (caller, []byte, error) {
+	message, err := webhook.ReadHeader(r.Header, time.Now())
+	if err != nil {
+		return caller{}, nil, unauthorized(err.Error())
+	}
+	name, body, err := a.prove(w, r, message)
+	if err != nil {
+		return caller{}, nil, err
+	}
+	c := caller{name: name, message: message.ID}
+	if err := a.admit(w, c); err != nil {
+		return c, nil, err
+	}
+	return c, body, a.once(r.Context(), c, body)
+}
+
+// prove reads the body of a signed message, and finds out who signed it.
+func (a *API) prove(w http.ResponseWriter, r *http.Request, message webhook.Message) (name string, body []byte, err error) {
+	select {
+	case a.unproved <- struct{}{}:
+		defer func() { <-a.unproved }()
+	default:
+		return "", nil, newProblem(http.StatusServiceUnavailable, "unavailable", "too many signed messages are being read").after(time.Second)
+	}
+	sent, body, err := a.read(w, r)
+	if err != nil {
+		return "", nil, err
+	}
+	// A sender that compresses signs what it had before, or what it sends.
+	name, ok := a.cfg.Keys.current().signer(message, body)
+	if !ok && !bytes.Equal(sent, body) {
+		name, ok = a.cfg.Keys.current().signer(message, sent)
+	}
+	if !ok {
+		return "", nil, unauthorized("no secret known here made the signature of webhook-id, webhook-timestamp and body")
+	}
+	return name, body, nil
 }
 
 // trimMark takes off the byte order mark that some systems begin UTF-8 with.

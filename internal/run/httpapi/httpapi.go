@@ -74,15 +74,21 @@ func (c Config) withDefaults() (Config, error) {
 	return c, d.Err()
 }
 
-// maxWorking bounds the requests that are read and stored at the same moment, and with them the memory for their
-// bodies; others wait their turn.
-const maxWorking = 64
+const (
+	// maxWorking bounds the requests that are decoded and stored at the same moment, and with them the memory that this takes;
+	// others wait their turn, with their bodies read.
+	maxWorking = 64
+	// maxUnproved bounds the signed bodies that are read, inflated and checked at the same moment: whose they are shows only
+	// afterwards, so anybody can send one. Others are told to come again.
+	maxUnproved = 8
+)
 
 // API answers the requests. It is safe for concurrent use.
 type API struct {
-	cfg     Config
-	mux     *http.ServeMux
-	working chan struct{}
+	cfg      Config
+	mux      *http.ServeMux
+	working  chan struct{}
+	unproved chan struct{}
 
 	mu       sync.Mutex
 	limiters map[string]*rate.Limiter // by caller
@@ -94,7 +100,8 @@ func New(cfg Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux(), working: make(chan struct{}, maxWorking), limiters: map[string]*rate.Limiter{}}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), working: make(chan struct{}, maxWorking), unproved: make(chan struct{}, maxUnproved),
+		limiters: map[string]*rate.Limiter{}}
 	a.handle("/v1/removals", map[string]endpoint{http.MethodGet: a.list, http.MethodPost: a.submit})
 	a.handle("/v1/removals/{job_id}", map[string]endpoint{http.MethodGet: a.job, http.MethodDelete: a.cancel})
 	a.handle("/v1/removals/{job_id}/report", map[string]endpoint{http.MethodGet: a.report})

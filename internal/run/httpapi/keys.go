@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -255,6 +256,12 @@ func (s *keySet) bearer(token string) (name string, ok bool) {
 		}
 	}
 	return name, ok
+}
+
+// signs reports whether a request is one of those that are known by their signature. Where nobody has a secret for that, no
+// signature is worth reading a body for.
+func (s *keySet) signs(h http.Header) bool {
+	return len(s.secrets) > 0 && webhook.Signed(h) && h.Get("Authorization") == ""
 }
 
 // signer finds the name of whoever signed the message.
