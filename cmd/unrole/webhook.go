@@ -80,15 +80,14 @@ func (a *app) webhookRetryCommand() *cobra.Command {
 				}
 			}
 		}
-		for _, id := range ids {
-			if err := w.Retry(id); err != nil {
-				return err
-			}
+		sent, err := retryMessages(w.Retry, ids, all)
+		if err != nil {
+			return err
 		}
 		if a.output == outputJSON {
-			return a.printJSON(map[string]int{"sent_again": len(ids)})
+			return a.printJSON(map[string]int{"sent_again": sent})
 		}
-		_, err := fmt.Fprintf(a.stdout, "due again: %s\n", counted(len(ids), "message", "messages"))
+		_, err = fmt.Fprintf(a.stdout, "due again: %s\n", counted(sent, "message", "messages"))
 		return err
 	})
 	cmd := &cobra.Command{
@@ -108,4 +107,20 @@ UNROLE_WEBHOOK_URL sends them, each under the webhook-id that it always had.`,
 	cmd.Flags().BoolVar(&all, "all", false, "every message that waits")
 	addConfigFlags(cmd.Flags(), "REDIS_URL")
 	return cmd
+}
+
+// retryMessages counts the messages that are due again. Where nobody named them, one that a worker took meanwhile is none of
+// them, and no fault.
+func retryMessages(retry func(id string) error, ids []string, all bool) (sent int, err error) {
+	for _, id := range ids {
+		err := retry(id)
+		var taken *webhook.NotWaitingError
+		switch {
+		case err == nil:
+			sent++
+		case !all || !errors.As(err, &taken):
+			return sent, err
+		}
+	}
+	return sent, nil
 }

@@ -80,13 +80,26 @@ func undelivered(t *asynq.TaskInfo) Undelivered {
 	return u
 }
 
-// Retry has a message sent at once that waits for its next attempt, or that nobody tries any more.
+// NotWaitingError says that a message does not wait: it was taken, or a worker is sending it.
+type NotWaitingError struct{ ID string }
+
+func (e *NotWaitingError) Error() string {
+	return fmt.Sprintf("no message %s waits: unrole webhook list shows those that do", e.ID)
+}
+
+// Retry has a message sent at once that waits for its next attempt, or that nobody tries any more. One that does not gives a
+// *NotWaitingError.
 func (w *Waiting) Retry(id string) error {
 	err := w.inspector.RunTask(Queue, id)
 	switch {
 	case errors.Is(err, asynq.ErrQueueNotFound), errors.Is(err, asynq.ErrTaskNotFound):
-		return fmt.Errorf("no message %s waits: unrole webhook list shows those that do", id)
+		return &NotWaitingError{id}
 	case err != nil:
+		// asynq has no name for one that is due or under way.
+		info, again := w.inspector.GetTaskInfo(Queue, id)
+		if errors.Is(again, asynq.ErrTaskNotFound) || again == nil && (info.State == asynq.TaskStateActive || info.State == asynq.TaskStatePending) {
+			return &NotWaitingError{id}
+		}
 		return fmt.Errorf("send message %s again: %w", id, err)
 	}
 	return nil

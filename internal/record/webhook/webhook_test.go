@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -333,7 +334,8 @@ func TestMessagesThatWaitAreListedAndSentAgain(t *testing.T) {
 		if m := list[0]; len(list) != 1 || m.JobID != "told" || m.Attempts != 2 || !strings.Contains(m.LastError, "418") || m.Next != nil {
 			t.Errorf("%+v", list)
 		}
-		if err := waiting.Retry("nobody.finished.1"); err == nil {
+		var none *NotWaitingError
+		if err := waiting.Retry("nobody.finished.1"); !errors.As(err, &none) {
 			t.Error("a message that does not wait was sent again")
 		}
 		if err := waiting.Retry(list[0].ID); err != nil {
