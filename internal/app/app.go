@@ -169,14 +169,17 @@ func Credentials(c *config.Config, with Parts) dingtalk.Config {
 	return calls
 }
 
-// NewClient is a client of DingTalk whose one repeat after a refreshed token waits for a slot, like any other call. observe,
-// if not nil, is told of each call.
+// repeatWithin is how long the repeat of a call waits for a slot. After a longer wait its caller has to look again whether the
+// call still stands: somebody may have cancelled it.
+const repeatWithin = 500 * time.Millisecond
+
+// NewClient is a client of DingTalk whose one repeat after a refreshed token takes a slot, like any other call. Where none
+// comes soon the call ends as busy. observe, if not nil, is told of each call.
 func NewClient(c *config.Config, with Parts, pacer *pace.Pacer, observe func(dingtalk.Call)) (*dingtalk.Client, error) {
 	calls := Credentials(c, with)
 	calls.Observe = observe
 	calls.BeforeRepeat = func(ctx context.Context) error {
-		// Not through a hold: whether the call still stands would have to be looked at again after it.
-		ctx, cancel := context.WithTimeout(ctx, max(5*time.Second, time.Duration(2*float64(time.Second)/c.QPS)))
+		ctx, cancel := context.WithTimeout(ctx, repeatWithin)
 		defer cancel()
 		_, err := pacer.Reserve(ctx)
 		return err

@@ -74,7 +74,7 @@ type Config struct {
 	// UserAgent is sent with each call; empty means "unrole".
 	UserAgent string
 	// BeforeRepeat is waited for before the one repeat of a call whose token was refused, so that a limit on calls can
-	// count it; its error ends the call. nil means no wait.
+	// count it; its error ends the call, as busy (ClassBusy) where that is a deadline of its own. nil means no wait.
 	BeforeRepeat func(context.Context) error
 	// Observe is told of each HTTP exchange after it ended, gettoken's included. It must not block.
 	Observe func(Call)
@@ -323,7 +323,10 @@ func (c *Client) call(ctx context.Context, q question) (map[string]json.RawMessa
 			return nil, err
 		}
 		if c.beforeRepeat != nil {
-			if err := c.beforeRepeat(ctx); err != nil {
+			if err := c.beforeRepeat(ctx); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+				e.Class = ClassBusy // the next try has another token
+				return nil, e
+			} else if err != nil {
 				return nil, fmt.Errorf("%s: %w", q.op, err)
 			}
 		}

@@ -232,6 +232,26 @@ func TestTheRepeatIsAskedForFirst(t *testing.T) {
 	}, func(cfg *dingtalk.Config) { cfg.BeforeRepeat = func(context.Context) error { return stop } })
 }
 
+// Who waits for long has to look again whether the call still stands, and gets it back for that.
+func TestARepeatThatGetsNoSlotSoonIsTriedLater(t *testing.T) {
+	faults := []simulator.Fault{{Kind: simulator.FaultToken}}
+	inBubble(t, simulator.Options{Faults: faults}, func(t *testing.T, sim *simulator.Simulator, c *dingtalk.Client) {
+		if e := refusal(t, remove(t.Context(), c)); e.Class != dingtalk.ClassBusy {
+			t.Errorf("have %v", e)
+		}
+		if n := sim.Stats().Removals; n != 1 {
+			t.Errorf("%d calls were sent", n)
+		}
+	}, func(cfg *dingtalk.Config) {
+		cfg.BeforeRepeat = func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	})
+}
+
 func TestCloseEndsATokenRequestUnderWay(t *testing.T) {
 	inBubble(t, simulator.Options{Latency: 9 * time.Second}, func(t *testing.T, _ *simulator.Simulator, c *dingtalk.Client) {
 		var all sync.WaitGroup

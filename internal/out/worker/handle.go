@@ -41,6 +41,7 @@ func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
 		return w.letters.readAgain(ctx, id, part)
 	}
 	v := w.visit(id, queue, part)
+	defer w.neighbours.add(v)()
 	panics, _ := asynq.GetRetryCount(ctx)
 	err = v.through(ctx, panics)
 	if err == nil && part.Fits() {

@@ -13,8 +13,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
@@ -343,6 +345,44 @@ func TestASearchGoesOnOverPairsThatAreNotItsOwn(t *testing.T) {
 				t.Errorf("%d calls for 6 × 3 pairs", job.APICalls)
 			}
 		})
+	}
+}
+
+// What a call has taken is removed, whoever counts it: a cancel that comes before the owner's own turn changes nothing of it.
+func TestWhatACallTookOfAnotherPartIsNotCancelled(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{})
+	cfg := w.config
+	cfg.Redis, cfg.DingTalk, cfg.Pacer, cfg.Ledger = rdb, &dingtalk.Client{}, w.pacer(), w.ledger
+	worker, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker.ending = t.Context()
+	caller := &tasks.Part{JobID: "overlap", Part: "0", UserIDs: []string{"ann", "bob"}, RoleIDs: []int64{1}}
+	caller.Own = pairs.SizeOf(caller).Whole().Own(func(u pairs.User, _ pairs.Role) bool { return caller.UserIDs[u] == "bob" })
+	owner := &tasks.Part{JobID: "overlap", Part: "1", UserIDs: []string{"ann"}, RoleIDs: []int64{1, 2}}
+	var visits []*visit
+	for _, part := range []*tasks.Part{caller, owner} {
+		v := worker.visit(part.TaskID(), tasks.QueueDefault, part)
+		defer worker.neighbours.add(v)()
+		if err := v.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		visits = append(visits, v)
+	}
+	visits[0].tellOwners(pairs.SizeOf(caller).Whole(), "request")
+	if _, err := w.ledger.Cancel(t.Context(), "overlap", "me", "mistaken"); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]ledger.Kind{"ann/1": ledger.Removed, "ann/2": ledger.Cancelled, "bob/1": ledger.Cancelled}
+	for pair, row := range w.rows("overlap") {
+		if row.Outcome.Kind != want[pair] {
+			t.Errorf("%s is %s, want %s", pair, row.Outcome.Kind, want[pair])
+		}
+	}
+	if job, err := w.ledger.Get(t.Context(), "overlap"); err != nil || job.Pairs != (ledger.Pairs{Total: 3, Removed: 1, Cancelled: 2}) {
+		t.Errorf("got %+v, %v", job.Pairs, err)
 	}
 }
 

@@ -132,6 +132,8 @@ func (w *Worker) done(g *group, rect pairs.Rectangle, v outcome.Decision, rests 
 		if err := m.done(share, v.RequestID, rests, g.scope != nil); err != nil {
 			m.log.Error().Err(err).Str("request_id", v.RequestID).Msg("done, but the ledger could not be told: the call will be repeated")
 			m.leave(err)
+			continue
 		}
+		m.tellOwners(share, v.RequestID)
 	}
 }

@@ -148,8 +148,10 @@ type Worker struct {
 	apis      map[tasks.Action]*api
 	suspects  chan struct{} // the place of the one task that is called apart; see suspectAfter
 	turns     *turns
-	lead      *queue.Lead
-	lag       pace.Lag
+	// neighbours has every task in hand.
+	neighbours *neighbours
+	lead       *queue.Lead
+	lag        pace.Lag
 
 	stopping context.Context // ends at the stop signal: nobody waits any more
 	ending   context.Context // ends when calls in flight must be given up
@@ -163,7 +165,7 @@ func New(cfg Config) (*Worker, error) {
 	}
 	lead := queue.New(queue.Config{Redis: cfg.Redis, Queues: append(tasks.Lanes(), tasks.QueueDeadLetter), CheckInterval: cfg.CheckInterval, Log: cfg.Log})
 	cfg.DingTalk = leading{cfg.DingTalk, lead}
-	w := &Worker{cfg: cfg, log: cfg.Log, suspects: make(chan struct{}, 1), lead: lead, turns: newTurns(cfg.Ledger), apis: map[tasks.Action]*api{},
+	w := &Worker{cfg: cfg, log: cfg.Log, suspects: make(chan struct{}, 1), lead: lead, turns: newTurns(cfg.Ledger), neighbours: &neighbours{job: map[string]map[*visit]bool{}}, apis: map[tasks.Action]*api{},
 		rounds: cfg.Ledger.Rounds(2*cfg.ReconcileInterval, 10*cfg.ReconcileInterval)}
 	for action, pacer := range map[tasks.Action]Pacer{tasks.Remove: cfg.Pacer, tasks.Add: cfg.Adding} {
 		w.apis[action] = newAPI(action, pacer, cfg.DingTalk, cfg.Concurrency)
