@@ -56,7 +56,7 @@ func complete(t *testing.T, rdb *redis.Client, jobID string, pairs int) {
 	}
 	want := map[string]bool{}
 	seen := map[string]bool{}
-	err = l.Each(t.Context(), jobID, func(rec ledger.Record) error {
+	err = l.Each(t.Context(), jobID, func(rec ledger.PartRecord) error {
 		want[rec.Part.TaskID()] = true
 		for _, row := range rec.Rows() {
 			key := fmt.Sprintf("%s/%d", row.UserID, row.RoleID)

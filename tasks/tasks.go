@@ -275,6 +275,39 @@ func checkVersion(data []byte) error {
 	return nil
 }
 
+// ValidateBatch checks that the ids fit one call of the action: 1 to MaxRoles roles, 1 to Action.MaxUsers users, each
+// valid and none twice. The error names the field.
+func ValidateBatch(action Action, roleIDs []int64, userIDs []string) error {
+	if len(roleIDs) > MaxRoles || len(userIDs) > action.MaxUsers() {
+		return fmt.Errorf("%d roles and %d users, at most %d and %d fit one call", len(roleIDs), len(userIDs), MaxRoles, action.MaxUsers())
+	}
+	return validateIDs(roleIDs, userIDs)
+}
+
+func validateIDs(roleIDs []int64, userIDs []string) error {
+	if err := validateList("role_ids", roleIDs, ValidateRoleID); err != nil {
+		return err
+	}
+	return validateList("user_ids", userIDs, ValidateUserID)
+}
+
+func validateList[ID comparable](field string, ids []ID, validate func(ID) error) error {
+	if len(ids) == 0 {
+		return fmt.Errorf("%s: empty", field)
+	}
+	seen := make(map[ID]struct{}, len(ids))
+	for i, id := range ids {
+		if err := validate(id); err != nil {
+			return fmt.Errorf("%s[%d]: %w", field, i, err)
+		}
+		if _, dup := seen[id]; dup {
+			return fmt.Errorf("%s[%d]: %v stands there twice", field, i, id)
+		}
+		seen[id] = struct{}{}
+	}
+	return nil
+}
+
 // Validate checks everything that must hold for a part before it may be enqueued or executed.
 func (p *Part) Validate() error {
 	if err := ValidateJobID(p.JobID); err != nil {
@@ -289,31 +322,8 @@ func (p *Part) Validate() error {
 	if p.Failure != nil && p.Failure.Reason == ReasonBadPayload {
 		return nil // the ids could not be read; Failure.Payload keeps what was there
 	}
-	if len(p.RoleIDs) == 0 {
-		return errors.New("role_ids: empty")
-	}
-	if len(p.UserIDs) == 0 {
-		return errors.New("user_ids: empty")
-	}
-	roles := make(map[int64]struct{}, len(p.RoleIDs))
-	for i, id := range p.RoleIDs {
-		if err := ValidateRoleID(id); err != nil {
-			return fmt.Errorf("role_ids[%d]: %w", i, err)
-		}
-		if _, dup := roles[id]; dup {
-			return fmt.Errorf("role_ids[%d]: %d stands there twice", i, id)
-		}
-		roles[id] = struct{}{}
-	}
-	users := make(map[string]struct{}, len(p.UserIDs))
-	for i, id := range p.UserIDs {
-		if err := ValidateUserID(id); err != nil {
-			return fmt.Errorf("user_ids[%d]: %w", i, err)
-		}
-		if _, dup := users[id]; dup {
-			return fmt.Errorf("user_ids[%d]: %q stands there twice", i, id)
-		}
-		users[id] = struct{}{}
+	if err := validateIDs(p.RoleIDs, p.UserIDs); err != nil {
+		return err
 	}
 	if p.Own != nil {
 		if want := ownBytes(p.Pairs()); len(p.Own) != want {

@@ -110,7 +110,7 @@ func (f *letterFlags) choose(ctx context.Context, cmd *cobra.Command, q *deadlet
 	if len(ids) == 0 {
 		return q.Select(ctx, filter)
 	}
-	if !filter.Any() {
+	if !filter.All() {
 		return nil, usageError(cmd, errors.New("name letters by their ids or by filters, not both"))
 	}
 	return q.SelectIDs(ctx, ids)

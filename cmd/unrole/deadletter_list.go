@@ -108,7 +108,7 @@ func (a *app) listLetters(ctx context.Context, q *deadletter.Queue, f deadletter
 	case full:
 		a.note(texts.T("there are more: --offset %s shows the next; %s of all jobs wait", strconv.Itoa(page.offset+page.limit),
 			texts.Count(counts.Waiting, "%d letter", "%d letters")))
-	case matched == 0 && f.Any():
+	case matched == 0 && f.All():
 		a.note(texts.T("no dead letter waits"))
 	case matched == 0:
 		a.note(texts.T("no dead letter waits that matches"))

@@ -242,8 +242,8 @@ type holdStatus struct {
 }
 
 type callMinute struct {
-	Start time.Time           `json:"start"`
-	Calls map[pace.Kind]int64 `json:"calls"`
+	Start time.Time                 `json:"start"`
+	Calls map[pace.AnswerKind]int64 `json:"calls"`
 }
 
 func (r *statusReader) read(ctx context.Context) (fleetStatus, error) {

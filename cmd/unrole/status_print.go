@@ -100,15 +100,15 @@ func (a *app) printLanes(s fleetStatus) error {
 
 // printMinutes shows the calls of the last minutes, the newest first, with only the outcomes that happened.
 func (a *app) printMinutes(s fleetStatus) error {
-	total := map[pace.Kind]int64{}
+	total := map[pace.AnswerKind]int64{}
 	for _, m := range s.Minutes {
 		for kind, n := range m.Calls {
 			total[kind] += n
 		}
 	}
 	header := []string{"calls in the minute of"}
-	var shown []pace.Kind
-	for _, kind := range pace.Kinds() {
+	var shown []pace.AnswerKind
+	for _, kind := range pace.AnswerKinds() {
 		if kind == pace.Accepted || total[kind] > 0 {
 			shown = append(shown, kind)
 			header = append(header, strings.ReplaceAll(string(kind), "_", " "))

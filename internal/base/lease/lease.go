@@ -4,6 +4,7 @@ package lease
 import (
 	"context"
 	"crypto/rand"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -56,18 +57,14 @@ type Term struct {
 	Left time.Duration
 }
 
-// A term begins at Redis's clock in milliseconds, or one above the last if that is ahead.
-var takeScript = redis.NewScript(`
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return {0, redis.call('PTTL', KEYS[1])} end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-local last = redis.call('HMGET', KEYS[2], 'holder', 'number')
-if last[1] == ARGV[1] then return {tonumber(last[2]), tonumber(ARGV[2])} end
-local now = redis.call('TIME')
-local number = math.max(now[1] * 1000 + math.floor(now[2] / 1000), (tonumber(last[2]) or 0) + 1)
-redis.call('HSET', KEYS[2], 'holder', ARGV[1], 'number', string.format('%.0f', number))
-return {number, tonumber(ARGV[2])}
-`)
+var (
+	//go:embed lua/take.lua
+	takeLua    string
+	takeScript = redis.NewScript(takeLua)
+	//go:embed lua/end.lua
+	endLua    string
+	endScript = redis.NewScript(endLua)
+)
 
 // Take takes the lease, or keeps it for another ttl, unless somebody else holds it.
 func (l *Lease) Take(ctx context.Context) (Term, error) {
@@ -80,12 +77,6 @@ func (l *Lease) Take(ctx context.Context) (Term, error) {
 	}
 	return Term{Mine: reply[0] > 0, Number: reply[0], Left: time.Duration(reply[1]) * time.Millisecond}, nil
 }
-
-var endScript = redis.NewScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('HDEL', KEYS[2], 'holder')
-return redis.call('DEL', KEYS[1])
-`)
 
 // End gives the lease back, so that another process can take it at once. It does nothing if somebody else holds it.
 func (l *Lease) End(ctx context.Context) error {

@@ -93,23 +93,17 @@ func (l *Lead) listen(k *look) bool {
 			k.news = news
 			l.background.Go(func() { news <- l.listener(k.queue) })
 		}
-		l.mu.Lock()
-		leading, changed := l.leading && !l.over, l.changed
-		l.mu.Unlock()
-		if !leading {
+		h, leads := whileLeading(l, k.news)
+		if !leads {
 			return false
 		}
-		select {
-		case h := <-k.news:
-			k.news = nil
-			switch h {
-			case tasks:
-				k.told = true
-				return true
-			case failure:
-				return l.pause(l.cfg.CheckInterval)
-			}
-		case <-changed:
+		k.news = nil
+		switch h {
+		case tasks:
+			k.told = true
+			return true
+		case failure:
+			return l.pause(l.cfg.CheckInterval)
 		}
 	}
 }
@@ -139,16 +133,22 @@ func (l *Lead) listener(queue string) heard {
 func (l *Lead) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	_, leads := whileLeading(l, timer.C)
+	return leads
+}
+
+// whileLeading receives from c; false says that the lead has gone meanwhile.
+func whileLeading[T any](l *Lead, c <-chan T) (T, bool) {
 	for {
 		l.mu.Lock()
 		leading, changed := l.leading && !l.over, l.changed
 		l.mu.Unlock()
 		if !leading {
-			return false
+			return *new(T), false
 		}
 		select {
-		case <-timer.C:
-			return true
+		case v := <-c:
+			return v, true
 		case <-changed:
 		}
 	}

@@ -2,6 +2,7 @@ package redisconn
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -66,20 +67,11 @@ func ACL(clustered bool) []string {
 	return rules
 }
 
-// Both keys are in one slot of a Cluster. The tries end with the key gone.
-var probeScript = redis.NewScript(`
-local missing = {}
-local function refused(reply)
-  return type(reply) == 'table' and reply.err and (string.find(reply.err, 'NOPERM', 1, true) or string.find(reply.err, "executing the script can't", 1, true))
-end
-for _, args in ipairs(cjson.decode(ARGV[1])) do
-  for i, a in ipairs(args) do
-    if a == 'KEY' then args[i] = KEYS[1] elseif a == 'NONE' then args[i] = KEYS[2] end
-  end
-  if refused(redis.pcall(unpack(args))) then missing[#missing + 1] = args[1] end
-end
-return missing
-`)
+var (
+	//go:embed lua/rights.lua
+	probeLua    string
+	probeScript = redis.NewScript(probeLua)
+)
 
 // undeclaredScript reads a key that it does not declare, as asynq's scripts do; both are in one slot.
 var undeclaredScript = redis.NewScript(`return redis.call('EXISTS', KEYS[1], ARGV[1] .. '2')`)

@@ -30,7 +30,7 @@ func TestOnlyWhatIsStillTakenIsGivenBack(t *testing.T) {
 		if _, err := client.Submit(t.Context(), enqueue.Submission{JobID: id, Removals: r, Action: action, Snapshot: seen}); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Each(t.Context(), id, func(rec ledger.Record) error {
+		if err := l.Each(t.Context(), id, func(rec ledger.PartRecord) error {
 			for i, user := range rec.Part.UserIDs {
 				kind := ledger.Removed
 				if slices.Contains(dead, user) {

@@ -255,7 +255,7 @@ func (c *Client) AddRoles(ctx context.Context, roleIDs []int64, userIDs []string
 }
 
 func (c *Client) change(ctx context.Context, action tasks.Action, op string, roleIDs []int64, userIDs []string) (Reply, error) {
-	if err := checkBatch(action, roleIDs, userIDs); err != nil {
+	if err := tasks.ValidateBatch(action, roleIDs, userIDs); err != nil {
 		return Reply{}, fmt.Errorf("%s: %w: %w", op, ErrNotSent, err)
 	}
 	return c.tell(ctx, op, url.Values{
@@ -267,7 +267,7 @@ func (c *Client) change(ctx context.Context, action tasks.Action, op string, rol
 // SetScope sets the departments over which a user has a role, at least one and at most 50 (A). Errors are as RemoveRoles
 // has them; a department that does not exist is one of ClassBadRequest.
 func (c *Client) SetScope(ctx context.Context, roleID int64, userID string, departments []int64) (Reply, error) {
-	err := checkBatch(tasks.Add, []int64{roleID}, []string{userID})
+	err := tasks.ValidateBatch(tasks.Add, []int64{roleID}, []string{userID})
 	if n := len(departments); err == nil && (n == 0 || n > tasks.MaxDepartments) {
 		err = fmt.Errorf("%d departments, 1 to %d fit one call", n, tasks.MaxDepartments)
 	}
@@ -288,15 +288,6 @@ func (c *Client) tell(ctx context.Context, op string, form url.Values) (Reply, e
 		return Reply{}, err
 	}
 	return Reply{RequestID: tidy(readString(fields["request_id"]))}, nil
-}
-
-func checkBatch(action tasks.Action, roleIDs []int64, userIDs []string) error {
-	batch := tasks.Part{JobID: "batch", Part: "0", Action: action, RoleIDs: roleIDs, UserIDs: userIDs}
-	if !batch.Fits() {
-		return fmt.Errorf("%d roles and %d users, at most %d and %d fit one call",
-			len(roleIDs), len(userIDs), tasks.MaxRoles, action.MaxUsers())
-	}
-	return batch.Validate()
 }
 
 // call makes one call and, when the token was refused and can be renewed, repeats it once with another token.

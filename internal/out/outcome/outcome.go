@@ -39,7 +39,7 @@ type Meaning struct {
 	Blame  isolate.Blame
 	Reason tasks.Reason
 	// Kind is what the fleet's pace learns, Hold why the fleet holds, if it does.
-	Kind pace.Kind
+	Kind pace.AnswerKind
 	Hold pace.HoldKind
 	// Attempts is how many tries a Retry has; 0 is the configured number.
 	Attempts int
@@ -88,7 +88,7 @@ func Of(class dingtalk.Class) Meaning { return meanings[class] }
 type Decision struct {
 	Meaning
 	// Pace is what the fleet learns. How many ids or batches it established as bad is for the caller to add.
-	Pace pace.Outcome
+	Pace pace.Answer
 	// Failure says what went wrong; its Reason is the Meaning's. Attempts and Queue are for the caller to add.
 	Failure tasks.Failure
 	// Answered says that DingTalk itself said so, as against a proxy's page or no answer at all.
@@ -101,7 +101,7 @@ func Decide(reply dingtalk.Reply, err error, now time.Time) Decision {
 	var e *dingtalk.Error
 	switch {
 	case err == nil:
-		return Decision{Meaning: Of(dingtalk.ClassOK), Pace: pace.Outcome{Kind: pace.Accepted}, Answered: true, RequestID: reply.RequestID}
+		return Decision{Meaning: Of(dingtalk.ClassOK), Pace: pace.Answer{Kind: pace.Accepted}, Answered: true, RequestID: reply.RequestID}
 	case errors.As(err, &e):
 		d := Decision{Meaning: Of(e.Class), Answered: e.HasErrCode, RequestID: e.RequestID, Failure: tasks.Failure{
 			ErrCode: e.ErrCode, SubCode: e.SubCode, ErrMsg: e.Said(), RequestID: e.RequestID, FailedAt: now}}
@@ -112,21 +112,21 @@ func Decide(reply dingtalk.Reply, err error, now time.Time) Decision {
 		d.Pace = paceOf(d.Meaning, e)
 		return d
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		return Decision{Meaning: Meaning{Action: Abandon}, Pace: pace.Outcome{Kind: pace.Unused}}
+		return Decision{Meaning: Meaning{Action: Abandon}, Pace: pace.Answer{Kind: pace.Unused}}
 	default:
 		// Refused here, before anything was sent. Parts are validated, so this is a fault of ours; the pairs must not be
 		// lost for it.
 		return Decision{Meaning: Meaning{Action: Retry, Reason: tasks.ReasonBadRequest, Attempts: unknownAttempts},
-			Pace: pace.Outcome{Kind: pace.Unused}, Failure: tasks.Failure{Reason: tasks.ReasonBadRequest, ErrMsg: err.Error(), FailedAt: now}}
+			Pace: pace.Answer{Kind: pace.Unused}, Failure: tasks.Failure{Reason: tasks.ReasonBadRequest, ErrMsg: err.Error(), FailedAt: now}}
 	}
 }
 
 // paceOf is what the fleet learns from the error. A pause whose length DingTalk names or documents is kept as it is; one that
 // is assumed grows while it is refused again.
-func paceOf(m Meaning, e *dingtalk.Error) pace.Outcome {
+func paceOf(m Meaning, e *dingtalk.Error) pace.Answer {
 	switch m.Kind {
 	case pace.Held:
-		return pace.Outcome{Kind: pace.Held, Hold: &pace.HoldReason{Kind: m.Hold, Message: e.Said(), Named: e.Named}}
+		return pace.Answer{Kind: pace.Held, Hold: &pace.HoldReason{Kind: m.Hold, Message: e.Said(), Named: e.Named}}
 	case pace.Throttled:
 		scope := e.Scope
 		if scope == dingtalk.ScopeNone {
@@ -137,8 +137,8 @@ func paceOf(m Meaning, e *dingtalk.Error) pace.Outcome {
 			// No code of DingTalk's says it: whoever watches has to see what came instead.
 			why = e.Said()
 		}
-		return pace.Outcome{Kind: pace.Throttled, Scope: pace.Scope(scope.String()), Pause: e.Wait, Why: why,
+		return pace.Answer{Kind: pace.Throttled, Scope: pace.Scope(scope.String()), Pause: e.Wait, Why: why,
 			Grow: scope != dingtalk.ScopeAPI && scope != dingtalk.ScopeIPBan}
 	}
-	return pace.Outcome{Kind: m.Kind}
+	return pace.Answer{Kind: m.Kind}
 }

@@ -94,14 +94,14 @@ func TestWhatDingTalkDidNotAnswer(t *testing.T) {
 // the client and in the pace, and so in logs, metrics and JSON.
 func TestThrottlesPauseTheFleetByTheirScope(t *testing.T) {
 	const wait = 3 * time.Second
-	throttle := func(scope dingtalk.Scope) pace.Outcome {
+	throttle := func(scope dingtalk.Scope) pace.Answer {
 		return decide(&dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: scope, Wait: wait, ErrCode: 90001, HasErrCode: true, Message: "said"}).Pace
 	}
 	left := pace.Scopes()
 	for scope, grows := range map[dingtalk.Scope]bool{
 		dingtalk.ScopeAPI: false, dingtalk.ScopeIPBan: false, dingtalk.ScopeGlobal: true, dingtalk.ScopeOrg: true, dingtalk.ScopeWide: true,
 	} {
-		want := pace.Outcome{Kind: pace.Throttled, Scope: pace.Scope(scope.String()), Grow: grows, Pause: wait, Why: "90001"}
+		want := pace.Answer{Kind: pace.Throttled, Scope: pace.Scope(scope.String()), Grow: grows, Pause: wait, Why: "90001"}
 		if diff := cmp.Diff(want, throttle(scope)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", scope, diff)
 		}
@@ -110,7 +110,7 @@ func TestThrottlesPauseTheFleetByTheirScope(t *testing.T) {
 	if len(left) > 0 {
 		t.Errorf("the pace knows scopes that DingTalk has not: %v", left)
 	}
-	quota := pace.Outcome{Kind: pace.Held, Hold: &pace.HoldReason{Kind: pace.HoldQuota, Message: "said"}}
+	quota := pace.Answer{Kind: pace.Held, Hold: &pace.HoldReason{Kind: pace.HoldQuota, Message: "said"}}
 	if diff := cmp.Diff(quota, throttle(dingtalk.ScopeQuota)); diff != "" {
 		t.Errorf("quota (-want +got):\n%s", diff)
 	}

@@ -29,7 +29,7 @@ type fastRedis struct {
 }
 
 func newFastRedis(t testing.TB) (*fastRedis, *redis.Client) {
-	chunk, err := parse.Parse(strings.NewReader(luaState+luaControl+luaOutcome+luaOps), "pace.lua")
+	chunk, err := parse.Parse(strings.NewReader(luaState+luaControl+luaAnswer+luaOps), "pace.lua")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,18 +21,18 @@ type model struct {
 	limit     time.Duration // ends the run
 	seed      uint64
 	// answer is DingTalk: how a call that arrives at this moment after the start ends.
-	answer func(at time.Duration, rng *rand.Rand) Outcome
+	answer func(at time.Duration, rng *rand.Rand) Answer
 }
 
 type run struct {
 	took    time.Duration
 	calls   int
-	kinds   map[Kind]int
+	kinds   map[AnswerKind]int
 	arrived []time.Duration // moments of the calls at DingTalk
 	granted []time.Duration
 }
 
-func (r run) share(k Kind) float64 { return float64(r.kinds[k]) / float64(r.calls) }
+func (r run) share(k AnswerKind) float64 { return float64(r.kinds[k]) / float64(r.calls) }
 
 func (m model) run(t testing.TB) run {
 	server, rdb := newFastRedis(t)
@@ -42,7 +42,7 @@ func (m model) run(t testing.TB) run {
 	rng := rand.New(rand.NewPCG(m.seed, 7))
 	m.latency = cmp.Or(m.latency, 50*time.Millisecond)
 	m.limit = cmp.Or(m.limit, time.Hour)
-	r := run{kinds: map[Kind]int{}}
+	r := run{kinds: map[AnswerKind]int{}}
 	left, out := m.batches, 0 // waiting, under way
 
 	var steps schedule
@@ -163,36 +163,36 @@ func (s *schedule) Pop() any {
 
 // perSecond answers busy beyond capacity(at) calls in a calendar second, offset as the model's; a share of the calls
 // is answered busy by chance before that.
-func perSecond(capacity func(time.Duration) int, chance float64, offset time.Duration) func(time.Duration, *rand.Rand) Outcome {
+func perSecond(capacity func(time.Duration) int, chance float64, offset time.Duration) func(time.Duration, *rand.Rand) Answer {
 	second, used := time.Duration(-1), 0
-	return func(at time.Duration, rng *rand.Rand) Outcome {
+	return func(at time.Duration, rng *rand.Rand) Answer {
 		if rng.Float64() < chance {
-			return Outcome{Kind: Busy}
+			return Answer{Kind: Busy}
 		}
 		if now := (at + offset).Truncate(time.Second); now != second {
 			second, used = now, 0
 		}
 		if used++; used > capacity(at) {
-			return Outcome{Kind: Busy}
+			return Answer{Kind: Busy}
 		}
-		return Outcome{Kind: Accepted}
+		return Answer{Kind: Accepted}
 	}
 }
 
 // bucket answers busy when a bucket of burst calls, refilled evenly, is empty.
-func bucket(capacity func(time.Duration) int, burst, chance float64) func(time.Duration, *rand.Rand) Outcome {
+func bucket(capacity func(time.Duration) int, burst, chance float64) func(time.Duration, *rand.Rand) Answer {
 	level, last := burst, time.Duration(0)
-	return func(at time.Duration, rng *rand.Rand) Outcome {
+	return func(at time.Duration, rng *rand.Rand) Answer {
 		if rng.Float64() < chance {
-			return Outcome{Kind: Busy}
+			return Answer{Kind: Busy}
 		}
 		level = min(burst, level+(at-last).Seconds()*float64(capacity(at)))
 		last = at
 		if level < 1 {
-			return Outcome{Kind: Busy}
+			return Answer{Kind: Busy}
 		}
 		level--
-		return Outcome{Kind: Accepted}
+		return Answer{Kind: Accepted}
 	}
 }
 

@@ -90,9 +90,9 @@ type Pacer struct {
 
 	turn chan struct{} // holds one token: one Reserve at a time
 
-	sending wait.Lock // one script call with outcomes at a time, so that no grant overtakes a pause
+	sending wait.Lock // one script call with answers at a time, so that no grant overtakes a pause
 	mu      sync.Mutex
-	todo    []outcome     // reported, not yet in Redis
+	todo    []answer      // reported, not yet in Redis
 	more    chan struct{} // wakes Run when todo got its first element
 
 	news       news
@@ -127,8 +127,8 @@ func New(rdb redis.UniversalClient, cfg Config) (*Pacer, error) {
 	return p, nil
 }
 
-// Run listens for what other processes announce and brings outcomes to Redis that no Reserve took along. It returns
-// nil when ctx ends, after a last attempt to deliver outcomes. Without it everything works too, at the price of a
+// Run listens for what other processes announce and brings answers to Redis that no Reserve took along. It returns
+// nil when ctx ends, after a last attempt to deliver answers. Without it everything works too, at the price of a
 // second Redis call per grant and of noticing the end of a pause or hold later.
 func (p *Pacer) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
@@ -138,7 +138,7 @@ func (p *Pacer) Run(ctx context.Context) error {
 	return nil
 }
 
-// flushEvery bounds how long an outcome that changes nothing by itself waits for a Reserve to take it along.
+// flushEvery bounds how long an answer that changes nothing by itself waits for a Reserve to take it along.
 const flushEvery = 200 * time.Millisecond
 
 // redisPatience bounds one attempt to reach Redis apart from the client's own timeouts.

@@ -121,7 +121,7 @@ func TestPauseReachesTheWholeFleet(t *testing.T) {
 		// The other one holds a reservation half a second ahead when the pause is announced.
 		waiting := blocked(t, ps[1], 50*time.Millisecond)
 		reported := time.Now()
-		ps[0].Report(ctx, g, Outcome{Kind: Throttled, Scope: ScopeGlobal, Pause: 700 * time.Millisecond, Why: "90002"})
+		ps[0].Report(ctx, g, Answer{Kind: Throttled, Scope: ScopeGlobal, Pause: 700 * time.Millisecond, Why: "90002"})
 		got := within(t, waiting, 5*time.Second)
 		if after := got.At.Sub(reported); after < 690*time.Millisecond {
 			t.Errorf("granted %v after a pause of 0.7 s was reported", after)
@@ -140,7 +140,7 @@ func TestPauseGrowsByRepeatsAndEndsGrowingByAnAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	throttle := Outcome{Kind: Throttled, Scope: ScopeGlobal, Pause: time.Second, Grow: true}
+	throttle := Answer{Kind: Throttled, Scope: ScopeGlobal, Pause: time.Second, Grow: true}
 	for seq, want := range []time.Duration{1, 2, 4, 8, 8} {
 		g := grantNow(t, p, f)
 		p.Report(ctx, g, throttle)
@@ -151,7 +151,7 @@ func TestPauseGrowsByRepeatsAndEndsGrowingByAnAnswer(t *testing.T) {
 		}
 		f.now = s.Pause.Until
 	}
-	p.Report(ctx, grantNow(t, p, f), Outcome{Kind: Accepted})
+	p.Report(ctx, grantNow(t, p, f), Answer{Kind: Accepted})
 	p.Report(ctx, grantNow(t, p, f), throttle)
 	if s := status(t, p); s.Pause.Until.Sub(s.Now).Round(time.Millisecond) != time.Second {
 		t.Errorf("pause is %v after an accepted call, want 1 s again", s.Pause.Until.Sub(s.Now))
@@ -174,12 +174,12 @@ func TestHoldProbesAndEndsByItself(t *testing.T) {
 		ps := fleet(t, rdb, 2, Config{QPS: 100, HoldProbe: 300 * time.Millisecond})
 		ctx := context.Background()
 		early, g := reserve(t, ps[1]), reserve(t, ps[0])
-		ps[0].Report(ctx, g, Outcome{Kind: Held, Hold: &HoldReason{Kind: HoldPermission, Message: "no", Named: "qyapi_x"}})
+		ps[0].Report(ctx, g, Answer{Kind: Held, Hold: &HoldReason{Kind: HoldPermission, Message: "no", Named: "qyapi_x"}})
 		if h := status(t, ps[1]).Hold; h == nil || h.Kind != HoldPermission || h.Named != "qyapi_x" {
 			t.Fatalf("hold is %+v", h)
 		}
 		// A call from before the hold that comes back fine proves nothing.
-		ps[1].Report(ctx, early, Outcome{Kind: Accepted})
+		ps[1].Report(ctx, early, Answer{Kind: Accepted})
 		ps[1].flush(ctx)
 		if status(t, ps[0]).Hold == nil {
 			t.Fatal("a call granted before the hold ended it")
@@ -189,12 +189,12 @@ func TestHoldProbesAndEndsByItself(t *testing.T) {
 			t.Error("the grant within a hold is not marked as a probe")
 		}
 		other := blocked(t, ps[1], 100*time.Millisecond)
-		ps[0].Report(ctx, probe, Outcome{Kind: Busy})
+		ps[0].Report(ctx, probe, Answer{Kind: Busy})
 		if status(t, ps[0]).Hold == nil {
 			t.Error("a busy probe ended the hold")
 		}
 		again := within(t, other, 2*time.Second)
-		ps[1].Report(ctx, again, Outcome{Kind: Refused})
+		ps[1].Report(ctx, again, Answer{Kind: Refused})
 		if status(t, ps[0]).Hold != nil {
 			t.Error("a probe that got as far as the ids did not end the hold")
 		}
@@ -207,7 +207,7 @@ func TestStickyHoldWaitsForTheOperator(t *testing.T) {
 		ps := fleet(t, rdb, 2, Config{QPS: 100, HoldProbe: 20 * time.Millisecond, RefusedLimit: 10})
 		ctx := context.Background()
 		for range 2 {
-			ps[0].Report(ctx, reserve(t, ps[0]), Outcome{Kind: Refused, RefusedIDs: 5})
+			ps[0].Report(ctx, reserve(t, ps[0]), Answer{Kind: Refused, RefusedIDs: 5})
 		}
 		ps[0].flush(ctx)
 		if h := status(t, ps[1]).Hold; h == nil || h.Kind != HoldEverythingRefused || !h.NextProbe.IsZero() {
@@ -220,7 +220,7 @@ func TestStickyHoldWaitsForTheOperator(t *testing.T) {
 		if k, err := ps[0].ClearHold(ctx); k != HoldEverythingRefused || err != nil {
 			t.Errorf("clear gave %q, %v", k, err)
 		}
-		ps[1].Report(ctx, within(t, waiting, 2*time.Second), Outcome{Kind: Refused, RefusedIDs: 50})
+		ps[1].Report(ctx, within(t, waiting, 2*time.Second), Answer{Kind: Refused, RefusedIDs: 50})
 		ps[1].flush(ctx)
 		if h := status(t, ps[0]).Hold; h != nil {
 			t.Errorf("confirmed refusals hold again: %+v", h)
@@ -252,13 +252,13 @@ func TestRedisAwayGrantsNothingAndRecovers(t *testing.T) {
 	p := fleet(t, server.Client(), 1, Config{QPS: 50})[0]
 	g := reserve(t, p)
 	server.Kill()
-	p.Report(context.Background(), g, Outcome{Kind: Accepted})
+	p.Report(context.Background(), g, Answer{Kind: Accepted})
 	waiting := blocked(t, p, 300*time.Millisecond)
 	server.Resume()
 	within(t, waiting, 10*time.Second)
 	p.flush(context.Background())
 	if s := status(t, p); s.Accepted != 1 {
-		t.Errorf("accepted is %d, want the outcome that was reported while Redis was away", s.Accepted)
+		t.Errorf("accepted is %d, want the answer that was reported while Redis was away", s.Accepted)
 	}
 }
 
@@ -288,6 +288,6 @@ func BenchmarkReserveUncontended(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		p.Report(context.Background(), g, Outcome{Kind: Accepted})
+		p.Report(context.Background(), g, Answer{Kind: Accepted})
 	}
 }

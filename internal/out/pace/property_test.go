@@ -32,7 +32,7 @@ func TestNoInterleavingBreaksThePace(t *testing.T) {
 			p := ps[rapid.IntRange(0, len(ps)-1).Draw(rt, "process")]
 			if len(open) > 0 && rapid.Bool().Draw(rt, "report") {
 				i := rapid.IntRange(0, len(open)-1).Draw(rt, "which")
-				p.Report(ctx, open[i], drawOutcome(rt))
+				p.Report(ctx, open[i], drawAnswer(rt))
 				open = append(open[:i], open[i+1:]...)
 				continue
 			}
@@ -76,16 +76,16 @@ func TestNoInterleavingBreaksThePace(t *testing.T) {
 	})
 }
 
-func drawOutcome(rt *rapid.T) Outcome {
-	switch k := rapid.SampledFrom(append(Kinds(), Accepted, Accepted, Busy)).Draw(rt, "kind"); k {
+func drawAnswer(rt *rapid.T) Answer {
+	switch k := rapid.SampledFrom(append(AnswerKinds(), Accepted, Accepted, Busy)).Draw(rt, "kind"); k {
 	case Throttled:
-		return Outcome{Kind: k, Scope: rapid.SampledFrom([]Scope{ScopeAPI, ScopeGlobal, ScopeIPBan}).Draw(rt, "scope"),
+		return Answer{Kind: k, Scope: rapid.SampledFrom([]Scope{ScopeAPI, ScopeGlobal, ScopeIPBan}).Draw(rt, "scope"),
 			Pause: time.Duration(rapid.IntRange(0, 3000).Draw(rt, "pause")) * time.Millisecond, Grow: rapid.Bool().Draw(rt, "grow")}
 	case Held:
-		return Outcome{Kind: k, Hold: &HoldReason{Kind: rapid.SampledFrom(HoldKinds()).Draw(rt, "hold")}}
+		return Answer{Kind: k, Hold: &HoldReason{Kind: rapid.SampledFrom(HoldKinds()).Draw(rt, "hold")}}
 	case Refused:
-		return Outcome{Kind: k, RefusedIDs: rapid.IntRange(0, 30).Draw(rt, "ids")}
+		return Answer{Kind: k, RefusedIDs: rapid.IntRange(0, 30).Draw(rt, "ids")}
 	default:
-		return Outcome{Kind: k}
+		return Answer{Kind: k}
 	}
 }

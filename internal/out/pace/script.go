@@ -15,15 +15,15 @@ var (
 	luaState string
 	//go:embed lua/control.lua
 	luaControl string
-	//go:embed lua/outcome.lua
-	luaOutcome string
+	//go:embed lua/answer.lua
+	luaAnswer string
 	//go:embed lua/ops.lua
 	luaOps string
 )
 
 // script is all of the pacer's arithmetic: it runs in Redis, by the clock of Redis, so that the fleet has one state
 // and the clocks of the workers do not matter.
-var script = redis.NewScript(luaState + luaControl + luaOutcome + luaOps)
+var script = redis.NewScript(luaState + luaControl + luaAnswer + luaOps)
 
 // reply is the script's answer to reserve, report, hold and clear.
 type reply struct {
@@ -35,7 +35,7 @@ type reply struct {
 	spacing  time.Duration
 }
 
-// send runs an operation that may take outcomes along. Outcomes that could not be delivered are kept.
+// send runs an operation that may take answers along. Answers that could not be delivered are kept.
 func (p *Pacer) send(ctx context.Context, op string, args ...any) (reply, error) {
 	p.sending.Lock()
 	defer p.sending.Unlock()
@@ -51,7 +51,7 @@ func (p *Pacer) send(ctx context.Context, op string, args ...any) (reply, error)
 	return parseReply(raw)
 }
 
-func (p *Pacer) eval(ctx context.Context, op string, todo []outcome, args ...any) *redis.Cmd {
+func (p *Pacer) eval(ctx context.Context, op string, todo []answer, args ...any) *redis.Cmd {
 	var list string
 	if len(todo) > 0 {
 		b, err := json.Marshal(todo)

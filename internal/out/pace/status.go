@@ -28,7 +28,7 @@ type Status struct {
 	Granted, Accepted int64
 	// RefusedIDs and BadBatches count towards Config.RefusedLimit and BadRequestLimit.
 	RefusedIDs, BadBatches int64
-	// Minutes are the calls of the last minutes by outcome, the newest last, the running minute included; at most 6.
+	// Minutes are the calls of the last minutes by answer, the newest last, the running minute included; at most 6.
 	// Minutes without calls are there too.
 	Minutes []Minute
 }
@@ -68,7 +68,7 @@ type Outage struct {
 // Minute is the calls that were reported within one minute.
 type Minute struct {
 	Start time.Time
-	Calls map[Kind]int64
+	Calls map[AnswerKind]int64
 }
 
 // Status reads the state in one Redis call.
@@ -121,12 +121,12 @@ func minutes(now time.Time, calls fields) []Minute {
 	const shown, ring = 6, 8
 	var out []Minute
 	for m := now.Unix()/60 - shown + 1; m <= now.Unix()/60; m++ {
-		minute := Minute{Start: time.Unix(m*60, 0).UTC(), Calls: map[Kind]int64{}}
+		minute := Minute{Start: time.Unix(m*60, 0).UTC(), Calls: map[AnswerKind]int64{}}
 		place := strconv.FormatInt(m%ring, 10) + ":"
 		if int64(calls.number(place+"minute")) == m {
 			for name := range calls {
-				kind := Kind(strings.TrimPrefix(name, place))
-				if strings.HasPrefix(name, place) && slices.Contains(Kinds(), kind) {
+				kind := AnswerKind(strings.TrimPrefix(name, place))
+				if strings.HasPrefix(name, place) && slices.Contains(AnswerKinds(), kind) {
 					minute.Calls[kind] = int64(calls.number(name))
 				}
 			}
@@ -163,7 +163,7 @@ func (f fields) time(name string) time.Time {
 	return time.Unix(int64(sec), int64(frac*1e9)).Round(time.Microsecond).UTC()
 }
 
-// SetHold makes the fleet hold, as a Held outcome does.
+// SetHold makes the fleet hold, as a Held answer does.
 func (p *Pacer) SetHold(ctx context.Context, why HoldReason) error {
 	r, err := p.send(ctx, "hold", string(why.Kind), why.Message, why.Named, flag(why.Kind.Sticky()))
 	if err != nil {

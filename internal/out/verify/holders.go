@@ -81,7 +81,7 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 		}
 		if grant.Probe {
 			// The one call that may find out whether removals work again is the workers'.
-			s.cfg.Pacer.Report(ctx, grant, pace.Outcome{Kind: pace.Unused})
+			s.cfg.Pacer.Report(ctx, grant, pace.Answer{Kind: pace.Unused})
 			return dingtalk.HoldersPage{}, &deniedError{"the fleet makes no calls now (a hold, or DingTalk does not answer): unrole status says why"}
 		}
 		page, err := s.cfg.Directory.RoleHolders(ctx, role, offset, dingtalk.MaxHoldersPage)
@@ -115,9 +115,9 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 // asked is what the fleet learns from a question. Only what concerns every call is told: an answer says nothing about
 // removals, so that it must neither end a hold nor count as an accepted removal, and a missing permission to read must
 // not stop them.
-func asked(o pace.Outcome) pace.Outcome {
+func asked(o pace.Answer) pace.Answer {
 	if o.Kind == pace.Busy || o.Kind == pace.Throttled {
 		return o
 	}
-	return pace.Outcome{Kind: pace.Unused}
+	return pace.Answer{Kind: pace.Unused}
 }

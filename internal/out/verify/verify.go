@@ -24,7 +24,7 @@ type Directory interface {
 // Pacer hands out the moments to call. *pace.Pacer is one.
 type Pacer interface {
 	Reserve(ctx context.Context) (pace.Grant, error)
-	Report(ctx context.Context, g pace.Grant, o pace.Outcome)
+	Report(ctx context.Context, g pace.Grant, o pace.Answer)
 }
 
 // Config says what a verification works with. Directory, Pacer and Ledger are required.
@@ -129,7 +129,7 @@ type survey struct {
 // readJob numbers the users of the job and lists its roles in order.
 func (s *survey) readJob(ctx context.Context, jobID string) ([]int64, error) {
 	seen := map[int64]bool{}
-	err := s.cfg.Ledger.Each(ctx, jobID, func(rec ledger.Record) error {
+	err := s.cfg.Ledger.Each(ctx, jobID, func(rec ledger.PartRecord) error {
 		for _, user := range rec.Part.UserIDs {
 			if _, known := s.users[user]; !known {
 				s.users[user] = uint32(len(s.users))
@@ -173,7 +173,7 @@ func (s *survey) ask(ctx context.Context, role int64) error {
 func (s *survey) conclude(ctx context.Context, jobID string, roles []int64) (Result, error) {
 	res := Result{Denied: s.denied != nil,
 		Verification: ledger.Verification{At: s.cfg.Now(), By: s.cfg.By, Why: s.why(roles)}}
-	err := s.cfg.Ledger.Each(ctx, jobID, func(rec ledger.Record) error {
+	err := s.cfg.Ledger.Each(ctx, jobID, func(rec ledger.PartRecord) error {
 		said := make([]ledger.Verdict, 0, rec.Part.Pairs())
 		for _, user := range rec.Part.UserIDs {
 			for _, role := range rec.Part.RoleIDs {

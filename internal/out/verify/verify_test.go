@@ -45,13 +45,13 @@ func (d *directory) RoleHolders(_ context.Context, role int64, offset, size int)
 // pacer grants at once and remembers what it was told.
 type pacer struct {
 	probe bool
-	told  []pace.Kind
+	told  []pace.AnswerKind
 }
 
 func (p *pacer) Reserve(ctx context.Context) (pace.Grant, error) {
 	return pace.Grant{Probe: p.probe}, ctx.Err()
 }
-func (p *pacer) Report(_ context.Context, _ pace.Grant, o pace.Outcome) {
+func (p *pacer) Report(_ context.Context, _ pace.Grant, o pace.Answer) {
 	p.told = append(p.told, o.Kind)
 }
 
@@ -136,7 +136,7 @@ func TestEveryPairIsGoneStillHeldOrUnknown(t *testing.T) {
 			t.Errorf("kept %+v, %v, %v", kept, ok, err)
 		}
 		// A read is no accepted removal: it must neither end a hold nor count for one.
-		if slices.ContainsFunc(p.told, func(k pace.Kind) bool { return k != pace.Unused }) {
+		if slices.ContainsFunc(p.told, func(k pace.AnswerKind) bool { return k != pace.Unused }) {
 			t.Errorf("the pacer was told %v", p.told)
 		}
 	})
@@ -184,7 +184,7 @@ func TestBusyIsAskedAgainAndWhatIsDeniedIsNot(t *testing.T) {
 		unknown int64
 		calls   int
 		denied  bool
-		told    pace.Kind
+		told    pace.AnswerKind
 	}{
 		{name: "busy twice", fail: func(n int) error { return when(n <= 2, busy) }, calls: 5, told: pace.Busy},
 		{name: "always busy", fail: func(int) error { return busy }, calls: 9, unknown: 3, told: pace.Busy},

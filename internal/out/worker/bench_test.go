@@ -27,7 +27,7 @@ type unpaced struct{}
 func (unpaced) Reserve(ctx context.Context) (pace.Grant, error) {
 	return pace.Grant{At: time.Now()}, ctx.Err()
 }
-func (unpaced) Report(_ context.Context, _ pace.Grant, _ pace.Outcome) {}
+func (unpaced) Report(_ context.Context, _ pace.Grant, _ pace.Answer) {}
 
 // instant is a DingTalk that answers at once.
 type instant struct{}

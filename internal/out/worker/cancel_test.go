@@ -63,7 +63,7 @@ func TestACancelTakesEffectAtOnceWhileASearchStandsStill(t *testing.T) {
 func (w *world) begun(jobID string) bool {
 	w.Helper()
 	any := false
-	if err := w.ledger.Each(w.Context(), jobID, func(r ledger.Record) error { any = any || r.Begun; return nil }); err != nil {
+	if err := w.ledger.Each(w.Context(), jobID, func(r ledger.PartRecord) error { any = any || r.Begun; return nil }); err != nil {
 		w.Fatal(err)
 	}
 	return any

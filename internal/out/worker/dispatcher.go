@@ -146,7 +146,7 @@ func (d *dispatcher) assign(ctx context.Context, s slot, call func(slot, combine
 
 // unused ends a slot that nobody has a call for.
 func (d *dispatcher) unused(ctx context.Context, s slot) {
-	d.pacer.Report(ctx, s.Grant, pace.Outcome{Kind: pace.Unused})
+	d.pacer.Report(ctx, s.Grant, pace.Answer{Kind: pace.Unused})
 	s.done()
 }
 

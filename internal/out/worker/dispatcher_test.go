@@ -21,7 +21,7 @@ func (p *counting) Reserve(ctx context.Context) (pace.Grant, error) {
 	return pace.Grant{}, ctx.Err()
 }
 
-func (p *counting) Report(_ context.Context, _ pace.Grant, o pace.Outcome) {
+func (p *counting) Report(_ context.Context, _ pace.Grant, o pace.Answer) {
 	if o.Kind == pace.Unused {
 		p.unused.Add(1)
 	}

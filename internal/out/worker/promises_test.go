@@ -409,7 +409,7 @@ func TestACancelledJobsRecordOutlivesItsScheduledTasks(t *testing.T) {
 type lateOnce struct {
 	mu      sync.Mutex
 	granted int
-	told    []pace.Kind
+	told    []pace.AnswerKind
 }
 
 func (p *lateOnce) Reserve(ctx context.Context) (pace.Grant, error) {
@@ -423,7 +423,7 @@ func (p *lateOnce) Reserve(ctx context.Context) (pace.Grant, error) {
 	return g, ctx.Err()
 }
 
-func (p *lateOnce) Report(_ context.Context, _ pace.Grant, o pace.Outcome) {
+func (p *lateOnce) Report(_ context.Context, _ pace.Grant, o pace.Answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.told = append(p.told, o.Kind)

@@ -21,7 +21,7 @@ type cause struct {
 	failure tasks.Failure
 	api     *api
 	grant   pace.Grant
-	outcome pace.Outcome
+	outcome pace.Answer
 	told    bool
 }
 

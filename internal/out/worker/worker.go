@@ -40,7 +40,7 @@ type Caller interface {
 // Pacer hands out the moments to call.
 type Pacer interface {
 	Reserve(ctx context.Context) (pace.Grant, error)
-	Report(ctx context.Context, g pace.Grant, o pace.Outcome)
+	Report(ctx context.Context, g pace.Grant, o pace.Answer)
 }
 
 var (

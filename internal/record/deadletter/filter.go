@@ -19,8 +19,8 @@ type Filter struct {
 	Before time.Time
 }
 
-// Any reports whether the filter chooses all letters.
-func (f Filter) Any() bool {
+// All reports whether the filter chooses all letters.
+func (f Filter) All() bool {
 	return len(f.JobIDs)+len(f.Reasons)+len(f.UserIDs)+len(f.RoleIDs) == 0 && f.Before.IsZero()
 }
 

@@ -79,7 +79,7 @@ func (l *Ledger) Jobs(ctx context.Context, jobIDs []string) ([]Job, error) {
 // PartsFrom returns the parts of a job in the order of the plan, beginning with the one of the given name, or at the
 // beginning where that is empty, until they have so many people; next is the name of the part that follows, empty at the
 // end. Parts that were split are left out: their children are there.
-func (l *Ledger) PartsFrom(ctx context.Context, jobID, from string, people int) (parts []Record, next string, err error) {
+func (l *Ledger) PartsFrom(ctx context.Context, jobID, from string, people int) (parts []PartRecord, next string, err error) {
 	k := keys(jobID)
 	names, err := l.rdb.HKeys(ctx, k[keyParts]).Result()
 	if err != nil {
@@ -101,8 +101,8 @@ func (l *Ledger) PartsFrom(ctx context.Context, jobID, from string, people int) 
 			byName[name], _ = payloads[i].(string)
 		}
 		chunk = slices.DeleteFunc(chunk, func(name string) bool { return byName[name] == "" })
-		found := map[string]Record{}
-		if err := l.visit(ctx, k, chunk, byName, func(rec Record) error {
+		found := map[string]PartRecord{}
+		if err := l.visit(ctx, k, chunk, byName, func(rec PartRecord) error {
 			found[rec.Part.Part] = rec
 			return nil
 		}); err != nil {

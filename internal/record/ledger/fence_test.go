@@ -138,7 +138,7 @@ func TestOnlyCallsThatTookTheirWorkerAlongCount(t *testing.T) {
 				if got := claim(Request{}).Crashes; got != crashes {
 					rt.Fatalf("%d calls are counted, %d took their worker along", got, crashes)
 				}
-				if err := l.Each(context.Background(), "j", func(rec Record) error {
+				if err := l.Each(context.Background(), "j", func(rec PartRecord) error {
 					if rec.Begun != called {
 						rt.Fatalf("being called: %t, want %t", rec.Begun, called)
 					}

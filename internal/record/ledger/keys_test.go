@@ -64,7 +64,7 @@ func TestAJobHasNoOtherKeys(t *testing.T) {
 func verified(t *testing.T, l *Ledger, id string) {
 	t.Helper()
 	n := int64(0)
-	err := l.Each(t.Context(), id, func(rec Record) error {
+	err := l.Each(t.Context(), id, func(rec PartRecord) error {
 		said := make([]Verdict, rec.Part.Pairs())
 		for i := range said {
 			said[i] = Gone

@@ -128,7 +128,7 @@ func (l *Ledger) cancelUsers(ctx context.Context, job Job, userIDs []string, mar
 func (l *Ledger) concerned(ctx context.Context, jobID string, userIDs []string, enough int) ([]string, error) {
 	found := map[string]bool{}
 	all := errors.New("enough are found")
-	err := l.Each(ctx, jobID, func(rec Record) error {
+	err := l.Each(ctx, jobID, func(rec PartRecord) error {
 		for _, id := range userIDs {
 			if !found[id] && slices.Contains(rec.Part.UserIDs, id) {
 				found[id] = true
@@ -153,7 +153,7 @@ func (l *Ledger) cancelOpen(ctx context.Context, job Job, by, why string, of fun
 	if job.At != nil {
 		at = *job.At // the record must outlive the tasks that are scheduled for it
 	}
-	err = l.Each(ctx, job.JobID, func(rec Record) error {
+	err = l.Each(ctx, job.JobID, func(rec PartRecord) error {
 		about := pairs.Rectangle{}
 		if of != nil {
 			if about.Users = of(rec.Part); about.Users == nil {

@@ -154,7 +154,7 @@ func TestAReleasedLetterLeavesTheMarkOfItsPart(t *testing.T) {
 	if _, err := l.Claim(t.Context(), Request{Part: &part, Lane: "default", Begin: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Each(t.Context(), "j", func(rec Record) error { return l.Release(t.Context(), rec, "0-u0") }); err != nil {
+	if err := l.Each(t.Context(), "j", func(rec PartRecord) error { return l.Release(t.Context(), rec, "0-u0") }); err != nil {
 		t.Fatal(err)
 	}
 	stays, err := l.CancelUsers(t.Context(), []string{"ann"}, "hr", "rehired")

@@ -12,8 +12,8 @@ import (
 	"github.com/unrole/unrole/tasks"
 )
 
-// Record is one part as the record has it.
-type Record struct {
+// PartRecord is one part as the record has it.
+type PartRecord struct {
 	Part  *tasks.Part
 	State PartState
 	Begun bool
@@ -21,7 +21,7 @@ type Record struct {
 
 // Each calls visit for every part of the job that was not split, each at least once and usually once, a page at a
 // time. It stops at the first error.
-func (l *Ledger) Each(ctx context.Context, jobID string, visit func(Record) error) error {
+func (l *Ledger) Each(ctx context.Context, jobID string, visit func(PartRecord) error) error {
 	k := keys(jobID)
 	seen := make(map[string]bool)
 	it := uint64(0)
@@ -48,7 +48,7 @@ func (l *Ledger) Each(ctx context.Context, jobID string, visit func(Record) erro
 	}
 }
 
-func (l *Ledger) visit(ctx context.Context, k, names []string, payloads map[string]string, visit func(Record) error) error {
+func (l *Ledger) visit(ctx context.Context, k, names []string, payloads map[string]string, visit func(PartRecord) error) error {
 	if len(names) == 0 {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (l *Ledger) visit(ctx context.Context, k, names []string, payloads map[stri
 		if state.Children > 0 {
 			continue
 		}
-		if err := visit(Record{Part: part, State: state, Begun: isBegun(begun.Val()[i])}); err != nil {
+		if err := visit(PartRecord{Part: part, State: state, Begun: isBegun(begun.Val()[i])}); err != nil {
 			return err
 		}
 	}
@@ -97,7 +97,7 @@ type Row struct {
 
 // Rows calls visit for every requested pair of the job, once, in no particular order.
 func (l *Ledger) Rows(ctx context.Context, jobID string, visit func(Row) error) error {
-	return l.Each(ctx, jobID, func(rec Record) error {
+	return l.Each(ctx, jobID, func(rec PartRecord) error {
 		for _, row := range rec.Rows() {
 			if err := visit(row); err != nil {
 				return err
@@ -108,7 +108,7 @@ func (l *Ledger) Rows(ctx context.Context, jobID string, visit func(Row) error) 
 }
 
 // Rows goes through the pairs that the part owns; each with its number in the rectangle.
-func (rec Record) Rows() iter.Seq2[int, Row] {
+func (rec PartRecord) Rows() iter.Seq2[int, Row] {
 	return func(yield func(int, Row) bool) {
 		i := -1
 		for _, user := range rec.Part.UserIDs {
@@ -131,7 +131,7 @@ func (rec Record) Rows() iter.Seq2[int, Row] {
 
 // Open lists the names of the tasks that pending pairs of the part wait for: the part's own, and those of dead letters
 // that are being tried again.
-func (rec Record) Open() (own bool, letters []string) {
+func (rec PartRecord) Open() (own bool, letters []string) {
 	for _, row := range rec.Rows() {
 		switch {
 		case row.Outcome.Kind != Pending:

@@ -121,7 +121,7 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 		args := []any{c.def.Part, c.State.version, state, delta.Removed, delta.Dead, delta.Cancelled, c.calls, formatTime(now),
 			(l.retention + max(0, c.At.Sub(now))).Milliseconds(), entry, mode, c.lead, c.Part.Part}
 		if mode == "idle" {
-			_, letters := Record{Part: c.def, State: c.State}.Open()
+			_, letters := PartRecord{Part: c.def, State: c.State}.Open()
 			for _, letter := range letters {
 				args = append(args, letter)
 			}
@@ -230,7 +230,7 @@ func (l *Ledger) Forget(ctx context.Context, c *Claim, fields ...string) error {
 }
 
 // Release gives pairs that a dead letter opened, and that lost the letter since, back to their part.
-func (l *Ledger) Release(ctx context.Context, rec Record, letter string) error {
+func (l *Ledger) Release(ctx context.Context, rec PartRecord, letter string) error {
 	// The part itself may be being called: its mark stays.
 	c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State, StaysBegun: true}
 	return l.Note(ctx, c, func(s *PartState) {

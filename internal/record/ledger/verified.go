@@ -53,7 +53,7 @@ type run struct {
 
 // PutVerdicts keeps what DingTalk said about the pairs of a part: one verdict per pair of its rectangle, user by user.
 // What an earlier verification said is replaced.
-func (l *Ledger) PutVerdicts(ctx context.Context, rec Record, at time.Time, said []Verdict) error {
+func (l *Ledger) PutVerdicts(ctx context.Context, rec PartRecord, at time.Time, said []Verdict) error {
 	if len(said) != rec.Part.Pairs() {
 		return fmt.Errorf("keep the verdicts on part %s: %d for %d pairs", rec.Part.TaskID(), len(said), rec.Part.Pairs())
 	}
@@ -118,7 +118,7 @@ func (l *Ledger) Verification(ctx context.Context, jobID string) (v Verification
 
 // Verdicts returns what the last verification said about the pairs of a part, as PutVerdicts took it; nil where it said
 // nothing, such as about a part that came into being since.
-func (l *Ledger) Verdicts(ctx context.Context, rec Record) ([]Verdict, error) {
+func (l *Ledger) Verdicts(ctx context.Context, rec PartRecord) ([]Verdict, error) {
 	body, err := l.rdb.HGet(ctx, keys(rec.Part.JobID)[keyState], verifiedField+":"+rec.Part.Part).Bytes()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
@@ -158,7 +158,7 @@ type VerifiedRow struct {
 
 // VerifiedRows is Rows with verdicts, at the price of one more call to Redis per part.
 func (l *Ledger) VerifiedRows(ctx context.Context, jobID string, visit func(VerifiedRow) error) error {
-	return l.Each(ctx, jobID, func(rec Record) error {
+	return l.Each(ctx, jobID, func(rec PartRecord) error {
 		said, err := l.Verdicts(ctx, rec)
 		if err != nil {
 			return err

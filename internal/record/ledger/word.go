@@ -95,7 +95,7 @@ func wrapped(what string, err error) error {
 // of any, since a call may repeat the others.
 func (l *Ledger) Unsettled(ctx context.Context, jobID string) (map[string][]int64, error) {
 	pairs := map[string][]int64{}
-	err := l.Each(ctx, jobID, func(rec Record) error {
+	err := l.Each(ctx, jobID, func(rec PartRecord) error {
 		if own, letters := rec.Open(); !own && letters == nil {
 			return nil
 		}

@@ -40,7 +40,7 @@ func Repair(ctx context.Context, l *ledger.Ledger, rdb redis.UniversalClient, cl
 		missing = missing[:0]
 		return nil
 	}
-	err := l.Each(ctx, job.JobID, func(rec ledger.Record) error {
+	err := l.Each(ctx, job.JobID, func(rec ledger.PartRecord) error {
 		own, letters := rec.Open()
 		for _, letter := range letters {
 			there, err := hasTask(ctx, rdb, tasks.QueueDeadLetter, job.JobID+":"+letter)

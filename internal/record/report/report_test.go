@@ -102,7 +102,7 @@ p,7,pending,,,,,,
 func TestAVerifiedJobHasOneColumnMore(t *testing.T) {
 	_, rdb := redistest.Memory(t)
 	l, job := submit(t, rdb, people, mixed)
-	err := l.Each(t.Context(), "j", func(rec ledger.Record) error {
+	err := l.Each(t.Context(), "j", func(rec ledger.PartRecord) error {
 		return l.PutVerdicts(t.Context(), rec, at, []ledger.Verdict{ledger.Gone, ledger.StillHeld, ledger.StillHeld, ledger.VerdictUnknown})
 	})
 	if err != nil {

@@ -96,7 +96,7 @@ func (d *desk) submit(s enqueue.Submission, users []string, roles ...int64) ledg
 func (d *desk) refuse(jobID, user string, why tasks.Reason) {
 	d.Helper()
 	failure := &tasks.Failure{Reason: why, ErrCode: 60121, ErrMsg: "找不到该用户", Attempts: 1, FailedAt: time.Now(), Queue: tasks.QueueDefault}
-	err := d.ledger.Each(d.Context(), jobID, func(rec ledger.Record) error {
+	err := d.ledger.Each(d.Context(), jobID, func(rec ledger.PartRecord) error {
 		claims, err := d.ledger.Claim(d.Context(), ledger.Request{Part: rec.Part, Lane: tasks.QueueDefault})
 		if err != nil {
 			return err

@@ -50,7 +50,7 @@ func TestARemovalIsTakenBackUntilItHasEnded(t *testing.T) {
 // settleAll ends a job as a worker does.
 func (w *world) settleAll(jobID string) {
 	w.Helper()
-	if err := w.ledger.Each(w.Context(), jobID, func(rec ledger.Record) error {
+	if err := w.ledger.Each(w.Context(), jobID, func(rec ledger.PartRecord) error {
 		c, err := w.ledger.Claim(w.Context(), ledger.Request{Part: rec.Part, Lane: "default"})
 		if err == nil {
 			_, err = w.ledger.Settle(w.Context(), c[0], ledger.Settlement{Outcome: ledger.Outcome{Kind: ledger.Removed, At: time.Now()}})

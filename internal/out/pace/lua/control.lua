@@ -176,7 +176,7 @@ local function settled(busy)
 	return true
 end
 
--- control takes the outcome of one call that DingTalk answered, busy or not.
+-- control takes the end of one call that DingTalk answered, busy or not.
 local function control(seq, busy)
 	if not busy then s.passed_edge = (s.passed_edge or 0) + 1 end
 	s.edge_n, s.edge_b = (s.edge_n or 0) + 1, (s.edge_b or 0) + (busy and 1 or 0)

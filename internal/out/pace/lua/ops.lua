@@ -12,7 +12,7 @@ local function grant(slot, word)
 	return reply(word, slot - now, s.seq, s.accepted or 0, math.ceil(1000000 / rate()))
 end
 
-if outcomes ~= '' then take_outcomes(cjson.decode(outcomes)) end
+if answers ~= '' then take_answers(cjson.decode(answers)) end
 
 if op == 'reserve' then
 	if s.hold and s.hold_sticky then return reply('held', 60) end

@@ -1,7 +1,7 @@
 -- State: one hash of numbers and short texts, read whole and written back where it changed. Times are seconds of the
 -- Redis clock, rates calls per second.
 local state_key, tally_key = unpack(KEYS)
-local op, cap, probe_every, probe_cap, refused_limit, bad_limit, channel, outcomes = unpack(ARGV)
+local op, cap, probe_every, probe_cap, refused_limit, bad_limit, channel, answers = unpack(ARGV)
 local first_arg = 9 -- what follows is the operation's own
 cap, probe_every, probe_cap = tonumber(cap), tonumber(probe_every), tonumber(probe_cap)
 refused_limit, bad_limit = tonumber(refused_limit), tonumber(bad_limit)
@@ -60,7 +60,7 @@ local function save()
 	if announce then redis.pcall('PUBLISH', channel, text(s.gen)) end
 end
 
--- Calls by outcome and minute, a ring of eight minutes.
+-- Calls by answer and minute, a ring of eight minutes.
 local tally = {}
 
 local function count(kind)

@@ -6,30 +6,32 @@ import (
 	"time"
 )
 
-// Kind is how a call ended, as far as the pace is concerned. The set is closed.
-type Kind string
+// AnswerKind is how a call ended, as far as the pace is concerned. The set is closed.
+type AnswerKind string
 
 const (
 	// Accepted: DingTalk removed what was asked.
-	Accepted Kind = "accepted"
+	Accepted AnswerKind = "accepted"
 	// Refused: DingTalk refused ids; it works, and so do credentials and permission.
-	Refused Kind = "refused"
+	Refused AnswerKind = "refused"
 	// BadRequest: DingTalk refused the form of the call.
-	BadRequest Kind = "bad_request"
+	BadRequest AnswerKind = "bad_request"
 	// Busy: overloaded or unreachable, whichever way it showed.
-	Busy Kind = "busy"
+	Busy AnswerKind = "busy"
 	// Throttled: a rate limit was hit; the fleet pauses.
-	Throttled Kind = "throttled"
-	// Held: nothing can succeed until somebody acts; Outcome.Hold says why.
-	Held Kind = "held"
+	Throttled AnswerKind = "throttled"
+	// Held: nothing can succeed until somebody acts; Answer.Hold says why.
+	Held AnswerKind = "held"
 	// Unknown: DingTalk answered something that is in no table.
-	Unknown Kind = "unknown"
+	Unknown AnswerKind = "unknown"
 	// Unused: the grant was not used, no call was made.
-	Unused Kind = "unused"
+	Unused AnswerKind = "unused"
 )
 
-// Kinds lists every Kind that stands for a call (all but Unused), in the order of documentation.
-func Kinds() []Kind { return []Kind{Accepted, Refused, BadRequest, Busy, Throttled, Held, Unknown} }
+// AnswerKinds lists every AnswerKind that stands for a call (all but Unused), in the order of documentation.
+func AnswerKinds() []AnswerKind {
+	return []AnswerKind{Accepted, Refused, BadRequest, Busy, Throttled, Held, Unknown}
+}
 
 // Scope is what a Throttled answer limits, in the words of dingtalk.Scope. Pauses of different scopes grow apart from each
 // other.
@@ -103,9 +105,9 @@ func (r HoldReason) Words() string {
 	return words
 }
 
-// Outcome is how a granted call ended.
-type Outcome struct {
-	Kind Kind
+// Answer is how a granted call ended.
+type Answer struct {
+	Kind AnswerKind
 	// Pause is, for Throttled, how long the fleet is to wait from now: what DingTalk named, or the first pause that
 	// is assumed. 0 with ScopeAPI means to the next second.
 	Pause time.Duration
@@ -125,48 +127,48 @@ type Outcome struct {
 	BadBatches int
 }
 
-// outcome is an Outcome on its way to the script, which reads these names.
-type outcome struct {
-	Kind     Kind     `json:"k"`
-	Seq      int64    `json:"q"`
-	Pause    float64  `json:"p,omitempty"`
-	Grow     int      `json:"g,omitempty"`
-	MaxPause float64  `json:"m,omitempty"`
-	Scope    Scope    `json:"s,omitempty"`
-	Why      string   `json:"w,omitempty"`
-	IDs      int      `json:"i,omitempty"`
-	Batches  int      `json:"b,omitempty"`
-	Hold     HoldKind `json:"h,omitempty"`
-	Text     string   `json:"t,omitempty"`
-	Named    string   `json:"n,omitempty"`
-	Sticky   int      `json:"y,omitempty"`
+// answer is an Answer on its way to the script, which reads these names.
+type answer struct {
+	Kind     AnswerKind `json:"k"`
+	Seq      int64      `json:"q"`
+	Pause    float64    `json:"p,omitempty"`
+	Grow     int        `json:"g,omitempty"`
+	MaxPause float64    `json:"m,omitempty"`
+	Scope    Scope      `json:"s,omitempty"`
+	Why      string     `json:"w,omitempty"`
+	IDs      int        `json:"i,omitempty"`
+	Batches  int        `json:"b,omitempty"`
+	Hold     HoldKind   `json:"h,omitempty"`
+	Text     string     `json:"t,omitempty"`
+	Named    string     `json:"n,omitempty"`
+	Sticky   int        `json:"y,omitempty"`
 }
 
-// mostPending bounds the outcomes that wait for Redis; beyond it the oldest are forgotten.
+// mostPending bounds the answers that wait for Redis; beyond it the oldest are forgotten.
 const mostPending = 10_000
 
 // Report says how the call of a grant ended. Every grant should be reported once; one that is not costs nothing but
 // its share in the statistics. Busy, Throttled and Held go to Redis before Report returns, so that the fleet reacts at
-// once; the others go with the next Reserve or a fifth of a second later. When Redis is away the outcome is kept
+// once; the others go with the next Reserve or a fifth of a second later. When Redis is away the answer is kept
 // and delivered when it is back.
-func (p *Pacer) Report(ctx context.Context, g Grant, o Outcome) {
-	out := outcome{Kind: o.Kind, Seq: g.seq}
-	switch o.Kind {
+func (p *Pacer) Report(ctx context.Context, g Grant, a Answer) {
+	out := answer{Kind: a.Kind, Seq: g.seq}
+	switch a.Kind {
 	case Unused:
 		return
 	case Refused:
-		out.IDs = o.RefusedIDs
+		out.IDs = a.RefusedIDs
 	case BadRequest:
-		out.Batches = o.BadBatches
+		out.Batches = a.BadBatches
 	case Throttled:
-		out.Pause, out.Scope, out.Why = o.Pause.Seconds(), o.Scope, o.Why
-		if o.Grow {
+		out.Pause, out.Scope, out.Why = a.Pause.Seconds(), a.Scope, a.Why
+		if a.Grow {
 			out.Grow, out.MaxPause = 1, p.cfg.MaxPause.Seconds()
 		}
 	case Held:
 		why := HoldReason{Kind: HoldToken}
-		if o.Hold != nil {
-			why = *o.Hold
+		if a.Hold != nil {
+			why = *a.Hold
 		}
 		out.Hold, out.Text, out.Named, out.Sticky = why.Kind, why.Message, why.Named, flag(why.Kind.Sticky())
 	}
@@ -178,7 +180,7 @@ func (p *Pacer) Report(ctx context.Context, g Grant, o Outcome) {
 	}
 	p.mu.Unlock()
 
-	urgent := g.Probe || o.Kind == Busy || o.Kind == Throttled || o.Kind == Held
+	urgent := g.Probe || a.Kind == Busy || a.Kind == Throttled || a.Kind == Held
 	if urgent && !p.away.Load() {
 		ctx, cancel := context.WithTimeout(ctx, redisPatience)
 		defer cancel()
@@ -186,7 +188,7 @@ func (p *Pacer) Report(ctx context.Context, g Grant, o Outcome) {
 			return
 		}
 	}
-	if o.Kind == Throttled || o.Kind == Held {
+	if a.Kind == Throttled || a.Kind == Held {
 		// Redis does not know yet, but this process does: give up the slot that may be waited for.
 		p.news.announce(math.MaxInt64)
 	}
@@ -205,7 +207,7 @@ func flag(b bool) int {
 	return 0
 }
 
-// flush brings the pending outcomes to Redis.
+// flush brings the pending answers to Redis.
 func (p *Pacer) flush(ctx context.Context) error {
 	p.mu.Lock()
 	none := len(p.todo) == 0
@@ -221,7 +223,7 @@ func (p *Pacer) flush(ctx context.Context) error {
 	return nil
 }
 
-func (p *Pacer) take() []outcome {
+func (p *Pacer) take() []answer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	todo := p.todo
@@ -229,7 +231,7 @@ func (p *Pacer) take() []outcome {
 	return todo
 }
 
-func (p *Pacer) putBack(todo []outcome) {
+func (p *Pacer) putBack(todo []answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.todo = append(todo, p.todo...)

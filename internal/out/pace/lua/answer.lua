@@ -1,4 +1,4 @@
--- Outcomes: what the end of a call does to pause, outage and hold.
+-- Answers: what the end of a call does to pause, outage and hold.
 local function end_outage()
 	if not s.out_since then return end
 	local r = max(rate(), 0.5 * min(s.out_rate or cap, cap))
@@ -91,7 +91,7 @@ local function bad_request(o)
 	end
 end
 
-local function take_outcomes(list)
+local function take_answers(list)
 	for _, o in ipairs(list) do
 		local seq = o.q or 0
 		if o.k ~= 'unused' then count(o.k) end
