@@ -55,7 +55,7 @@ var mutants = []mutant{
 	{"a pause is not kept", "pace", "internal/out/pace/lua/ops.lua", "	if s.pause_until and s.pause_until > now then return", "	if false then return"},
 	{"nobody waits for the slot", "pace", "internal/out/pace/reserve.go", "		if !p.news.await(ctx, r.wait, r.gen) {\n			continue\n		}\n		late :=", "		late :="},
 	{"a lost reply stays lost", "nothing lost", "internal/base/queue/sweep.go", "	if len(again) > 0 {\n", "	if len(again) < 0 {\n"},
-	{"a later lead takes nothing over", "nothing lost", "internal/base/queue/moves.go", "if fence ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) end\nlocal active", "if fence ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) redis.call('DEL', KEYS[2]) return 0 end\nlocal active"},
+	{"a later lead takes nothing over", "nothing lost", "internal/base/queue/lua/back.lua", "if fence ~= number then redis.call('SET', fence_key, number) end\nlocal active", "if fence ~= number then redis.call('SET', fence_key, number) redis.call('DEL', active_key) return 0 end\nlocal active"},
 	{"what joins a call is not counted", "limits", "internal/out/combine/take.go", "		if len(d.call.Users)+len(more) > d.pool.most.Users {\n			continue\n		}\n", ""},
 	{"the last of two is guilty", "the innocent unharmed", "internal/out/isolate/axis.go", "		case len(m.ids) == 1:\n", "		case len(m.ids) <= 2:\n"},
 	{"a refused id is as good as removed", "nothing lost", "internal/out/isolate/search.go", "	if !answer.Passed {\n		return s.refused(r, answer)\n	}\n	for user, role", "	if !answer.Passed {\n		_ = s.refused(r, answer)\n	}\n	for user, role"},
