@@ -86,6 +86,9 @@ type Submission struct {
 	// removal took, with the management scopes of Snapshot. Restores is the job that took it, if it is known here.
 	Action   tasks.Action
 	Restores string
+	// Asked names the request that Removals was made of, where another one of the same JobID is told apart by that: what a
+	// restore gives back depends on the moment. It is kept with the job.
+	Asked string
 	// Plan is what PlanOf made of Removals for this JobID, where the caller has it already; nil makes a new one. Submit
 	// refuses a plan of another job or of other pairs.
 	Plan []tasks.Part
@@ -153,7 +156,7 @@ func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []
 	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
 		Roles: len(s.Removals.Roles()), Content: contentOf(s), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), OtherApproves: s.OtherApproves, Simulated: s.Simulated,
-		Snapshot: s.Snapshot, Action: s.Action, Restores: s.Restores})
+		Snapshot: s.Snapshot, Action: s.Action, Restores: s.Restores, Asked: s.Asked})
 	if err != nil {
 		return Submitted{}, err
 	}

@@ -81,6 +81,24 @@ func workersOn(c *config.Config) (texts.Text, error) {
 	return texts.T("%s: %s", by, texts.T("DingTalk %s, app %s", c.DingTalk.BaseURL, c.DingTalk.AppKey)), nil
 }
 
+// whetherItWaits decides whether the submission waits for somebody's approval, and says so.
+func (a *app) whetherItWaits(ctx context.Context, l *ledger.Ledger, c *config.Config, s *enqueue.Submission) error {
+	if s.Source != "" {
+		wait, _, err := l.MustWait(ctx, s.JobID, s.Source, s.Removals.Users(), c.MaxUsersPerDay)
+		if err != nil {
+			return err
+		}
+		if s.AwaitApproval = wait; wait {
+			a.note(texts.T("%s submits more than %d users in 24 hours: the job waits for unrole jobs approve %s", s.Source, c.MaxUsersPerDay, s.JobID))
+		}
+	}
+	if above := c.ApproveAbove; above > 0 && len(s.Removals.Users()) > above {
+		s.AwaitApproval, s.OtherApproves = true, true
+		a.note(texts.T("more than %d users: the job waits until another person says unrole jobs approve %s", above, s.JobID))
+	}
+	return nil
+}
+
 // submit hands the request to the workers.
 func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClient, wait, verify bool) error {
 	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb, Retention: req.config.Retention})
@@ -90,18 +108,8 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	s := req.submission.of(a, req)
 	s.Plan = req.plan
 	l := ledger.New(rdb, req.config.Retention)
-	if s.Source != "" {
-		wait, _, err := l.MustWait(ctx, s.JobID, s.Source, s.Removals.Users(), req.config.MaxUsersPerDay)
-		if err != nil {
-			return err
-		}
-		if s.AwaitApproval = wait; wait {
-			a.note(texts.T("%s submits more than %d users in 24 hours: the job waits for unrole jobs approve %s", s.Source, req.config.MaxUsersPerDay, s.JobID))
-		}
-	}
-	if above := req.config.ApproveAbove; above > 0 && len(s.Removals.Users()) > above {
-		s.AwaitApproval, s.OtherApproves = true, true
-		a.note(texts.T("more than %d users: the job waits until another person says unrole jobs approve %s", above, s.JobID))
+	if err := a.whetherItWaits(ctx, l, req.config, &s); err != nil {
+		return err
 	}
 	// The id is shown before anything is sent: whoever loses the connection can go on with it.
 	a.note(texts.T("job %s", s.JobID))

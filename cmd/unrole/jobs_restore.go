@@ -20,7 +20,21 @@ func (a *app) jobsRestoreCommand() *cobra.Command {
 	var s enqueue.Submission
 	var yes bool
 	submit := a.withRecords(func(ctx context.Context, cmd *cobra.Command, r *records, args []string) error {
-		wish.JobID, wish.Roles = args[0], roles
+		wish.JobID, wish.Roles, wish.As = args[0], roles, s.JobID
+		again, err := restore.Submitted(ctx, r.ledger, wish)
+		var taken *restore.TakenError
+		switch {
+		case errors.As(err, &taken):
+			return exitf(exitJobTaken, "%w", err)
+		case err != nil:
+			return err
+		case again != nil:
+			a.note(texts.T("job %s was submitted before, with the same content", again.JobID))
+			if err := a.printJob(ctx, r.ledger, *again, 0); err != nil {
+				return err
+			}
+			return a.sayWhatIsNext(ctx, r.rdb, *again)
+		}
 		plan, err := restore.Of(ctx, r.ledger, wish)
 		var unseen *restore.NoSnapshotError
 		if errors.As(err, &unseen) {
@@ -46,17 +60,17 @@ func (a *app) jobsRestoreCommand() *cobra.Command {
 		if s.JobID == "" {
 			s.JobID = tasks.NewJobID(a.now())
 		}
-		if above := r.config.ApproveAbove; above > 0 && len(plan.Removals.Users()) > above {
-			s.AwaitApproval, s.OtherApproves = true, true
-			a.note(texts.T("more than %d users: the job waits until another person says unrole jobs approve %s", above, s.JobID))
-		}
 		s.Source, s.Priority, s.SubmittedBy, s.MaxUsers = plan.Job.Source, plan.Job.Priority, a.whoami(), -1
+		s = plan.Submission(s)
+		if err := a.whetherItWaits(ctx, r.ledger, r.config, &s); err != nil {
+			return err
+		}
 		a.note(texts.T("job %s", s.JobID))
 		client, err := enqueue.NewClient(enqueue.Config{Redis: r.rdb, Retention: r.config.Retention})
 		if err != nil {
 			return err
 		}
-		submitted, err := client.Submit(ctx, plan.Submission(s))
+		submitted, err := client.Submit(ctx, s)
 		if err != nil {
 			if _, refused := redisconn.Explain(err); refused {
 				return texts.T("%v\nunrole jobs repair %s completes it", err, s.JobID)
@@ -93,7 +107,7 @@ DingTalk said it removed, which may be more.`,
 	cmd.Flags().BoolVar(&wish.FromRemoved, "from-removed", false, "without a snapshot: give back what DingTalk said it removed")
 	cmd.Flags().BoolVar(&wish.EvenLater, "even-later", false, "give back also what a later job removed again")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask for a confirmation")
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_APPROVE_ABOVE", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_APPROVE_ABOVE", "UNROLE_MAX_USERS_PER_DAY", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES")
 	return cmd
 }
 

@@ -3,6 +3,9 @@ package restore
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +27,45 @@ type Wish struct {
 	FromRemoved bool
 	// EvenLater gives back also what a later job removed again.
 	EvenLater bool
+	// As is the job id that the restore is to have, where it is chosen already: what that job gives back was not given back
+	// before. See Submitted.
+	As string
+}
+
+// asked names the wish, whatever of it can be given back at the moment.
+func (w Wish) asked() string {
+	users, roles := slices.Sorted(slices.Values(w.Users)), slices.Sorted(slices.Values(w.Roles))
+	text, _ := json.Marshal([]any{w.JobID, slices.Compact(users), slices.Compact(roles), w.FromRemoved, w.EvenLater}) // nothing of it can fail
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+// TakenError says that a job of the id that a restore is to have is something else.
+type TakenError struct{ JobID string }
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("job id %s is taken by another job, or by a restore of something else; take another job id", e.JobID)
+}
+
+// Submitted finds the job Wish.As that was submitted, whole, for the same wish before; nil where there is none. So the same
+// wish again is the same job, whatever the first one has given back by now. Another job of that id gives a *TakenError.
+func Submitted(ctx context.Context, l *ledger.Ledger, wish Wish) (*ledger.Job, error) {
+	if wish.As == "" {
+		return nil, nil
+	}
+	job, err := l.Get(ctx, wish.As)
+	var unknown *ledger.NotFoundError
+	switch {
+	case errors.As(err, &unknown):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case job.Action != tasks.Add || job.Asked != wish.asked():
+		return nil, &TakenError{JobID: job.JobID}
+	case job.Planning:
+		return nil, nil
+	}
+	return &job, nil
 }
 
 // Plan is what would be given back, and what of the wish would not.
@@ -37,6 +79,8 @@ type Plan struct {
 	// being.
 	Later []Later
 	Back  int
+	// BackBy is one of the jobs that gave back what Back counts.
+	BackBy string
 	// TooWide are pairs that had more departments than DingTalk takes in one call: they are left out.
 	TooWide []enqueue.SnapshotScope
 	// Kept counts pairs that the job did not take: dead letters, cancelled ones, and those that are pending.
@@ -45,6 +89,7 @@ type Plan struct {
 	Unseen bool
 
 	seenAt time.Time
+	asked  string
 }
 
 // Later is a pair that was removed again, and the job that did it.
@@ -70,24 +115,48 @@ func (e *NothingError) Error() string {
 	case len(p.Later) > 0:
 		return fmt.Sprintf("%s: a later job removed %s/%d again (%s), and %d pairs in all", why, p.Later[0].UserID, p.Later[0].RoleID, p.Later[0].JobID, len(p.Later))
 	case p.Back > 0:
-		return why + ": it was given back already, or is being"
+		return fmt.Sprintf("%s: job %s gave it back, or is giving it back", why, p.BackBy)
 	case len(p.TooWide) > 0:
 		return fmt.Sprintf("%s: the management scopes are of more than %d departments, which DingTalk does not take", why, tasks.MaxDepartments)
 	}
 	return why + ": it removed nothing of what is asked for"
 }
 
+// RestoreError says that a job gave roles back, so that it took none.
+type RestoreError struct{ JobID string }
+
+func (e *RestoreError) Error() string {
+	return fmt.Sprintf("job %s gave roles back, it took none: to take them again, submit a removal", e.JobID)
+}
+
+// StrangersError names users and roles of a wish that its job is not about.
+type StrangersError struct {
+	JobID string
+	Users []string
+	Roles []int64
+}
+
+func (e *StrangersError) Error() string {
+	var all []error
+	for _, id := range e.Users {
+		all = append(all, fmt.Errorf("job %s is not about user %s", e.JobID, id))
+	}
+	for _, id := range e.Roles {
+		all = append(all, fmt.Errorf("job %s is not about role %d", e.JobID, id))
+	}
+	return errors.Join(all...).Error()
+}
+
 // Of finds out what can be given back, by the job's record and those of all jobs since. It changes nothing.
 //
-// Errors: *ledger.NotFoundError, *NoSnapshotError, *NothingError, one that names what is wrong with the wish, and those of
-// Redis.
+// Errors: *ledger.NotFoundError, *RestoreError, *NoSnapshotError, *StrangersError, *NothingError, and those of Redis.
 func Of(ctx context.Context, l *ledger.Ledger, wish Wish) (*Plan, error) {
 	job, err := l.Get(ctx, wish.JobID)
 	if err != nil {
 		return nil, err
 	}
 	if job.Action == tasks.Add {
-		return nil, fmt.Errorf("job %s gave roles back, it took none: to take them again, submit a removal", job.JobID)
+		return nil, &RestoreError{JobID: job.JobID}
 	}
 	seen, err := l.Snapshot(ctx, wish.JobID)
 	if err != nil {
@@ -96,7 +165,7 @@ func Of(ctx context.Context, l *ledger.Ledger, wish Wish) (*Plan, error) {
 	if seen == nil && !wish.FromRemoved {
 		return nil, &NoSnapshotError{JobID: job.JobID}
 	}
-	p := &Plan{Job: job, Removals: &enqueue.Removals{}, Unseen: seen == nil, seenAt: job.CreatedAt}
+	p := &Plan{Job: job, Removals: &enqueue.Removals{}, Unseen: seen == nil, seenAt: job.CreatedAt, asked: wish.asked()}
 	scopes := map[enqueue.SnapshotPair][]int64{}
 	if seen != nil {
 		p.seenAt = seen.SeenAt
@@ -108,7 +177,7 @@ func Of(ctx context.Context, l *ledger.Ledger, wish Wish) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	since, err := lastWords(ctx, l, job, taken)
+	since, err := lastWords(ctx, l, job, wish.As, taken)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +186,7 @@ func Of(ctx context.Context, l *ledger.Ledger, wish Wish) (*Plan, error) {
 		departments := scopes[pair]
 		switch {
 		case said && last.action == tasks.Add:
-			p.Back++
+			p.Back, p.BackBy = p.Back+1, last.jobID
 		case said && !wish.EvenLater:
 			p.Later = append(p.Later, Later{pair, last.jobID})
 		case len(departments) > tasks.MaxDepartments:
@@ -154,19 +223,22 @@ func (p *Plan) taken(ctx context.Context, l *ledger.Ledger, wish Wish) ([]enqueu
 	if err != nil {
 		return nil, err
 	}
-	var bad []error
+	strangers := &StrangersError{JobID: wish.JobID}
 	for _, id := range wish.Users {
 		if !users[id] {
-			bad = append(bad, fmt.Errorf("job %s is not about user %s", wish.JobID, id))
+			strangers.Users = append(strangers.Users, id)
 		}
 	}
 	for _, id := range wish.Roles {
 		if !roles[id] {
-			bad = append(bad, fmt.Errorf("job %s is not about role %d", wish.JobID, id))
+			strangers.Roles = append(strangers.Roles, id)
 		}
 	}
+	if strangers.Users != nil || strangers.Roles != nil {
+		return nil, strangers
+	}
 	slices.SortFunc(taken, snapshot.Compare)
-	return taken, errors.Join(bad...)
+	return taken, nil
 }
 
 type word struct {
@@ -174,8 +246,8 @@ type word struct {
 	jobID  string
 }
 
-// lastWords are the last words about the pairs since the job: what a later one did with them, or is about to do.
-func lastWords(ctx context.Context, l *ledger.Ledger, job ledger.Job, pairs []enqueue.SnapshotPair) (map[enqueue.SnapshotPair]word, error) {
+// lastWords are the last words about the pairs since the job: what a later one, but for except, did with them, or is about to do.
+func lastWords(ctx context.Context, l *ledger.Ledger, job ledger.Job, except string, pairs []enqueue.SnapshotPair) (map[enqueue.SnapshotPair]word, error) {
 	wanted := make(map[enqueue.SnapshotPair]bool, len(pairs))
 	for _, p := range pairs {
 		wanted[p] = true
@@ -185,7 +257,7 @@ func lastWords(ctx context.Context, l *ledger.Ledger, job ledger.Job, pairs []en
 		if err != nil {
 			return nil, err
 		}
-		if other.JobID != job.JobID && job.Before(other) && other.Awaiting == "" && other.State != ledger.StateScheduled && !other.Planning {
+		if other.JobID != job.JobID && other.JobID != except && job.Before(other) && other.Awaiting == "" && other.State != ledger.StateScheduled && !other.Planning {
 			later = append(later, other)
 		}
 	}
@@ -215,6 +287,7 @@ func lastWords(ctx context.Context, l *ledger.Ledger, job ledger.Job, pairs []en
 // Submission is the plan as a submission: what the caller says of job id, lane, source, reason and the like is kept.
 func (p *Plan) Submission(s enqueue.Submission) enqueue.Submission {
 	s.Removals, s.Action, s.Restores = p.Removals, tasks.Add, p.Job.JobID
+	s.Asked = p.asked
 	s.Simulated = p.Job.Simulated
 	s.Snapshot = &enqueue.Snapshot{SeenAt: p.seenAt, Scopes: p.Scopes}
 	return s

@@ -128,6 +128,8 @@ type Job struct {
 	// Restores is the job whose removals this one gives back, RestoredBy those that give back what this one removed.
 	Restores   string   `json:"restores,omitempty"`
 	RestoredBy []string `json:"restored_by,omitempty"`
+	// Asked names the request that the pairs were made of, see enqueue.Submission.Asked.
+	Asked string `json:"-"`
 	// Snapshot sums up what a preflight saw; nil where there was none.
 	Snapshot *Seen `json:"snapshot,omitempty"`
 
@@ -208,6 +210,7 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		j.Snapshot = &Seen{At: parseTime(seen), NotHeld: parseInt(f["not_held"]), Unresolved: parseInt(f["unresolved"]), Scoped: parseInt(f["scoped"])}
 	}
 	j.word, j.Action, j.Restores = parseInt(f["word"]), tasks.Action(f["action"]), f["restores"]
+	j.Asked = f["asked"]
 	if by := f["restored_by"]; by != "" {
 		j.RestoredBy = strings.Split(by, ",")
 	}

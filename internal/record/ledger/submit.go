@@ -31,6 +31,7 @@ type NewJob struct {
 	// Action is what is done with the pairs, Restores the job whose removals are given back by it, if there is one.
 	Action   tasks.Action
 	Restores string
+	Asked    string // see Job.Asked
 	// Snapshot is what a preflight saw, nil where there was none. It is durable before anything of the job is enqueued.
 	Snapshot            *snapshot.Snapshot
 	Pairs, Users, Roles int
@@ -120,6 +121,9 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 		"created_at", formatTime(j.CreatedAt), "total", j.Pairs, "users", j.Users, "roles", j.Roles}
 	if j.Action != tasks.Remove {
 		args = append(args, "action", string(j.Action), "restores", j.Restores)
+	}
+	if j.Asked != "" {
+		args = append(args, "asked", j.Asked)
 	}
 	if j.Awaiting != "" {
 		args = append(args, "awaiting", j.Awaiting)

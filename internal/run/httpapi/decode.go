@@ -76,12 +76,17 @@ func walk(body []byte, take func(*reader) error) *problem {
 		return newProblem(http.StatusBadRequest, "not-json", "at byte %d: %v", r.dec.InputOffset()+1, err)
 	}
 	if len(r.faults) > 0 {
-		n := len(r.faults) + r.more
-		p := newProblem(http.StatusUnprocessableEntity, "invalid-request", "%d %s wrong; nothing was done", n, map[bool]string{true: "field is", false: "fields are"}[n == 1])
-		p.Errors, p.MoreErrors = r.faults, r.more
-		return p
+		return r.problem()
 	}
 	return nil
+}
+
+// problem names all faults.
+func (r *reader) problem() *problem {
+	n := len(r.faults) + r.more
+	p := newProblem(http.StatusUnprocessableEntity, "invalid-request", "%d %s wrong; nothing was done", n, map[bool]string{true: "field is", false: "fields are"}[n == 1])
+	p.Errors, p.MoreErrors = r.faults, r.more
+	return p
 }
 
 func (r *reader) fault(at, format string, args ...any) {

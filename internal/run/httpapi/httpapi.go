@@ -105,6 +105,7 @@ func New(cfg Config) (*API, error) {
 	a.handle("/v1/removals", map[string]endpoint{http.MethodGet: a.list, http.MethodPost: a.submit})
 	a.handle("/v1/removals/{job_id}", map[string]endpoint{http.MethodGet: a.job, http.MethodDelete: a.cancel})
 	a.handle("/v1/removals/{job_id}/report", map[string]endpoint{http.MethodGet: a.report})
+	a.handle("/v1/removals/{job_id}/restore", map[string]endpoint{http.MethodPost: a.restore})
 	a.handle("/v1/cancellations", map[string]endpoint{http.MethodPost: a.cancelUsers})
 	a.handle("/openapi.yaml", map[string]endpoint{http.MethodGet: a.openAPI})
 	a.mux.Handle("/", a.endpoint(func(http.ResponseWriter, *http.Request) error {

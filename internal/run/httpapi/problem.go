@@ -44,6 +44,8 @@ var titles = map[string]string{
 	"method-not-allowed": "the address does not take this method",
 	"conflict":           "the job id is taken by other content",
 	"finished":           "the job has ended",
+	"no-snapshot":        "nobody knows who held the roles before",
+	"nothing-to-restore": "there is nothing to give back",
 	"too-large":          "the body is too large",
 	"unsupported-type":   "the body is not of a type that is understood",
 	"guard":              "more users than may go through at once",

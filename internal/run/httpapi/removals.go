@@ -45,11 +45,11 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request) error {
 	}
 	// Before anything is counted, whatever the submitter checks again.
 	if err := enqueue.Guard(removals, a.cfg.MaxUsers); err != nil {
-		return a.refusal(req, err)
+		return refusal(err, req.faultsOf)
 	}
 	if a.cfg.Protected != nil {
 		if err := removals.CheckProtected(a.cfg.Protected); err != nil {
-			return a.refusal(req, err)
+			return refusal(err, req.faultsOf)
 		}
 	}
 	ctx, cancel := a.storing(r)
@@ -61,15 +61,24 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request) error {
 	}
 	done, err := a.cfg.Submitter.Submit(ctx, s)
 	if err != nil {
-		return a.refusal(req, err)
+		return refusal(err, req.faultsOf)
 	}
+	answerSubmitted(w, done)
+	return nil
+}
+
+// answerSubmitted answers when Redis has the whole job: 202 for a new one, 200 for one that was there.
+func answerSubmitted(w http.ResponseWriter, done enqueue.Submitted) {
 	status := http.StatusAccepted
 	if done.Existed {
 		status = http.StatusOK
 	}
-	w.Header().Set("Location", "/v1/removals/"+done.Job.JobID)
-	writeJSON(w, status, "application/json", done.Job)
-	return nil
+	answerJob(w, status, done.Job)
+}
+
+func answerJob(w http.ResponseWriter, status int, job ledger.Job) {
+	w.Header().Set("Location", "/v1/removals/"+job.JobID)
+	writeJSON(w, status, "application/json", job)
 }
 
 // work waits for one of the places to work in.
@@ -97,8 +106,8 @@ func (a *API) mustWait(ctx context.Context, s enqueue.Submission) (bool, error) 
 	return wait, err
 }
 
-// refusal is the problem that an error of a submission is.
-func (a *API) refusal(req *removalRequest, err error) error {
+// refusal is the problem that an error of a submission is; faults finds the places of protected ids, if it is not nil.
+func refusal(err error, faults func(*enqueue.ProtectedError) []Fault) error {
 	var guard *enqueue.GuardError
 	var protected *enqueue.ProtectedError
 	var conflict *enqueue.ConflictError
@@ -108,7 +117,9 @@ func (a *API) refusal(req *removalRequest, err error) error {
 			"%v; nothing was submitted. If they are meant, split the removal into several, or have unrole api started with a higher --max-users", err)
 	case errors.As(err, &protected):
 		p := newProblem(http.StatusUnprocessableEntity, "protected", "%v; nothing was submitted", err)
-		p.Errors = req.faultsOf(protected)
+		if faults != nil {
+			p.Errors = faults(protected)
+		}
 		return p
 	case errors.As(err, &conflict):
 		return newProblem(http.StatusConflict, "conflict", "%v", err)
