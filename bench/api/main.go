@@ -1,11 +1,10 @@
 // Command api measures the HTTP intake on this machine: the time from POST to 202 at a steady rate, and on an idle
 // system the time from POST to the moment DingTalk sees the call.
 //
-//	redis-server --port 6390 --save "" --appendonly yes &
-//	go run ./bench/api --redis redis://127.0.0.1:6390/0
+//	go run ./bench/api
 //
-// The Redis must be an empty one: it is not cleaned up. Client, intake, worker and simulator share the machine, so the
-// figures are upper bounds. It ends after --seconds and --idle requests.
+// Client, intake, worker and Redis share the machine, so the figures are upper bounds. It ends after -seconds and -idle
+// requests.
 package main
 
 import (
@@ -16,8 +15,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,33 +22,32 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/bench/internal/rig"
 	"github.com/unrole/unrole/internal/app"
-	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/httpserve"
 )
 
 func main() {
-	url := flag.String("redis", "redis://127.0.0.1:6390/0", "an empty Redis for the measurement")
+	url := rig.RedisFlag()
 	rate := flag.Int("rate", 200, "requests a second")
 	seconds := flag.Int("seconds", 20, "how long to keep the rate")
 	idle := flag.Int("idle", 50, "requests on the idle system, one after the other")
 	flag.Parse()
-	if err := measure(context.Background(), *url, *rate, *seconds, *idle); err != nil {
-		fmt.Fprintln(os.Stderr, "api:", err)
-		os.Exit(1)
-	}
+	rig.Main(func(ctx context.Context) error { return measure(ctx, *url, *rate, *seconds, *idle) })
 }
 
 func measure(ctx context.Context, url string, rate, seconds, idle int) error {
 	if rate < 1 || seconds < 1 || idle < 1 {
-		return errors.New("--rate, --seconds and --idle must be at least 1")
+		return errors.New("-rate, -seconds and -idle must be at least 1")
 	}
-	rdb, _, err := redisconn.Open(ctx, url)
+	store, err := rig.OpenRedis(ctx, url, "--appendonly", "yes")
 	if err != nil {
 		return err
 	}
+	defer store.Close()
+	rdb := store.Client()
 	defer rdb.Close()
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -82,10 +78,10 @@ func measure(ctx context.Context, url string, rate, seconds, idle int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("POST to 202, %d requests/s for %d s: %s\n", rate, seconds, quantiles(took))
+	fmt.Printf("POST to 202, %d requests/s for %d s: %s\n", rate, seconds, rig.Times(took))
 
 	calls := &seen{at: make(chan time.Time, 1)}
-	if err := work(ctx, &running, rdb, calls); err != nil {
+	if err := rig.Engines(ctx, &running, rdb, 1, "", calls); err != nil {
 		return err
 	}
 	l := ledger.New(rdb, 0)
@@ -106,7 +102,7 @@ func measure(ctx context.Context, url string, rate, seconds, idle int) error {
 		}
 		reach = append(reach, (<-calls.at).Sub(began))
 	}
-	fmt.Printf("POST to DingTalk's call, idle system, %d requests: %s\n", idle, quantiles(reach))
+	fmt.Printf("POST to DingTalk's call, idle system, %d requests: %s\n", idle, rig.Times(reach))
 	return nil
 }
 
@@ -122,16 +118,6 @@ func serve(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClie
 	}
 	running.Go(func() { httpserve.Serve(ctx, l, intake.Handler, time.Second, zerolog.Nop()) })
 	return "http://" + l.Addr().String(), nil
-}
-
-// work starts a worker as `unrole worker` has it.
-func work(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClient, calls *seen) error {
-	e, err := app.New(&config.Config{QPS: 20, DingTalk: config.DingTalk{AppKey: "bench", AppSecret: "bench"}}, app.Parts{Redis: rdb, Transport: calls})
-	if err != nil {
-		return err
-	}
-	running.Go(func() { e.Run(ctx) })
-	return nil
 }
 
 // seen stands for DingTalk: it takes every call, and says when once it is watched.
@@ -173,12 +159,4 @@ func steady(rate, seconds int, request func(i int) (time.Duration, error)) ([]ti
 	}
 	all.Wait()
 	return took, errors.Join(errs...)
-}
-
-func quantiles(took []time.Duration) string {
-	sorted := slices.Sorted(slices.Values(took))
-	at := func(q float64) time.Duration {
-		return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))].Round(100 * time.Microsecond)
-	}
-	return fmt.Sprintf("p50 %s, p99 %s, longest %s", at(0.5), at(0.99), at(1))
 }

@@ -2,9 +2,8 @@
 // calls a second. A mass lay-off, 2,000 within two seconds, shows how they share calls, by what one plan of all of them
 // needs; a trickle that the pace just bears shows how long one of them waits.
 //
-//	redis-server --port 6397 --save "" &
-//	go run ./bench/burst -redis redis://127.0.0.1:6397/0
-//	go run ./bench/burst -redis redis://127.0.0.1:6397/0 -people 600 -within 36s -workers 4
+//	go run ./bench/burst
+//	go run ./bench/burst -people 600 -within 36s -workers 4
 package main
 
 import (
@@ -13,48 +12,44 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/unrole/unrole/bench/internal/rig"
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/app"
-	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/in/cover"
 	"github.com/unrole/unrole/internal/in/cover/covertest"
 	"github.com/unrole/unrole/internal/record/ledger"
-	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
 )
 
 func main() {
-	url := flag.String("redis", redisconn.Default, "Redis to use; it should be empty")
+	url := rig.RedisFlag()
 	people := flag.Int("people", 2000, "removals, each of one user")
 	within := flag.Duration("within", 2*time.Second, "time in which they are submitted, evenly")
 	workers := flag.Int("workers", 1, "workers, each with a client and a pacer of its own")
 	lane := flag.String("lane", tasks.QueueDefault, "lane of all of them: "+strings.Join(tasks.Lanes(), ", "))
 	seed := flag.Uint64("seed", 1, "seed of the company")
 	flag.Parse()
-	if err := run(*url, *lane, *people, *within, *workers, *seed); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	rig.Main(func(ctx context.Context) error { return run(ctx, *url, *lane, *people, *within, *workers, *seed) })
 }
 
-func run(url, lane string, people int, within time.Duration, workers int, seed uint64) error {
-	ctx, cancel := context.WithTimeout(context.Background(), within+3*time.Minute)
+func run(ctx context.Context, url, lane string, people int, within time.Duration, workers int, seed uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, within+3*time.Minute)
 	defer cancel()
-	rdb, _, err := redisconn.Open(ctx, url)
+	store, err := rig.OpenRedis(ctx, url)
 	if err != nil {
 		return err
 	}
+	defer store.Close()
+	rdb := store.Client()
 	defer rdb.Close()
 	company := covertest.Large(people).Draw(seed)
 	planned := len(cover.Plan(company, covertest.Limits))
 
-	sim := simulator.New(simulator.Options{Open: true, QPS: 20, Latency: 50 * time.Millisecond, KeepCalls: -1})
+	sim := simulator.New(simulator.Options{Open: true, QPS: rig.QPS, Latency: 50 * time.Millisecond, KeepCalls: -1})
 	server := httptest.NewServer(sim)
 	defer server.Close()
 	l := ledger.New(rdb, 0)
@@ -62,13 +57,8 @@ func run(url, lane string, people int, within time.Duration, workers int, seed u
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	for range workers {
-		e, err := app.New(&config.Config{QPS: 20, DingTalk: config.DingTalk{BaseURL: server.URL, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret}},
-			app.Parts{Redis: rdb})
-		if err != nil {
-			return err
-		}
-		running.Go(func() { e.Run(working) })
+	if err := rig.Engines(working, &running, rdb, workers, server.URL, nil); err != nil {
+		return err
 	}
 
 	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
@@ -92,7 +82,7 @@ func run(url, lane string, people int, within time.Duration, workers int, seed u
 	}
 	submitting.Wait()
 	submitted := time.Since(began)
-	var took []time.Duration
+	var took rig.Times
 	for u := range company.Roles {
 		job, err := l.Watch(ctx, fmt.Sprint(prefix, u), 20*time.Millisecond, func(ledger.Job, error) error { return nil })
 		if err != nil {
@@ -100,11 +90,9 @@ func run(url, lane string, people int, within time.Duration, workers int, seed u
 		}
 		took = append(took, job.FinishedAt.Sub(job.CreatedAt))
 	}
-	slices.Sort(took)
 	calls := sim.Stats().Removals
 	fmt.Printf("%d single removals within %.1f s, %d workers: %d calls, a plan of all of them has %d (× %.2f), done after %.1f s\n"+
-		"from submission to end: median %d ms, p99 %d ms\n",
-		len(company.Roles), submitted.Seconds(), workers, calls, planned, float64(calls)/float64(planned), time.Since(began).Seconds(),
-		took[len(took)/2].Milliseconds(), took[len(took)*99/100].Milliseconds())
+		"from submission to end: %s\n",
+		len(company.Roles), submitted.Seconds(), workers, calls, planned, float64(calls)/float64(planned), time.Since(began).Seconds(), took)
 	return nil
 }

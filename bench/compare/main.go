@@ -15,26 +15,20 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"net"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"os/signal"
 	"slices"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/bench/internal/rig"
 	"github.com/unrole/unrole/internal/in/cover/covertest"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/simulator"
 )
-
-// qps is DingTalk's limit, which every way keeps.
-const qps = 20
 
 // apart is how long after each other runs begin, so that the bursts of several do not meet.
 const apart = 15 * time.Second
@@ -155,35 +149,29 @@ func (r row) figure(c column) (median float64, text string) {
 }
 
 func main() {
-	url := flag.String("redis", "", "address of an empty Redis to use instead of starting one, host:port")
+	url := rig.RedisFlag()
 	svg := flag.String("svg", "", "file to draw the calls into")
+	latency := flag.Duration("latency", 50*time.Millisecond, "time that a call takes")
 	runs := flag.Int("runs", 5, "runs, begun a quarter of a minute apart; an odd number has a median of its own")
 	flag.Parse()
-	if err := run(*url, *svg, *runs); err != nil {
-		fmt.Fprintln(os.Stderr, "compare:", err)
-		os.Exit(1)
-	}
+	rig.Main(func(ctx context.Context) error { return run(ctx, *url, *svg, *latency, *runs) })
 }
 
-func run(addr, svg string, runs int) error {
+func run(ctx context.Context, url, svg string, latency time.Duration, runs int) error {
 	if runs < 1 {
 		return errors.New("-runs is less than 1")
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
 	defer cancel()
 	all, err := workloads()
 	if err != nil {
 		return err
 	}
-	if addr == "" {
-		var stop func()
-		if addr, stop, err = startRedis(ctx, runs*len(all)*len(ways)); err != nil {
-			return err
-		}
-		defer stop()
+	store, err := rig.OpenRedis(ctx, url, "--databases", strconv.Itoa(runs*len(all)*len(ways)))
+	if err != nil {
+		return err
 	}
+	defer store.Close()
 	var rows []row
 	var running sync.WaitGroup
 	for _, load := range all {
@@ -193,12 +181,13 @@ func run(addr, svg string, runs int) error {
 			}
 			r := make(row, runs)
 			for i := range r {
-				rdb := redis.NewClient(&redis.Options{Addr: addr, DB: len(rows)*runs + i, DisableIdentity: true})
+				store.Options.DB = len(rows)*runs + i
+				rdb := store.Client()
 				defer rdb.Close()
 				running.Go(func() {
 					select {
 					case <-time.After(time.Duration(i) * apart):
-						r[i] = measure(ctx, load, way, uint64(i+1), rdb)
+						r[i] = measure(ctx, load, way, latency, uint64(i+1), rdb)
 					case <-ctx.Done():
 						r[i].err = ctx.Err()
 					}
@@ -244,10 +233,10 @@ func table(rows []row, columns ...column) {
 }
 
 // measure runs a way on a workload of its own DingTalk and Redis database.
-func measure(ctx context.Context, load workload, way way, seed uint64, rdb *redis.Client) result {
+func measure(ctx context.Context, load workload, way way, latency time.Duration, seed uint64, rdb *redis.Client) result {
 	res := result{workload: load.name, way: way.name}
 	var mu sync.Mutex
-	sim := simulator.New(simulator.Options{Seed: seed, QPS: qps, Busy: load.busy, Latency: 50 * time.Millisecond, KeepCalls: -1,
+	sim := simulator.New(simulator.Options{Seed: seed, QPS: rig.QPS, Busy: load.busy, Latency: latency, KeepCalls: -1,
 		Observe: func(c simulator.Call) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -293,27 +282,4 @@ func measure(ctx context.Context, load workload, way way, seed uint64, rdb *redi
 		}
 	}
 	return res
-}
-
-// startRedis starts a redis-server without persistence on a free port of the loopback interface.
-func startRedis(ctx context.Context, databases int) (addr string, stop func(), err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	addr = l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(addr)
-	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--databases", strconv.Itoa(databases))
-	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("start redis-server (Debian: apt-get install redis-server; or give -redis): %w", err)
-	}
-	stop = func() { cmd.Process.Kill(); cmd.Wait() }
-	rdb := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true, MaxRetries: 20})
-	defer rdb.Close()
-	if err := rdb.Ping(ctx).Err(); err != nil {
-		stop()
-		return "", nil, fmt.Errorf("redis-server does not answer: %w", err)
-	}
-	return addr, stop, nil
 }

@@ -14,12 +14,11 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
 
+	"github.com/unrole/unrole/bench/internal/rig"
 	"github.com/unrole/unrole/enqueue"
-	"github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/ledger"
-	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
 )
@@ -49,7 +48,7 @@ type calls struct {
 // newCalls lets a little less than the limit through, as somebody does who has seen throttling once.
 func newCalls(url string) (*calls, error) {
 	client, err := dingtalk.New(dingtalk.Config{BaseURL: url, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret})
-	return &calls{url, client, rate.NewLimiter(rate.Limit(0.97*qps), 1)}, err
+	return &calls{url, client, rate.NewLimiter(rate.Limit(0.97*rig.QPS), 1)}, err
 }
 
 func (c *calls) remove(ctx context.Context, roles []int64, users []string) error {
@@ -235,11 +234,6 @@ func plainAsynq(ctx context.Context, load workload, c *calls, rdb *redis.Client)
 // throughUnrole submits as the commands do, to one worker.
 func throughUnrole(ctx context.Context, load workload, c *calls, rdb *redis.Client) (map[pair]bool, error) {
 	l := ledger.New(rdb, 0)
-	e, err := app.New(&config.Config{QPS: qps, DingTalk: config.DingTalk{BaseURL: c.url, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret}},
-		app.Parts{Redis: rdb})
-	if err != nil {
-		return nil, err
-	}
 	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
 	if err != nil {
 		return nil, err
@@ -248,7 +242,9 @@ func throughUnrole(ctx context.Context, load workload, c *calls, rdb *redis.Clie
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { e.Run(working) })
+	if err := rig.Engines(working, &running, rdb, 1, c.url, nil); err != nil {
+		return nil, err
+	}
 
 	jobs := map[string]*enqueue.Removals{}
 	for i, p := range load.people {

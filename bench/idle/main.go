@@ -1,10 +1,10 @@
 // Command idle measures a worker that has nothing to do: the real binary against a Redis and the simulator.
 //
-//	redis-server --port 6397 --save "" & go run ./bench/idle -redis 127.0.0.1:6397
+//	go run ./bench/idle
 //
 // It prints how long the process takes from its start to the first removal it could take, the processor time and memory of
 // an idle half minute, what Redis is asked meanwhile, and how long a single removal of each lane takes from its submission
-// to DingTalk's call. The Redis should be empty and used by nobody else.
+// to DingTalk's call.
 package main
 
 import (
@@ -13,15 +13,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/bench/internal/rig"
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/procstat"
@@ -29,14 +26,11 @@ import (
 )
 
 func main() {
-	addr := flag.String("redis", "127.0.0.1:6379", "address of the Redis to use")
+	url := rig.RedisFlag()
 	idle := flag.Duration("idle", 30*time.Second, "time to watch the idle worker for")
 	removals := flag.Int("removals", 100, "removals of each lane to time")
 	flag.Parse()
-	if err := run(*addr, *idle, *removals); err != nil {
-		fmt.Fprintln(os.Stderr, "idle:", err)
-		os.Exit(1)
-	}
+	rig.Main(func(ctx context.Context) error { return run(ctx, *url, *idle, *removals) })
 }
 
 // arrival is a call that reached DingTalk.
@@ -45,10 +39,15 @@ type arrival struct {
 	at   time.Time
 }
 
-func run(addr string, idle time.Duration, removals int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+func run(ctx context.Context, url string, idle time.Duration, removals int) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	rdb := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
+	store, err := rig.OpenRedis(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	rdb := store.Client()
 	defer rdb.Close()
 	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
 	if err != nil {
@@ -58,16 +57,6 @@ func run(addr string, idle time.Duration, removals int) error {
 	sim := httptest.NewServer(simulator.New(simulator.Options{Open: true, KeepCalls: -1,
 		Observe: func(c simulator.Call) { arrived <- arrival{c.Users[0], c.Arrived} }}))
 	defer sim.Close()
-
-	work, err := os.MkdirTemp("", "unrole-idle-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	binary := filepath.Join(work, "unrole")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/unrole").CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
-	}
 
 	// remove submits one removal and returns when its call arrives.
 	number := 0
@@ -91,18 +80,17 @@ func run(addr string, idle time.Duration, removals int) error {
 		}
 	}
 
-	cmd := exec.Command(binary, "worker")
-	cmd.Env = append(os.Environ(), "REDIS_URL=redis://"+addr, "DINGTALK_BASE_URL="+sim.URL, "DINGTALK_APP_KEY="+simulator.AppKey,
-		"DINGTALK_APP_SECRET="+simulator.AppSecret, "UNROLE_LOG_LEVEL=error")
-	cmd.Stderr = os.Stderr
-	began := time.Now()
-	if err := cmd.Start(); err != nil {
+	binary, cleanup, err := rig.Build(ctx)
+	if err != nil {
 		return err
 	}
-	defer func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
-	}()
+	defer cleanup()
+	began := time.Now()
+	cmd, stop, err := rig.Worker(binary, store, sim.URL)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	_, called, err := remove(tasks.QueueUrgent)
 	if err != nil {
 		return err
@@ -127,7 +115,7 @@ func run(addr string, idle time.Duration, removals int) error {
 		100*(after.redisCPU-before.redisCPU)/seconds, after.megabytes, (after.commands-before.commands)/seconds)
 
 	for _, lane := range tasks.Lanes() {
-		var took []time.Duration
+		var took rig.Times
 		for range removals {
 			// Apart by more than a slot of the pace, and anywhere between two looks of the worker.
 			time.Sleep(100*time.Millisecond + rand.N(100*time.Millisecond))
@@ -137,8 +125,7 @@ func run(addr string, idle time.Duration, removals int) error {
 			}
 			took = append(took, called.Sub(submitted))
 		}
-		slices.Sort(took)
-		fmt.Printf("%-8s from submission to DingTalk's call: median %3d ms, p99 %3d ms\n", lane, took[len(took)/2].Milliseconds(), took[len(took)*99/100].Milliseconds())
+		fmt.Printf("%-8s from submission to DingTalk's call: %s\n", lane, took)
 	}
 	return nil
 }

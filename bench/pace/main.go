@@ -1,9 +1,9 @@
 // Command pace measures internal/out/pace in real time: several worker processes, one Redis, and the simulator of DingTalk.
 //
-//	go run ./bench/pace -redis 127.0.0.1:6379 -mode limit    20 calls per calendar second, 90018 above (600 batches)
-//	go run ./bench/pace -redis 127.0.0.1:6379 -mode capacity 7 calls per calendar second, -1 above (400 batches)
-//	go run ./bench/pace -redis 127.0.0.1:6379 -mode jump     7 and 15 calls in turn, 20 s each (400 batches)
-//	go run ./bench/pace -redis 127.0.0.1:6379 -mode random   20 % answered -1 by chance (400 batches)
+//	go run ./bench/pace -mode limit    20 calls per calendar second, 90018 above (600 batches)
+//	go run ./bench/pace -mode capacity 7 calls per calendar second, -1 above (400 batches)
+//	go run ./bench/pace -mode jump     7 and 15 calls in turn, 20 s each (400 batches)
+//	go run ./bench/pace -mode random   20 % answered -1 by chance (400 batches)
 //
 // It prints one line per worker process and a table. "used" is the share of what DingTalk would have taken, for random
 // the share of the configured pace; -trace shows every second. On two shared cores with little else running:
@@ -37,8 +37,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
+	"github.com/unrole/unrole/bench/internal/rig"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
@@ -59,7 +58,7 @@ var modes = map[string]mode{
 }
 
 func main() {
-	redisAddr := flag.String("redis", "127.0.0.1:6379", "address of the Redis to use")
+	url := rig.RedisFlag()
 	name := flag.String("mode", "limit", "what to measure against: "+strings.Join(slices.Sorted(maps.Keys(modes)), ", "))
 	batches := flag.Int("batches", 0, "calls that have to be accepted (0: 600 for limit, else 400)")
 	workers := flag.Int("workers", 2, "worker processes")
@@ -70,24 +69,19 @@ func main() {
 	server := flag.String("server", "", "internal: address of the server, set for worker processes")
 	app := flag.String("app", fmt.Sprintf("bench-%d", time.Now().UnixNano()), "name of the shared pace")
 	flag.Parse()
-	ctx := context.Background()
 	m, known := modes[*name]
 	m.batches = cmp.Or(*batches, m.batches)
 	m.options.Latency, m.options.Seed = *latency, *seed
-	var err error
-	switch {
-	case *server != "":
-		err = work(ctx, *redisAddr, *server, *app, *qps)
-	case !known || *workers < 1 || m.batches < 2:
-		err = fmt.Errorf("-mode %s -workers %d -batches %d: want a mode that -help lists, a worker and two batches at least",
-			*name, *workers, m.batches)
-	default:
-		err = measure(ctx, m, *name, *redisAddr, *app, *workers, *qps, *trace)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "pace:", err)
-		os.Exit(1)
-	}
+	rig.Main(func(ctx context.Context) error {
+		switch {
+		case *server != "":
+			return work(ctx, *url, *server, *app, *qps)
+		case !known || *workers < 1 || m.batches < 2:
+			return fmt.Errorf("-mode %s -workers %d -batches %d: want a mode that -help lists, a worker and two batches at least",
+				*name, *workers, m.batches)
+		}
+		return measure(ctx, m, *name, *url, *app, *workers, *qps, *trace)
+	})
 }
 
 // tally is what the simulator decided until the last batch was accepted.
@@ -127,7 +121,12 @@ func (t *tally) done() bool {
 	return t.left == 0
 }
 
-func measure(ctx context.Context, m mode, name, redisAddr, app string, workers int, qps float64, trace bool) error {
+func measure(ctx context.Context, m mode, name, url, app string, workers int, qps float64, trace bool) error {
+	store, err := rig.OpenRedis(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
 	t := &tally{left: m.batches, codes: map[string]int{}}
 	m.options.Open, m.options.KeepCalls, m.options.Observe = true, -1, t.observe
 	// The simulator's capacity steps begin when it is made.
@@ -147,7 +146,7 @@ func measure(ctx context.Context, m mode, name, redisAddr, app string, workers i
 	}
 	var cmds []*exec.Cmd
 	for range workers {
-		cmd := exec.CommandContext(ctx, self, "-redis", redisAddr, "-server", srv.URL, "-app", app,
+		cmd := exec.CommandContext(ctx, self, "-redis", store.URL(), "-server", srv.URL, "-app", app,
 			"-qps", strconv.FormatFloat(qps, 'g', -1, 64))
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {
@@ -200,8 +199,12 @@ func taken(o simulator.Options, from, took time.Duration, qps float64) float64 {
 }
 
 // work calls the server at the fleet's pace until it says that nothing is left.
-func work(ctx context.Context, redisAddr, server, app string, qps float64) error {
-	rdb := redis.NewClient(&redis.Options{Addr: redisAddr, DisableIdentity: true})
+func work(ctx context.Context, url, server, app string, qps float64) error {
+	store, err := rig.OpenRedis(ctx, url)
+	if err != nil {
+		return err
+	}
+	rdb := store.Client()
 	defer rdb.Close()
 	p, err := pace.New(rdb, pace.Config{App: app, QPS: qps})
 	if err != nil {

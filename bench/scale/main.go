@@ -1,8 +1,8 @@
 // Command scale measures a fleet that has a long past: so many finished jobs, and so many open ones that wait.
 //
-//	redis-server --port 6397 --save "" & go run ./bench/scale -redis 127.0.0.1:6397
+//	go run ./bench/scale
 //
-// It writes their records into the Redis, which should be empty and used by nobody else, and prints how long the answers of
+// It writes their records into the Redis, and prints how long the answers of
 // list, show and status take, without the start of a process, and what a worker asks while it has nothing to do.
 package main
 
@@ -11,15 +11,12 @@ import (
 	"flag"
 	"fmt"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/bench/internal/rig"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/fleet"
 	"github.com/unrole/unrole/internal/simulator"
@@ -27,19 +24,22 @@ import (
 )
 
 func main() {
-	addr := flag.String("redis", "127.0.0.1:6379", "address of the Redis to use")
+	url := rig.RedisFlag()
 	finished := flag.Int("finished", 1_000_000, "finished jobs")
 	open := flag.Int("open", 10_000, "open jobs")
 	idle := flag.Duration("idle", time.Minute, "time to watch the idle worker for")
 	flag.Parse()
-	if err := run(context.Background(), *addr, *finished, *open, *idle); err != nil {
-		fmt.Fprintln(os.Stderr, "scale:", err)
-		os.Exit(1)
-	}
+	rig.Main(func(ctx context.Context) error { return run(ctx, *url, *finished, *open, *idle) })
 }
 
-func run(ctx context.Context, addr string, finished, open int, idle time.Duration) error {
-	rdb := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true, ReadTimeout: time.Minute})
+func run(ctx context.Context, url string, finished, open int, idle time.Duration) error {
+	store, err := rig.OpenRedis(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	store.Options.ReadTimeout = time.Minute
+	rdb := store.Client()
 	defer rdb.Close()
 	if err := fill(ctx, rdb, finished, open); err != nil {
 		return err
@@ -75,7 +75,7 @@ func run(ctx context.Context, addr string, finished, open int, idle time.Duratio
 			return err
 		}},
 	} {
-		var took []time.Duration
+		var took rig.Times
 		for range 50 {
 			began := time.Now()
 			if err := q.ask(); err != nil {
@@ -83,13 +83,10 @@ func run(ctx context.Context, addr string, finished, open int, idle time.Duratio
 			}
 			took = append(took, time.Since(began))
 		}
-		slices.Sort(took)
-		fmt.Printf("%-20s median %5.1f ms, slowest of 50 %5.1f ms\n", q.what, ms(took[25]), ms(took[49]))
+		fmt.Printf("%-20s %s\n", q.what, took)
 	}
-	return watch(ctx, rdb, addr, idle)
+	return watch(ctx, rdb, store, idle)
 }
-
-func ms(d time.Duration) float64 { return 1000 * d.Seconds() }
 
 func name(kind string, i int) string { return fmt.Sprintf("%s-%07d", kind, i) }
 
@@ -122,29 +119,19 @@ func fill(ctx context.Context, rdb *redis.Client, finished, open int) error {
 }
 
 // watch prints what a worker of the real command asks while nothing can be done.
-func watch(ctx context.Context, rdb *redis.Client, addr string, idle time.Duration) error {
+func watch(ctx context.Context, rdb *redis.Client, store *rig.Redis, idle time.Duration) error {
 	sim := httptest.NewServer(simulator.New(simulator.Options{Open: true}))
 	defer sim.Close()
-	work, err := os.MkdirTemp("", "unrole-scale-")
+	binary, cleanup, err := rig.Build(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
-	binary := filepath.Join(work, "unrole")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/unrole").CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
-	}
-	cmd := exec.Command(binary, "worker")
-	cmd.Env = append(os.Environ(), "REDIS_URL=redis://"+addr, "DINGTALK_BASE_URL="+sim.URL, "DINGTALK_APP_KEY="+simulator.AppKey,
-		"DINGTALK_APP_SECRET="+simulator.AppSecret, "UNROLE_LOG_LEVEL=error")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	defer cleanup()
+	cmd, stop, err := rig.Worker(binary, store, sim.URL)
+	if err != nil {
 		return err
 	}
-	defer func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
-	}()
+	defer stop()
 	read := func() (commands int64, cpu time.Duration, err error) {
 		used, err := procstat.Read(cmd.Process.Pid)
 		if err != nil {

@@ -27,9 +27,11 @@ type room struct {
 }
 
 // floors are those of the house, from the roof to the ground. A room imports rooms of lower floors, and on its own floor
-// those that are named after it. A name that ends in a slash stands for every room below it, none of which imports another.
+// those that are named after it. A name that ends in a slash stands for every room below it that has no name of its own, none
+// of which imports another.
 var floors = [][]string{
 	{"cmd/", "bench/", "examples", "deploy/", "deploy", "internal/test/"},
+	{"bench/internal/rig"},
 	{"worker"},
 	{"internal/app"},
 	{"enqueue/enqueuetest"},
@@ -50,14 +52,15 @@ var floors = [][]string{
 
 // place is where a room stands: its floor, counted from the roof, and its place on it.
 func place(name string) (floor, at int, known bool) {
-	for floor, names := range floors {
-		for at, n := range names {
-			if name == n || strings.HasSuffix(n, "/") && strings.HasPrefix(name, n) {
-				return floor, at, true
+	longest := 0
+	for f, names := range floors {
+		for i, n := range names {
+			if (name == n || strings.HasSuffix(n, "/") && strings.HasPrefix(name, n)) && len(n) > longest {
+				floor, at, known, longest = f, i, true, len(n)
 			}
 		}
 	}
-	return 0, 0, false
+	return floor, at, known
 }
 
 // pure rooms import nothing but the standard library and each other.
