@@ -4,6 +4,16 @@ import "maps"
 
 // peopleInChinese is what is said about finding people and roles, by its English.
 var peopleInChinese = map[string]string{
+	"this is the report of a simulation, in which nothing was removed: take the list itself":                        "这是模拟运行的报告，并未移除任何角色：请使用原名单",
+	"this is the report of a job that gave roles back: to take them away again, submit the list itself":             "这是恢复角色任务的报告：如需再次移除，请提交原名单",
+	"the outcome %q is none that a report has: there are %s":                                                        "结果 %q 不是报告中的结果：可为 %s",
+	"a report of unrole: %d of its rows are taken (%s)":                                                             "这是 unrole 的报告：处理其中 %d 行（%s）",
+	"a report of unrole: %d of its rows are passed over (%s)":                                                       "这是 unrole 的报告：跳过其中 %d 行（%s）",
+	"a report of unrole: %d of its rows are taken (%s), %d are passed over (%s)":                                    "这是 unrole 的报告：处理其中 %d 行（%s），跳过 %d 行（%s）",
+	"a report of unrole of which every row is done: nothing is left to do":                                          "这是 unrole 的报告，各行均已完成：无需再处理",
+	"this is no report of unrole, which has the columns user_id, role_id, outcome, reason, errcode and finished_at": "这不是 unrole 的报告：报告应有 user_id、role_id、outcome、reason、errcode 和 finished_at 列",
+	"not given back: %s": "未能恢复：%s",
+	"ask again later; give back again what is then still missing": "稍后再查询；届时仍缺少的角色可再次恢复",
 	"role id": "角色 ID",
 	"group":   "角色组",
 	"default group: change it in DingTalk's administration console": "默认角色组：请在钉钉管理后台中调整",

@@ -18,8 +18,11 @@ type header struct {
 	line  int
 	// width is how many columns the row of the header has, those without a heading at its end included.
 	width int
-	// people and roles are the columns that name them, the most exact first.
+	// people and roles are the columns that name them, the most exact first; of a report of unrole its own before those of
+	// its list.
 	people, roles []column
+	// returned: the header of a report of unrole.
+	returned *returned
 }
 
 const (
@@ -35,8 +38,12 @@ func (in *input) headerOf(names []string) *header {
 	for len(h.names) > 1 && h.names[len(h.names)-1] == "" {
 		h.names = h.names[:len(h.names)-1]
 	}
+	h.returned = returnedOf(h.names)
 	for i, name := range h.names {
 		c, known := in.meaning(name)
+		if h.returned != nil {
+			c, known = in.meaningReturned(name)
+		}
 		if !known {
 			continue
 		}
@@ -47,7 +54,15 @@ func (in *input) headerOf(names []string) *header {
 			h.people = append(h.people, c)
 		}
 	}
-	byExactness := func(a, b column) int { return exactness(a.field) - exactness(b.field) }
+	byExactness := func(a, b column) int {
+		switch {
+		case a.own == b.own:
+			return exactness(a.field) - exactness(b.field)
+		case b.own:
+			return -1
+		}
+		return 1
+	}
 	slices.SortStableFunc(h.people, byExactness)
 	slices.SortStableFunc(h.roles, byExactness)
 	return h
@@ -102,12 +117,16 @@ func (s *headerSearch) passes(cells []string) {
 
 // settle checks the header that was found, and says what was passed over.
 func (in *input) settle(s *headerSearch, h *header) error {
-	if in.opt.Lookup {
+	if in.opt.Returned && h.returned == nil {
+		return in.refuseHeader(h.line, notReturned())
+	}
+	if in.opt.Lookup && h.returned == nil {
 		if err := in.twice(h, h.people); err != nil {
 			return err
 		}
 	}
 	for _, same := range [][]column{idsOf(h.people), idsOf(h.roles)} {
+		same = slices.DeleteFunc(same, func(c column) bool { return c.own })
 		if err := in.twice(h, same); err != nil {
 			return err
 		}
@@ -137,6 +156,9 @@ func (in *input) settle(s *headerSearch, h *header) error {
 		in.report.Notes = append(in.report.Notes, texts.T("the header is line %d; %s above it", h.line, texts.Count(s.lines, "%d line was passed over", "%d lines were passed over")))
 	}
 	in.report.Header = h.names
+	if in.returned = h.returned; in.returned != nil {
+		in.ownColumns(h.names)
+	}
 	in.report.Ignored = in.ignored(h)
 	return nil
 }
@@ -176,6 +198,9 @@ func (in *input) ignored(h *header) []string {
 	var names []string
 	for i, name := range h.names {
 		used := func(c column) bool { return c.at == i }
+		if in.returned != nil && !slices.Contains(in.own, i) {
+			continue
+		}
 		if name != "" && !slices.ContainsFunc(h.people, used) && !slices.ContainsFunc(h.roles, used) && !slices.Contains(rejectColumns, name) {
 			names = append(names, name)
 		}

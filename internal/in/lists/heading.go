@@ -69,6 +69,8 @@ type column struct {
 	many  bool
 	// lookup: of JSONL, nobody will look up what it holds.
 	lookup bool
+	// own: of a report of unrole, a column that its list had.
+	own bool
 }
 
 func (f Field) ofRoles() bool { return f == FieldRoleID || f == FieldRole }

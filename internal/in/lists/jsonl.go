@@ -8,6 +8,7 @@ import (
 
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/jsonwalk"
+	"github.com/unrole/unrole/internal/record/report"
 )
 
 // jsonSource is the current line of JSONL.
@@ -31,7 +32,7 @@ func (in *input) readJSONL() error {
 		in.reject = newRejectWriter(in.opt.Reject, []string{"text"})
 	}
 	j := &jsonSource{in: in}
-	for {
+	for first := true; ; {
 		in.begin()
 		switch err := in.rows.next(); {
 		case err == io.EOF:
@@ -47,6 +48,19 @@ func (in *input) readJSONL() error {
 			continue
 		}
 		in.row.Line = in.rows.rowLine
+		if first {
+			if in.returned = jsonReturned(text); in.returned == nil && in.opt.Returned {
+				return in.refuseHeader(in.rows.rowLine, notReturned())
+			}
+			first = false
+		}
+		if in.returned != nil {
+			if take, err := in.jsonReturnedRow(text); err != nil {
+				return err
+			} else if !take {
+				continue
+			}
+		}
 		if err := in.jsonObject(j, jsonwalk.Over(text)); err != nil {
 			var fault *jsonwalk.Fault
 			if !errors.As(err, &fault) {
@@ -73,28 +87,47 @@ func (in *input) jsonObject(j *jsonSource, w jsonwalk.Walker) error {
 		return &jsonwalk.Fault{At: w.At(), Reason: texts.T(`not a JSON object such as {"user_id":"u","role_ids":[1,2]}`)}
 	}
 	j.people, j.roles, j.kept = j.people[:0], j.roles[:0], j.kept[:0]
-	err := w.Object(func(name []byte, at int) error {
-		c, known := in.jsonMeaning(name)
+	var field func(name []byte, at int) error
+	own := in.returned == nil
+	field = func(name []byte, at int) error {
+		if !own {
+			switch string(name) {
+			case "input": // what stood in the list
+				own = true
+				defer func() { own = false }()
+				if w.Next() == '{' {
+					return w.Object(field)
+				}
+				return w.Skip()
+			case "user_id", "role_id":
+			default:
+				return w.Skip()
+			}
+		}
+		c, known := in.jsonMeaning(name, own && in.returned != nil)
 		f := jsonField{c, at, w}
 		begin := w.At()
 		if err := w.Skip(); err != nil {
 			return err
 		}
-		if in.opt.Cells {
-			j.keep(string(name), in.rows.content()[begin:w.At()])
+		value := in.rows.content()[begin:w.At()]
+		if in.opt.Cells && own {
+			j.keep(c.name, value)
 		}
 		switch {
 		case !known:
+		case !own && (string(value) == `""` || string(value) == "0"): // of a row that named nobody
 		case c.field.ofRoles():
 			j.roles = append(j.roles, f)
 		default:
 			j.people = append(j.people, f)
 		}
 		return nil
-	})
-	if err != nil {
+	}
+	if err := w.Object(field); err != nil {
 		return err
 	}
+	j.people, j.roles = mostReturned(j.people), mostReturned(j.roles)
 	if err := w.End(); err != nil {
 		return err
 	}
@@ -122,7 +155,7 @@ func (in *input) jsonObject(j *jsonSource, w jsonwalk.Walker) error {
 
 // jsonAlso notes what the object says of its one person besides.
 func (in *input) jsonAlso(of []jsonField, counts jsonField) {
-	if !in.opt.Lookup || len(in.row.People) != 1 {
+	if !in.opt.Lookup || len(in.row.People) != 1 || in.returned != nil && !counts.own {
 		return
 	}
 	for _, f := range of {
@@ -136,19 +169,27 @@ func (in *input) jsonAlso(of []jsonField, counts jsonField) {
 	}
 }
 
-// jsonMeaning is the field of a name, and notes what nothing is taken from.
-func (in *input) jsonMeaning(name []byte) (column, bool) {
+// jsonMeaning is the field of a name, and notes what nothing is taken from. own: it stands in a report for a column that its
+// list had.
+func (in *input) jsonMeaning(name []byte, own bool) (column, bool) {
+	if own {
+		heading, _ := report.OwnHeading(string(name))
+		name = []byte(heading)
+	}
 	for _, known := range in.names {
-		if known.name == string(name) {
+		if known.own == own && known.name == string(name) {
 			return known, known.field != ""
 		}
 	}
 	c, known := in.meaning(string(name))
-	c.name = string(name)
+	c.name, c.own = string(name), own
 	c.lookup = known && !in.opt.Lookup && !c.field.isID()
 	const most = 1000
 	if len(in.names) < most {
 		in.names = append(in.names, c)
+		if in.returned != nil && !own {
+			return c, known
+		}
 		in.report.Header = append(in.report.Header, c.name)
 		if !known || c.lookup {
 			in.report.Ignored = append(in.report.Ignored, c.name)

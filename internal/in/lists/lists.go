@@ -56,6 +56,10 @@ type Options struct {
 	AllRoles bool
 	// Cells asks for Row.Cells.
 	Cells bool
+	// Outcomes says which rows of a report of unrole are taken, where the input is one; nil means NotDone.
+	Outcomes []string
+	// Returned refuses what is no report of unrole.
+	Returned bool
 	// Reject, when set, takes the bad rows, as CSV with their line and reason, for a spreadsheet to open without
 	// running a formula; reading then goes on with the good ones. Those of a table have its columns, so that Read
 	// takes the file back once somebody corrected it. What leaves it unsure what the rows after it mean (a quote that is
@@ -97,7 +101,8 @@ type Report struct {
 	Format Format
 	// Encoding of a text is "UTF-8", "UTF-16" or "GB18030".
 	Encoding string
-	// Header are the headings as written, by column; of JSONL the names of the fields in order of appearance.
+	// Header are the headings as written, by column; of JSONL the names of the fields in order of appearance; of a report of
+	// unrole those that its list had.
 	Header []string
 	// Rows counts the rows with content, bad ones included, the header and what was passed over not.
 	Rows int
@@ -165,7 +170,9 @@ type input struct {
 	marks     marks
 	suspects  suspects
 	passed    []passed
-	names     []column // of JSONL: what the fields met so far mean
+	names     []column  // of JSONL: what the fields met so far mean
+	returned  *returned // nil unless the input is a report of unrole
+	own       []int     // columns of a report that its list had
 }
 
 // place is where something stands in the current row: the column of a table, and the byte of its cell. Where a row was
@@ -219,6 +226,9 @@ func (in *input) read() error {
 		return in.readError(err)
 	}
 	in.weigh()
+	if in.returned != nil {
+		in.report.Notes = append(in.report.Notes, in.returned.note())
+	}
 	in.report.Notes = append(in.report.Notes, in.passedOver()...)
 	in.report.Notes = append(in.report.Notes, in.marks.notes()...)
 	if len(in.report.Ignored) > 0 {
@@ -229,6 +239,8 @@ func (in *input) read() error {
 	case in.bad.Total > 0:
 		in.bad.adviseRows(in.report)
 		return in.bad
+	case in.report.Rows == 0 && in.returned != nil && len(in.returned.passed) > 0:
+		return in.refuse(texts.T("a report of unrole of which every row is done: nothing is left to do"))
 	case in.report.Rows == 0:
 		return in.refuse(texts.T("no rows after the header: nothing to remove"))
 	case good == 0:
@@ -280,6 +292,9 @@ func (in *input) finish(from source, fatal bool) error {
 		in.suspects.look(in, from)
 		if in.opt.Cells {
 			in.row.Cells = from.values()
+			if in.own != nil && in.report.Format != FormatJSONL {
+				in.row.Cells = picked(in.row.Cells, in.own)
+			}
 			for in.report.Format != FormatJSONL && len(in.row.Cells) < len(in.report.Header) {
 				in.row.Cells = append(in.row.Cells, "")
 			}

@@ -28,7 +28,7 @@ func (in *input) readTable(t table, head *header) error {
 		in.reject = newRejectWriter(in.opt.Reject, head.names)
 	}
 	for _, c := range head.people {
-		if c.field == FieldUserID {
+		if c.field == FieldUserID && in.idHeading == "" {
 			in.idHeading = c.name
 		}
 	}
@@ -48,6 +48,13 @@ func (in *input) readTable(t table, head *header) error {
 			continue
 		}
 		in.row.Line = t.line()
+		if in.returned != nil {
+			if take, err := in.returnedRow(t); err != nil {
+				return err
+			} else if !take {
+				continue
+			}
+		}
 		in.people(t, head)
 		in.roles(t, head)
 		fatal := false
@@ -125,7 +132,7 @@ func (in *input) people(t table, head *header) {
 
 // also notes what the row says of its one person in other columns than the one that counts.
 func (in *input) also(t table, columns []column, counts column) {
-	if len(in.row.People) != 1 {
+	if len(in.row.People) != 1 || in.returned != nil && !counts.own {
 		return
 	}
 	for _, c := range columns {

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/unrole/unrole/internal/record/ledger"
 )
@@ -35,10 +36,21 @@ func (l *List) heading(i int) string {
 	if name == "" {
 		return "column " + strconv.Itoa(i+1)
 	}
-	if slices.Contains(Columns, name) {
-		return "list: " + name
+	if slices.Contains(Columns, name) || slices.Contains(Optional, name) {
+		return listPrefix + name
 	}
 	return name
+}
+
+const listPrefix = "list: "
+
+// OwnHeading is the heading that a column of a report had in the list that it was made of; own is false of a column that is
+// the report's.
+func OwnHeading(column string) (heading string, own bool) {
+	if slices.Contains(Columns, column) || slices.Contains(Optional, column) {
+		return "", false
+	}
+	return strings.TrimPrefix(column, listPrefix), true
 }
 
 // join visits the pairs of a job in the order of the list, each with the first row that names it; pairs that the list does

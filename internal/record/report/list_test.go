@@ -159,9 +159,9 @@ func TestAWorkbookSaysWhatTheCSVSays(t *testing.T) {
 
 func TestAReportOfNoRowsIsAWorkbookToo(t *testing.T) {
 	_, rdb := redistest.Memory(t)
-	l := ledger.New(rdb, time.Hour)
+	l, _ := submit(t, rdb, nil, mixed)
 	var book bytes.Buffer
-	if err := XLSX(t.Context(), l, "none", &book, Options{}); err != nil {
+	if err := XLSX(t.Context(), l, "j", &book, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	f, err := excelize.OpenReader(&book)

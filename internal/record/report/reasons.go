@@ -44,14 +44,17 @@ func Means(r tasks.Reason) texts.Text {
 
 func Remedy(r tasks.Reason) texts.Text { return reasons[r].remedy }
 
-// told says in words what became of a pair, and what is to be done about it.
-func told(o ledger.Outcome) (became, todo texts.Text) {
+// told says in words what became of a pair, that of a restore or of a removal, and what is to be done about it.
+func told(o ledger.Outcome, restore bool) (became, todo texts.Text) {
 	switch o.Kind {
 	case ledger.Removed:
 		return texts.T("removed"), texts.Text{}
 	case ledger.Restored:
 		return texts.T("given back"), texts.Text{}
 	case ledger.Dead:
+		if restore {
+			return texts.T("not given back: %s", Means(o.Reason)), Remedy(o.Reason)
+		}
 		return texts.T("not removed: %s", Means(o.Reason)), Remedy(o.Reason)
 	case ledger.Cancelled:
 		if o.ErrMsg != "" {
@@ -62,6 +65,9 @@ func told(o ledger.Outcome) (became, todo texts.Text) {
 		return texts.T("was not held when DingTalk was looked at: nothing was sent"), texts.Text{}
 	case Unresolved:
 		return texts.T("the row names nobody for certain: nothing was sent"), texts.T("say who is meant by the user id, and submit the row again")
+	}
+	if restore {
+		return texts.T("not done yet"), texts.T("ask again later; give back again what is then still missing")
 	}
 	return texts.T("not done yet"), texts.T("submit the same list again if it does not go on: what is done stays done")
 }

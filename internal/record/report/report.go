@@ -14,6 +14,7 @@ import (
 	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/snapshot"
+	"github.com/unrole/unrole/tasks"
 )
 
 // NotHeld and Unresolved are outcomes of what a preflight left out: a pair that nobody held, and a row of the list that
@@ -22,6 +23,9 @@ const (
 	NotHeld    ledger.Kind = "not_held"
 	Unresolved ledger.Kind = "unresolved"
 )
+
+// Simulation is what a table says of each pair that a simulator was asked about.
+const Simulation = "SIMULATION"
 
 // Row is one requested pair and what became of it. Outcome is removed, dead_letter, cancelled, pending, not_held or
 // unresolved; of the rest, what does not apply is empty.
@@ -41,6 +45,8 @@ type Row struct {
 	Verified string `json:"verified,omitempty"`
 	// Simulated says that a simulator answered, and DingTalk was never called.
 	Simulated bool `json:"simulated,omitempty"`
+	// Action is add where the job gives back: its pairs are not to be removed.
+	Action string `json:"action,omitempty"`
 	// Line is the row of the list that asked for the pair, and Input what stood there by heading.
 	Line  int               `json:"row,omitempty"`
 	Input map[string]string `json:"input,omitempty"`
@@ -59,21 +65,28 @@ type textIDs struct {
 }
 
 // Columns are the columns of the CSV form, in order. The column before follows them where a preflight looked, verified where
-// the job was verified, then,
+// the job was verified, simulated in a simulation, action where the job gives back; then,
 // where a person reads the report, those of the list, its row and the words.
 var Columns = []string{"user_id", "role_id", "outcome", "reason", "errcode", "errmsg", "request_id", "attempts", "finished_at"}
 
+// Optional are the columns that a report may have besides, and that no list's own column is called there.
+var Optional = []string{"before", "verified", "simulated", "action", "row", "meaning", "what_to_do"}
+
 // extra are the columns that a report has where they say something.
-type extra struct{ seen, verified bool }
+type extra struct{ seen, verified, restore bool }
 
 // extraOf reads what is known of a job besides its outcomes.
 func extraOf(ctx context.Context, l *ledger.Ledger, jobID string) (extra, *snapshot.Snapshot, error) {
+	job, err := l.Get(ctx, jobID)
+	if err != nil {
+		return extra{}, nil, err
+	}
 	_, verified, err := l.Verification(ctx, jobID)
 	if err != nil {
 		return extra{}, nil, err
 	}
 	seen, err := l.Snapshot(ctx, jobID)
-	return extra{seen: seen != nil, verified: verified}, seen, err
+	return extra{seen: seen != nil, verified: verified, restore: job.Action == tasks.Add}, seen, err
 }
 
 // writeSize is what is written at once, so that a long report is not made of system calls.
@@ -134,6 +147,9 @@ func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, with 
 				r.Before = string(NotHeld)
 			}
 		}
+		if with.restore {
+			r.Action = string(tasks.Add)
+		}
 		return visitRow(r)
 	}
 	of := func(visit func(ledger.VerifiedRow) error) error {
@@ -156,14 +172,14 @@ func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, with 
 	}
 	if o.List != nil {
 		return o.List.join(each, func(r ledger.VerifiedRow, line int, cells []string) error {
-			return visit(o.row(r, line, cells))
+			return visit(o.row(r, with, line, cells))
 		})
 	}
-	return each(func(r ledger.VerifiedRow) error { return visit(o.row(r, 0, nil)) })
+	return each(func(r ledger.VerifiedRow) error { return visit(o.row(r, with, 0, nil)) })
 }
 
 // row is the reported form of a row of the ledger, which stood in a line of the list with these cells.
-func (o Options) row(pair ledger.VerifiedRow, line int, cells []string) Row {
+func (o Options) row(pair ledger.VerifiedRow, with extra, line int, cells []string) Row {
 	out := pair.Outcome
 	r := Row{UserID: pair.UserID, RoleID: pair.RoleID, Outcome: string(out.Kind), Reason: string(out.Reason), ErrCode: out.ErrCode,
 		ErrMsg: out.ErrMsg, RequestID: out.RequestID, Attempts: out.Attempts, Verified: string(pair.Verified), Simulated: o.Simulated, Line: line, pair: pair, cells: cells}
@@ -171,7 +187,7 @@ func (o Options) row(pair ledger.VerifiedRow, line int, cells []string) Row {
 		r.FinishedAt = o.time(out.At).Format(time.RFC3339)
 	}
 	if o.Words {
-		became, todo := told(out)
+		became, todo := told(out, with.restore)
 		r.Meaning, r.WhatToDo = became.In(o.Lang), todo.In(o.Lang)
 	}
 	for i, cell := range cells {
@@ -218,6 +234,9 @@ func (o Options) header(with extra) []string {
 	if o.Simulated {
 		header = append(header, "simulated")
 	}
+	if with.restore {
+		header = append(header, "action")
+	}
 	if o.List != nil {
 		for i := range o.List.Header {
 			header = append(header, o.List.heading(i))
@@ -245,7 +264,10 @@ func (o Options) record(to []string, r Row, with extra) []string {
 		to = append(to, r.Verified)
 	}
 	if o.Simulated {
-		to = append(to, "SIMULATION")
+		to = append(to, Simulation)
+	}
+	if with.restore {
+		to = append(to, r.Action)
 	}
 	if o.List != nil {
 		for i := range o.List.Header {

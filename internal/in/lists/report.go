@@ -1,0 +1,187 @@
+package lists
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/jsonwalk"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/report"
+	"github.com/unrole/unrole/tasks"
+)
+
+// NotDone are the outcomes of a report whose rows are worth another try.
+var NotDone = []string{string(ledger.Dead), string(ledger.Pending), string(ledger.Cancelled), string(report.Unresolved)}
+
+// done are the others.
+var done = []string{string(ledger.Removed), string(ledger.Restored), string(report.NotHeld)}
+
+// returned is a report of unrole that is given back as a list.
+type returned struct {
+	outcome, simulated, action int // columns, -1 where there is none
+	// taken and passed count the rows by their outcome.
+	taken, passed map[string]int
+}
+
+// returnedOf recognises a report of unrole by its headings, in whatever order they stand by now.
+func returnedOf(names []string) *returned {
+	for _, name := range []string{"user_id", "role_id", "outcome", "reason", "errcode", "finished_at"} {
+		if !slices.Contains(names, name) {
+			return nil
+		}
+	}
+	return &returned{slices.Index(names, "outcome"), slices.Index(names, "simulated"), slices.Index(names, "action"), map[string]int{}, map[string]int{}}
+}
+
+// wants reports whether a row of the report with these cells is to be taken. What is wrong with the report as a whole is an
+// error.
+func (r *returned) wants(outcomes []string, outcome, simulated, action string) (bool, error) {
+	switch {
+	case strings.TrimSpace(simulated) != "":
+		return false, texts.T("this is the report of a simulation, in which nothing was removed: take the list itself")
+	case action == string(tasks.Add), outcome == string(ledger.Restored):
+		return false, texts.T("this is the report of a job that gave roles back: to take them away again, submit the list itself")
+	case outcome == "": // somebody added the row
+		return true, nil
+	case !slices.Contains(NotDone, outcome) && !slices.Contains(done, outcome):
+		return false, texts.T("the outcome %q is none that a report has: there are %s", clip(outcome), strings.Join(slices.Concat(done, NotDone), ", "))
+	case slices.Contains(outcomes, outcome):
+		r.taken[outcome]++
+		return true, nil
+	}
+	r.passed[outcome]++
+	return false, nil
+}
+
+// meaningReturned is the meaning of a heading of a report.
+func (in *input) meaningReturned(name string) (column, bool) {
+	heading, own := report.OwnHeading(name)
+	if !own {
+		return in.meaning(name)
+	}
+	c, known := in.meaning(heading)
+	c.own = true
+	return c, known
+}
+
+// ownColumns notes which columns of a report its list had.
+func (in *input) ownColumns(names []string) {
+	in.report.Header = nil
+	for i, name := range names {
+		if heading, own := report.OwnHeading(name); own {
+			in.own = append(in.own, i)
+			in.report.Header = append(in.report.Header, heading)
+		}
+	}
+}
+
+// picked are the cells of some columns.
+func picked(cells []string, columns []int) []string {
+	var some []string
+	for _, i := range columns {
+		if i < len(cells) {
+			some = append(some, cells[i])
+		}
+	}
+	return some
+}
+
+func notReturned() texts.Text {
+	return texts.T("this is no report of unrole, which has the columns user_id, role_id, outcome, reason, errcode and finished_at")
+}
+
+// returnedRow reports whether the current row of a table is to be taken.
+func (in *input) returnedRow(t table) (bool, error) {
+	r := in.returned
+	cell := func(i int) string {
+		if i < 0 || i >= t.width() {
+			return ""
+		}
+		return heading(t.cell(i))
+	}
+	take, err := r.wants(in.wanted(), cell(r.outcome), cell(r.simulated), cell(r.action))
+	if err != nil {
+		return false, in.refuseHeader(t.line(), texts.T("%v", err))
+	}
+	return take, nil
+}
+
+func (in *input) wanted() []string {
+	if in.opt.Outcomes == nil {
+		return NotDone
+	}
+	return in.opt.Outcomes
+}
+
+// note says what is taken of the report, and what is not.
+func (r *returned) note() texts.Text {
+	all := func(counts map[string]int) (int, string) {
+		n := 0
+		var named []string
+		for _, outcome := range slices.SortedFunc(maps.Keys(counts), strings.Compare) {
+			n += counts[outcome]
+			named = append(named, fmt.Sprintf("%s %d", outcome, counts[outcome]))
+		}
+		return n, strings.Join(named, ", ")
+	}
+	taken, of := all(r.taken)
+	passed, over := all(r.passed)
+	switch {
+	case passed == 0:
+		return texts.T("a report of unrole: %d of its rows are taken (%s)", taken, of)
+	case taken == 0:
+		return texts.T("a report of unrole: %d of its rows are passed over (%s)", passed, over)
+	}
+	return texts.T("a report of unrole: %d of its rows are taken (%s), %d are passed over (%s)", taken, of, passed, over)
+}
+
+// jsonReturned recognises a report of unrole by the fields of its first object.
+func jsonReturned(text []byte) *returned {
+	w := jsonwalk.Over(text)
+	var names []string
+	if w.Next() != '{' || w.Object(func(name []byte, _ int) error {
+		names = append(names, string(name))
+		return w.Skip()
+	}) != nil {
+		return nil
+	}
+	return returnedOf(names)
+}
+
+// jsonReturnedRow reports whether an object of a report is to be taken.
+func (in *input) jsonReturnedRow(text []byte) (bool, error) {
+	w := jsonwalk.Over(text)
+	var outcome, action string
+	simulated := ""
+	err := w.Object(func(name []byte, _ int) error {
+		to := map[string]*string{"outcome": &outcome, "action": &action}[string(name)]
+		if string(name) == "simulated" && w.Next() == 't' {
+			simulated = report.Simulation
+		}
+		if to == nil || w.Next() != '"' {
+			return w.Skip()
+		}
+		value, err := w.String()
+		*to = string(value)
+		return err
+	})
+	if err != nil {
+		return true, nil // what is no object is refused by who reads it
+	}
+	take, err := in.returned.wants(in.wanted(), outcome, simulated, action)
+	if err != nil {
+		return false, in.refuseHeader(in.rows.rowLine, texts.T("%v", err))
+	}
+	return take, nil
+}
+
+// mostReturned are the fields that count: those of the report where it has any that name somebody, else those of its list.
+func mostReturned(of []jsonField) []jsonField {
+	if slices.ContainsFunc(of, func(f jsonField) bool { return !f.own }) {
+		return slices.DeleteFunc(of, func(f jsonField) bool { return f.own })
+	}
+	return of
+}
