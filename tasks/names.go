@@ -87,6 +87,11 @@ func NewJobID(now time.Time) string {
 	return now.UTC().Format("20060102-150405-") + strings.ToLower(rand.Text()[:8])
 }
 
+var generatedJobID = regexp.MustCompile(`^[0-9]{8}-[0-9]{6}-[a-z2-7]{8}$`)
+
+// IsGeneratedJobID reports whether the id looks like one of NewJobID.
+func IsGeneratedJobID(id string) bool { return generatedJobID.MatchString(id) }
+
 // isBlank and isControl are what a user id must not have: anything that Unicode calls a space, and anything that
 // does not show (controls, formats such as the zero width space and the byte order mark, line separators).
 func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Zs, r) }

@@ -27,7 +27,7 @@ it has dead letters; its audit trail is kept for good.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.jobsListCommand())
+	cmd.AddCommand(a.jobsListCommand(), a.jobsEraseCommand())
 	for _, about := range []*cobra.Command{a.jobsShowCommand(), a.jobsWatchCommand(), a.jobsReportCommand(), a.jobsAuditCommand(),
 		a.jobsCancelCommand(), a.jobsRestoreCommand(), a.jobsRepairCommand(), a.jobsApproveCommand()} {
 		cmd.AddCommand(a.withJobs(about))

@@ -24,6 +24,7 @@ var printed = map[string]any{
 	"status":      fleetStatus{},
 	"finding":     doctor.Finding{},
 	"action":      letterResult{},
+	"erasure":     eraseResult{},
 	"role":        roleLine{},
 	"person":      personLine{},
 }

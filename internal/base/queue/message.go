@@ -6,8 +6,10 @@ import (
 
 // Fields of asynq's protobuf message of a task.
 const (
+	fieldPayload  = 2
 	fieldID       = 3
 	fieldRetry    = 5
+	fieldError    = 7
 	fieldTimeout  = 8
 	fieldDeadline = 9
 )

@@ -190,6 +190,7 @@ var inChinese = map[string]string{
 	"by":                 "操作人",
 	"submission":         "提交",
 	"verification":       "核验",
+	"people erased":      "已删除相关人员的数据",
 	"approved":           "批准",
 	"found in the queue": "从队列中发现",
 	"tried again":        "重试",

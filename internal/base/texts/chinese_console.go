@@ -90,6 +90,7 @@ var consoleInChinese = map[string]string{
 	"tried again what was not removed": "重试了未能移除的",
 	"gave up what was not removed":     "放弃了未能移除的",
 	"asked DingTalk who still holds the roles": "向钉钉核验了谁仍拥有这些角色",
+	"erased the data of people":                "删除了相关人员的数据",
 
 	// What was not removed.
 	"What DingTalk refuses for good is set aside here, with what helps. Everything else of the same removals was done.": "被钉钉明确拒绝的内容集中在这里，并附处理办法。同一任务中的其他内容都已处理。",

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/forget"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
@@ -83,7 +84,8 @@ type Plan struct {
 	BackBy string
 	// TooWide are pairs that had more departments than DingTalk takes in one call: they are left out.
 	TooWide []enqueue.SnapshotScope
-	// Kept counts pairs that the job did not take: dead letters, cancelled ones, and those that are pending.
+	// Kept counts pairs that the job did not take: dead letters, cancelled ones, and those that are pending; and those of people
+	// whose data was erased.
 	Kept int
 	// Unseen says that nobody looked who held the roles before: some of them may not have been held.
 	Unseen bool
@@ -213,7 +215,7 @@ func (p *Plan) taken(ctx context.Context, l *ledger.Ledger, wish Wish) ([]enqueu
 			return nil
 		}
 		users[row.UserID], roles[row.RoleID] = true, true
-		if row.Outcome.Kind != ledger.Removed {
+		if row.Outcome.Kind != ledger.Removed || forget.IsStandIn(row.UserID) {
 			p.Kept++
 			return nil
 		}

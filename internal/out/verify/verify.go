@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/internal/base/defaults"
+	"github.com/unrole/unrole/internal/base/forget"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -131,7 +132,7 @@ func (s *survey) readJob(ctx context.Context, jobID string) ([]int64, error) {
 	seen := map[int64]bool{}
 	err := s.cfg.Ledger.Each(ctx, jobID, func(rec ledger.PartRecord) error {
 		for _, user := range rec.Part.UserIDs {
-			if _, known := s.users[user]; !known {
+			if _, known := s.users[user]; !known && !forget.IsStandIn(user) {
 				s.users[user] = uint32(len(s.users))
 			}
 		}
@@ -195,7 +196,7 @@ func (s *survey) verdict(user string, role int64) ledger.Verdict {
 	holders, known := s.held[role]
 	n, ours := s.users[user]
 	switch {
-	case !known || !ours: // a part that came into the job after it was read
+	case !known || !ours: // a part that came into the job after it was read, or somebody who was erased
 		return ledger.VerdictUnknown
 	case holders[n]:
 		return ledger.StillHeld

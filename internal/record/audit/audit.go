@@ -205,3 +205,11 @@ func (f *follower) move(ctx context.Context, moved map[string]string) error {
 	}
 	return nil
 }
+
+// Forget drops how far the file has come with the trail of a job that is gone.
+func Forget(ctx context.Context, rdb redis.UniversalClient, jobID string) error {
+	if err := rdb.HDel(ctx, cursorKey, jobID).Err(); err != nil {
+		return fmt.Errorf("forget the audit trail of job %s: %w", jobID, err)
+	}
+	return nil
+}

@@ -20,6 +20,8 @@ const (
 	EventDiscarded Event = "discarded"
 	// EventVerified: DingTalk was asked who still holds the roles of the job.
 	EventVerified Event = "verified"
+	// EventErased: people were forgotten in the record; Pairs are theirs.
+	EventErased Event = "erased"
 )
 
 // Entry is one line of a job's audit trail. It is written in the same script as what it records.
@@ -41,6 +43,7 @@ type Entry struct {
 	Cancelled int64     `json:"cancelled,omitempty"`
 	Restores  string    `json:"restores,omitempty"`
 	Simulated bool      `json:"simulated,omitempty"`
+	Letters   int       `json:"letters,omitempty"`
 }
 
 func encodeEntry(e Entry) (string, error) {

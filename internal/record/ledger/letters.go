@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 )
 
@@ -35,18 +34,16 @@ const (
 // RecordLetterAct writes the act into the job's audit; whoever acts on letters calls it first, so that nothing happens
 // to them unrecorded. A replay for a cancelled job is refused with JobCancelled.
 func (l *Ledger) RecordLetterAct(ctx context.Context, act LetterAct) (Standing, error) {
-	entry, err := json.Marshal(struct {
-		Entry
-		Letters int `json:"letters"`
-	}{Entry{At: l.now().UTC(), Event: act.Event, JobID: act.JobID, Part: act.Part, By: act.By, Why: act.Why, Pairs: act.Pairs}, act.Letters})
+	entry, err := encodeEntry(Entry{At: l.now(), Event: act.Event, JobID: act.JobID, Part: act.Part, By: act.By, Why: act.Why, Pairs: act.Pairs,
+		Letters: act.Letters})
 	if err != nil {
-		return 0, fmt.Errorf("audit entry: %w", err)
+		return 0, err
 	}
 	mode := ""
 	if act.Event == EventReplayed {
 		mode = "replay"
 	}
-	reply, err := l.run(ctx, letterActScript, act.JobID, string(entry), mode)
+	reply, err := l.run(ctx, letterActScript, act.JobID, entry, mode)
 	if err != nil {
 		return 0, fmt.Errorf("record what happens to dead letters of job %s: %w", act.JobID, err)
 	}

@@ -17,6 +17,8 @@ var (
 	checkedScript         = ofJob("checked")
 	claimScript           = ofJob("claim")
 	createScript          = ofJob("create")
+	eraseScript           = ofJob("erase")
+	eraseTrailScript      = ofJob("erase_trail")
 	expireScript          = ofJob("expire")
 	learnScript           = ofJob("learn")
 	letterActScript       = ofJob("record_letter_act")

@@ -66,9 +66,15 @@ type ConflictError struct {
 	HaveCreated  time.Time
 	HaveSource   string
 	HaveFinished bool
+	// Erased says that people of the job were erased: nothing tells any more whether it is the same.
+	Erased bool
 }
 
 func (e *ConflictError) Error() string {
+	if e.Erased {
+		return fmt.Sprintf("job id %s is taken: people of the job of %s were erased since, so that nothing tells whether this is the same; take another job id",
+			e.JobID, e.HaveCreated.Format(time.RFC3339))
+	}
 	if e.SamePairs {
 		return fmt.Sprintf("job id %s is taken: the same pairs were submitted %s for %s, this submission is for %s; take another job id",
 			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt))
@@ -153,7 +159,7 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	default:
 		str := func(i int) string { s, _ := reply[i].(string); return s }
 		return Created{}, &ConflictError{JobID: j.JobID, Have: parseInt(str(1)), HaveAt: str(2), HaveUsers: parseInt(str(3)),
-			HaveRoles: parseInt(str(4)), HaveCreated: parseTime(str(5)), SamePairs: str(6) == j.Content,
+			HaveRoles: parseInt(str(4)), HaveCreated: parseTime(str(5)), SamePairs: str(6) == j.Content, Erased: str(6) == erasedContent,
 			Want: int64(j.Pairs), WantUsers: int64(j.Users), WantRoles: int64(j.Roles), WantAt: formatTime(j.At)}
 	}
 }

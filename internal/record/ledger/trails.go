@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -107,23 +106,13 @@ func trailStart(after string) string {
 func (l *Ledger) JobsWithTrail(ctx context.Context) ([]string, error) {
 	pattern := keys("*")[keyAudit]
 	before, behind, _ := strings.Cut(pattern, "*")
-	var mu sync.Mutex
 	found := map[string]bool{} // a scan may name a key twice
-	scan := func(ctx context.Context, node redis.Cmdable) error {
-		it := node.Scan(ctx, 0, pattern, 1000).Iterator()
-		for it.Next(ctx) {
-			mu.Lock()
-			found[strings.TrimSuffix(strings.TrimPrefix(it.Val(), before), behind)] = true
-			mu.Unlock()
+	err := l.scan(ctx, pattern, func(some []string) error {
+		for _, key := range some {
+			found[strings.TrimSuffix(strings.TrimPrefix(key, before), behind)] = true
 		}
-		return it.Err()
-	}
-	var err error
-	if cluster, ok := l.rdb.(*redis.ClusterClient); ok {
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return scan(ctx, node) })
-	} else {
-		err = scan(ctx, l.rdb)
-	}
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("look for audit trails: %w", err)
 	}

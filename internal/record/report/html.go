@@ -233,7 +233,7 @@ func eventName(e ledger.Event) texts.Text {
 var events = map[ledger.Event]texts.Text{
 	ledger.EventSubmitted: texts.T("submission"), ledger.EventApproved: texts.T("approved"), ledger.EventAdopted: texts.T("found in the queue"),
 	ledger.EventCancelled: texts.T("cancelled"), ledger.EventReplayed: texts.T("tried again"), ledger.EventDiscarded: texts.T("given up"),
-	ledger.EventVerified: texts.T("verification"),
+	ledger.EventVerified: texts.T("verification"), ledger.EventErased: texts.T("people erased"),
 }
 
 // Share is one piece of the picture of the totals.

@@ -69,6 +69,8 @@ func eventOf(e ledger.Entry) texts.Text {
 		return texts.T("gave up what was not removed")
 	case ledger.EventVerified:
 		return texts.T("asked DingTalk who still holds the roles")
+	case ledger.EventErased:
+		return texts.T("erased the data of people")
 	}
 	return texts.T("%s", string(e.Event))
 }

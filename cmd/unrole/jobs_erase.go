@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/internal/base/forget"
+	"github.com/unrole/unrole/internal/record/erase"
+	"github.com/unrole/unrole/tasks"
+)
+
+// beyondErase is what no erasure in Redis reaches.
+var beyondErase = []string{
+	"the audit file (UNROLE_AUDIT_FILE), where a reason may name somebody",
+	"reports, snapshots and lists that somebody saved",
+	"logs of other systems, and DingTalk's own records",
+	"backups of Redis, and its append-only file until the next BGREWRITEAOF",
+}
+
+// eraseResult is what an erasure came to, as JSON.
+type eraseResult struct {
+	erase.Result
+	// Beyond is what it does not reach.
+	Beyond []string `json:"beyond"`
+}
+
+func (a *app) jobsEraseCommand() *cobra.Command {
+	var wish erase.Wish
+	var yes bool
+	run := a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, _ []string) error {
+		wish.By = a.whoami()
+		would := wish
+		would.DryRun = true
+		found, err := erase.Run(ctx, r.rdb, r.ledger, would)
+		if err != nil {
+			return err
+		}
+		if wish.DryRun || isNothing(found) {
+			return a.printErased(found)
+		}
+		if !yes {
+			if !a.isTerminal(a.stdin) || !a.isTerminal(a.stderr) {
+				return exitf(exitGuard, "this is about %s: look at it with --dry-run, then repeat with --yes", erasedOf(found))
+			}
+			if err := a.confirmed(ctx, fmt.Sprintf("Erase %s for good?", erasedOf(found))); err != nil {
+				return err
+			}
+		}
+		done, err := erase.Run(ctx, r.rdb, r.ledger, wish)
+		if err != nil {
+			return fmt.Errorf("%w\nthe same command again goes on with the others", err)
+		}
+		return a.printErased(done)
+	})
+	cmd := &cobra.Command{
+		Use:   "erase --user ID",
+		Short: "Forget a person's data in finished jobs",
+		Long: `erase puts a random name in the place of a person's user id in everything that Redis has of finished jobs: records, results,
+snapshots, the texts of reasons, audit trails, tasks that are kept for a while and messages of the webhook. Dead letters of
+the person alone are given up; one that is of others too keeps these. Numbers stay true: the same pairs stay counted, of
+somebody whom nobody knows any more. A job whose own id names the person is dropped as a whole. The audit trail of each job
+keeps that somebody was erased, by whom and why, without the id.
+
+A job that has not ended is named and left as it is, and so is a list that waits in the console; the exit code is 1 then. Wait
+for its end, or cancel it, and repeat. Who submitted, cancelled or approved a job stays in its record. A job some of whose
+people were erased cannot be restored for them, and its id cannot be submitted again.
+
+What it does not reach is said at its end; docs/privacy.md has all of it.`,
+		Example: `  unrole jobs erase --user manager4220 --dry-run
+  unrole jobs erase --user manager4220 --why "request of 2026-12-31" --yes`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(wish.UserIDs) == 0 {
+				return usageError(cmd, errors.New("--user is missing: say who is to be forgotten"))
+			}
+			for _, id := range wish.UserIDs {
+				if err := tasks.ValidateUserID(id); err != nil {
+					return usageError(cmd, err)
+				}
+				if forget.IsStandIn(id) {
+					return usageError(cmd, fmt.Errorf("%s stands for somebody who was erased already", id))
+				}
+			}
+			wish.Why = strings.TrimSpace(wish.Why)
+			return run(cmd, args)
+		},
+	}
+	cmd.Flags().StringSliceVar(&wish.UserIDs, "user", nil, "user ids of the people to be forgotten (required)")
+	cmd.Flags().StringVar(&wish.Why, "why", "", "why, for the records; without the id")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask for a confirmation")
+	cmd.Flags().BoolVar(&wish.DryRun, "dry-run", false, "say what would be erased, and erase nothing")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_RETENTION")
+	return cmd
+}
+
+func isNothing(r erase.Result) bool { return r.Jobs+r.Limits == 0 }
+
+// erasedOf is "what 3 jobs have of them (5 pairs, 1 dead letter)".
+func erasedOf(r erase.Result) string {
+	return fmt.Sprintf("what %s of them (%s, %s)", counted(r.Jobs, "job has", "jobs have"), counted(int(r.Pairs), "pair", "pairs"),
+		counted(r.Letters, "dead letter", "dead letters"))
+}
+
+func (a *app) printErased(r erase.Result) error {
+	if a.output == outputJSON {
+		if err := a.printJSON(eraseResult{r, beyondErase}); err != nil {
+			return err
+		}
+	} else if err := a.sayErased(r); err != nil {
+		return err
+	}
+	if len(r.Left) > 0 {
+		return exitf(exitError, "%s: repeat when they have ended", counted(len(r.Left), "job still has something of them", "jobs still have something of them"))
+	}
+	return nil
+}
+
+func (a *app) sayErased(r erase.Result) error {
+	verb := "erased"
+	if r.DryRun {
+		verb = "would be erased"
+	}
+	if isNothing(r) {
+		fmt.Fprintln(a.stdout, "no finished job has anything of them")
+	} else {
+		fmt.Fprintf(a.stdout, "%s: %s\n", verb, erasedOf(r))
+		t := a.newTable()
+		for _, row := range []struct {
+			what string
+			n    int
+		}{
+			{"jobs dropped, since their ids name them", r.Dropped}, {"tasks that were kept for a while", r.Tasks},
+			{"messages of the webhook", r.Messages}, {"limits of a day", r.Limits},
+		} {
+			if row.n > 0 {
+				t.row(row.what, thousands(row.n))
+			}
+		}
+		if err := t.print(); err != nil {
+			return err
+		}
+	}
+	for _, l := range r.Left {
+		fmt.Fprintf(a.stderr, "left as it is: %s (%s)\n", l.JobID, l.State)
+	}
+	fmt.Fprintln(a.stderr, "not reached by this:")
+	for _, what := range beyondErase {
+		fmt.Fprintf(a.stderr, "  %s\n", what)
+	}
+	return nil
+}

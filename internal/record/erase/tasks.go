@@ -1,0 +1,108 @@
+package erase
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/unrole/unrole/internal/base/queue"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/webhook"
+	"github.com/unrole/unrole/tasks"
+)
+
+// messageTexts are the texts of a webhook's message in which somebody may be named.
+var messageTexts = []string{"source", "reason", "cancel_reason", "restores"}
+
+// isNamed reports whether a task has something of the people.
+func (e *eraser) isNamed(s queue.Stored) bool {
+	if e.names.Text(s.LastErr) != s.LastErr {
+		return true
+	}
+	if s.Queue == webhook.Queue {
+		return e.names.JSON(string(s.Payload), messageTexts...) != string(s.Payload)
+	}
+	part, err := tasks.Decode(s.Payload)
+	if err != nil {
+		return e.hasBytes(s.Payload)
+	}
+	if f := part.Failure; f != nil && (e.hasBytes(f.Payload) || e.names.Text(f.ErrMsg) != f.ErrMsg) {
+		return true
+	}
+	return e.names.Has(part.UserIDs)
+}
+
+// hasBytes reports whether something that could not be read names one of the people.
+func (e *eraser) hasBytes(data []byte) bool {
+	return slices.ContainsFunc(e.names.Quoted(), func(q string) bool { return bytes.Contains(data, []byte(q)) }) ||
+		e.names.Text(string(data)) != string(data)
+}
+
+// rewrite takes the people out of a task that is over. One that cannot be read is dropped.
+func (e *eraser) rewrite(ctx context.Context, s queue.Stored) error {
+	if e.wish.DryRun {
+		return nil
+	}
+	payload := s.Payload
+	if s.Queue == webhook.Queue {
+		payload = []byte(e.names.JSON(string(payload), messageTexts...))
+	} else {
+		part, err := tasks.Decode(payload)
+		if err != nil {
+			return e.drop(ctx, s)
+		}
+		ledger.ErasePart(part, e.names)
+		if payload, err = part.Encode(); err != nil {
+			return err
+		}
+	}
+	return queue.Rewrite(ctx, e.rdb, s, payload, e.names.Text(s.LastErr))
+}
+
+// letter gives a dead letter up that is of the people alone, and cuts them out of one that is of others too.
+func (e *eraser) letter(ctx context.Context, s queue.Stored, named bool) error {
+	if e.wish.DryRun {
+		return nil
+	}
+	part, err := tasks.Decode(s.Payload)
+	if err != nil || named || part.Failure != nil && e.hasBytes(part.Failure.Payload) {
+		return e.drop(ctx, s)
+	}
+	others := without(part, e.names.Has)
+	if others == nil {
+		e.bare = append(e.bare, part.JobID)
+		return e.drop(ctx, s)
+	}
+	ledger.ErasePart(others, e.names)
+	payload, err := others.Encode()
+	if err != nil {
+		return err
+	}
+	return queue.Rewrite(ctx, e.rdb, s, payload, e.names.Text(s.LastErr))
+}
+
+// without is the part without some of its users, nil where nothing that it owns is left.
+func without(p *tasks.Part, some func([]string) bool) *tasks.Part {
+	cut := *p
+	cut.UserIDs = nil
+	var own []bool
+	owned := false
+	for u, user := range p.UserIDs {
+		if some([]string{user}) {
+			continue
+		}
+		cut.UserIDs = append(cut.UserIDs, user)
+		for r := range p.RoleIDs {
+			own = append(own, p.Own.Has(u*len(p.RoleIDs)+r))
+			owned = owned || own[len(own)-1]
+		}
+	}
+	if !owned {
+		return nil
+	}
+	if p.Own != nil {
+		cut.Own = tasks.OwnOf(slices.Values(own))
+	}
+	cut.Scopes = slices.DeleteFunc(slices.Clone(p.Scopes), func(s tasks.Scope) bool { return some([]string{s.UserID}) })
+	return &cut
+}

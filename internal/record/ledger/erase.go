@@ -1,0 +1,312 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/forget"
+	"github.com/unrole/unrole/internal/record/snapshot"
+	"github.com/unrole/unrole/tasks"
+)
+
+// Erasure says who is to be forgotten in the record of one job, and who wants it.
+type Erasure struct {
+	JobID string
+	// Names are the people, with what stands in their place from now on.
+	Names forget.Names
+	// By and Why are for the audit, which keeps that somebody was forgotten and not who. Why has none of the ids.
+	By, Why string
+	// Letters counts the dead letters that were given up or cut for it.
+	Letters int
+}
+
+// Erased counts what of a job is about people who are to be forgotten.
+type Erased struct {
+	Pairs int64
+	// Known says that the job has a record.
+	Known bool
+	// Changed says that there is something of them in the record at all, be it a word in a reason.
+	Changed bool
+	// NamedAfter says that the job is theirs and that its id, which is part of all its keys, names one of them: then Drop
+	// erases it.
+	NamedAfter bool
+}
+
+// UnfinishedError says that a job has not ended, so that nothing of it is erased.
+type UnfinishedError struct{ Job Job }
+
+func (e *UnfinishedError) Error() string {
+	return fmt.Sprintf("job %s has not ended (%s): nothing of it is erased", e.Job.JobID, e.Job.State)
+}
+
+// The texts of a job and of its audit in which somebody may be named. Names of those who submitted, cancelled or approved are
+// not among them: the record says who acted.
+var (
+	jobTexts   = []string{"source", "reason", "cancel_reason", "restores", "restored_by"}
+	auditTexts = []string{"why", "source", "unreadable", "entry"}
+)
+
+// change of one field, as lua/erase.lua takes it.
+type fieldChange struct{ key, field, old, new string }
+
+// Erasable counts what of a job Erase would change, with its errors.
+func (l *Ledger) Erasable(ctx context.Context, e Erasure) (Erased, error) {
+	_, done, err := l.erasing(ctx, e)
+	return done, err
+}
+
+// Erase puts stand-ins in the place of people in the record of a finished job and in its audit trail. Counts and outcomes
+// stay: it is the same number of people, of whom nobody knows any more who they were. A job that has not ended gives an
+// *UnfinishedError. Again is harmless, and finishes an erasure that was interrupted.
+func (l *Ledger) Erase(ctx context.Context, e Erasure) (Erased, error) {
+	for {
+		changes, done, err := l.erasing(ctx, e)
+		if err != nil {
+			return done, err
+		}
+		moved, err := l.erase(ctx, e, changes, done)
+		if err != nil {
+			return done, fmt.Errorf("erase people of job %s: %w", e.JobID, err)
+		}
+		if !moved {
+			return done, l.eraseTrail(ctx, e)
+		}
+	}
+}
+
+// erase writes the changes, and reports whether the record moved meanwhile, so that it has to be read again.
+func (l *Ledger) erase(ctx context.Context, e Erasure, changes []fieldChange, done Erased) (moved bool, err error) {
+	if len(changes) == 0 {
+		return false, nil
+	}
+	entry, err := encodeEntry(Entry{At: l.now(), Event: EventErased, JobID: e.JobID, By: e.By, Why: e.Why, Pairs: done.Pairs, Letters: e.Letters})
+	if err != nil {
+		return false, err
+	}
+	for some := range slices.Chunk(changes, 200) {
+		args := []any{entry}
+		for _, c := range some {
+			args = append(args, c.key, c.field, c.old, c.new)
+		}
+		reply, err := l.run(ctx, eraseScript, e.JobID, args...)
+		if err != nil {
+			return false, err
+		}
+		switch reply[0].(int64) {
+		case 0:
+			return true, nil
+		case -1:
+			job, err := l.Get(ctx, e.JobID)
+			if err == nil {
+				err = &UnfinishedError{Job: job}
+			}
+			return false, err
+		case -2:
+			return false, nil // its retention has just passed
+		}
+		entry = ""
+	}
+	return false, nil
+}
+
+// erasing reads the record of a job, and what of it would change.
+func (l *Ledger) erasing(ctx context.Context, e Erasure) ([]fieldChange, Erased, error) {
+	k := keys(e.JobID)
+	var fields, parts, states, bad *redis.MapStringStringCmd
+	var seen *redis.StringCmd
+	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		fields, parts, states, bad = p.HGetAll(ctx, k[keyJob]), p.HGetAll(ctx, k[keyParts]), p.HGetAll(ctx, k[keyState]), p.HGetAll(ctx, k[keyBad])
+		seen = p.Get(ctx, k[keySeen])
+		return nil
+	}); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, Erased{}, fmt.Errorf("read job %s: %w", e.JobID, err)
+	}
+	if len(fields.Val()) == 0 {
+		return nil, Erased{NamedAfter: isNamedAfter(e.Names, e.JobID)}, nil // the trail alone is left
+	}
+	if job := l.job(e.JobID, fields.Val()); !job.State.Finished() {
+		return nil, Erased{}, &UnfinishedError{Job: job}
+	}
+	var changes []fieldChange
+	done := Erased{Known: true}
+	change := func(key, field, old, new string) { changes = append(changes, fieldChange{key, field, old, new}) }
+	for _, name := range jobTexts {
+		if old := fields.Val()[name]; e.Names.Text(old) != old {
+			change("job", name, old, e.Names.Text(old))
+		}
+	}
+	asked := false
+	for name, payload := range parts.Val() {
+		part, err := tasks.Decode([]byte(payload))
+		if err != nil {
+			return nil, done, fmt.Errorf("part %s of job %s: %w", name, e.JobID, err)
+		}
+		if !e.Names.Has(part.UserIDs) {
+			continue
+		}
+		state, err := decodeState(states.Val()[name], part.Pairs())
+		if err != nil {
+			return nil, done, fmt.Errorf("part %s of job %s: %w", name, e.JobID, err)
+		}
+		if state.Children == 0 { // else the pairs are the children's
+			for user := range part.EachOwned() {
+				if _, known := e.Names[user]; known {
+					done.Pairs++
+				}
+			}
+		}
+		ErasePart(part, e.Names)
+		without, err := part.Encode()
+		if err != nil {
+			return nil, done, err
+		}
+		asked = true
+		change("parts", name, "", string(without))
+	}
+	for name, old := range states.Val() {
+		if strings.HasPrefix(name, verifiedField) {
+			if without := e.Names.JSON(old, "why"); without != old {
+				change("state", name, old, without)
+			}
+			continue
+		}
+		version, body, _ := strings.Cut(old, "|")
+		if without := e.Names.JSON(body, "msg"); without != body {
+			change("state", name, old, fmt.Sprintf("%d|%s", parseInt(version)+1, without))
+		}
+	}
+	for name, why := range bad.Val() {
+		if isBadField(e.Names, name) {
+			change("bad", name, "", "")
+		} else if without := e.Names.JSON(why, "errmsg"); without != why {
+			change("bad", name, "", without)
+		}
+	}
+	if data, err := seen.Bytes(); err == nil {
+		without, changed, err := eraseSnapshot(data, e.Names)
+		if err != nil {
+			return nil, done, fmt.Errorf("job %s: %w", e.JobID, err)
+		}
+		if changed {
+			asked = true
+			change("seen", "", "", string(without))
+		}
+	}
+	if asked {
+		// They are sums over the pairs, from which a short list of candidates would tell who was meant.
+		change("job", "content", "", erasedContent)
+		change("job", "plan", "", erasedContent)
+	}
+	done.Changed = len(changes) > 0
+	done.NamedAfter = asked && isNamedAfter(e.Names, e.JobID)
+	return changes, done, nil
+}
+
+// erasedContent is the content of a job some of whose people were forgotten: nothing is the same as it.
+const erasedContent = "erased"
+
+// ErasePart puts stand-ins in the place of people of a part.
+func ErasePart(p *tasks.Part, names forget.Names) {
+	p.UserIDs = names.List(p.UserIDs)
+	for i, s := range p.Scopes {
+		if instead, known := names[s.UserID]; known {
+			p.Scopes[i].UserID = instead
+		}
+	}
+	if f := p.Failure; f != nil {
+		f.ErrMsg = names.Text(f.ErrMsg)
+	}
+}
+
+func eraseSnapshot(data []byte, names forget.Names) (without []byte, changed bool, err error) {
+	s, err := snapshot.Decode(data)
+	if err != nil {
+		return nil, false, err
+	}
+	rename := func(p *snapshot.Pair) {
+		if instead, known := names[p.UserID]; known {
+			p.UserID, changed = instead, true
+		}
+	}
+	for i := range s.NotHeld {
+		rename(&s.NotHeld[i])
+	}
+	for i := range s.Scopes {
+		rename(&s.Scopes[i].Pair)
+	}
+	if !changed {
+		return nil, false, nil
+	}
+	without, err = s.Encode()
+	return without, true, err
+}
+
+// Drop erases a finished job that is named after somebody: its record goes, and its trail goes on under the name that
+// Names.JobID gives it, with an entry that says so. What Redis has of it elsewhere is the caller's to erase.
+func (l *Ledger) Drop(ctx context.Context, e Erasure) (Erased, error) {
+	_, done, err := l.erasing(ctx, e)
+	if err != nil {
+		return done, err
+	}
+	k, name := keys(e.JobID), e.Names.JobID(e.JobID)
+	later := keys(name)[keyAudit]
+	entry, err := encodeEntry(Entry{At: l.now(), Event: EventErased, JobID: name, By: e.By, Why: e.Why, Pairs: done.Pairs, Letters: e.Letters})
+	if err != nil {
+		return done, err
+	}
+	// A trail that a former try has begun is written anew.
+	if err := l.rdb.Unlink(ctx, later).Err(); err != nil {
+		return done, fmt.Errorf("erase job %s: %w", e.JobID, err)
+	}
+	var texts []redis.XAddArgs
+	if err := l.Trail(ctx, e.JobID, "", func(t TrailEntry) error {
+		without := e.Names.JSON(t.JSON, append(auditTexts, "job_id", "restores")...)
+		texts = append(texts, redis.XAddArgs{Stream: later, ID: t.ID, Values: []any{"entry", without}})
+		return nil
+	}); err != nil {
+		return done, err
+	}
+	texts = append(texts, redis.XAddArgs{Stream: later, Values: []any{"entry", entry}})
+	for some := range slices.Chunk(texts, 500) {
+		if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i := range some {
+				p.XAdd(ctx, &some[i])
+			}
+			return nil
+		}); err != nil {
+			return done, fmt.Errorf("erase job %s: %w", e.JobID, err)
+		}
+	}
+	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.Unlink(ctx, k...)
+		for _, index := range []string{indexKey, openKey, restoresKey} {
+			p.ZRem(ctx, index, e.JobID)
+		}
+		return nil
+	}); err != nil {
+		return done, fmt.Errorf("erase job %s: %w", e.JobID, err)
+	}
+	return done, nil
+}
+
+// eraseTrail takes the people out of the texts of a job's audit trail.
+func (l *Ledger) eraseTrail(ctx context.Context, e Erasure) error {
+	var args []any
+	if err := l.Trail(ctx, e.JobID, "", func(t TrailEntry) error {
+		if without := e.Names.JSON(t.JSON, auditTexts...); without != t.JSON {
+			args = append(args, t.ID, without)
+		}
+		return nil
+	}); err != nil || args == nil {
+		return err
+	}
+	if _, err := l.run(ctx, eraseTrailScript, e.JobID, args...); err != nil {
+		return fmt.Errorf("erase people of the audit trail of job %s: %w", e.JobID, err)
+	}
+	return nil
+}
