@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
@@ -16,6 +17,7 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/preflight"
 	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/out/verify"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/fleet"
@@ -25,7 +27,7 @@ import (
 func (a *app) enqueueCommand() *cobra.Command {
 	var in inputFlags
 	var sub submissionFlags
-	var wait, verifyToo bool
+	var opt submitOptions
 	cmd := &cobra.Command{
 		Use:   "enqueue FILE",
 		Short: "Submit removals for the workers",
@@ -37,14 +39,20 @@ with the same --job-id completes a submission that was interrupted, and doubles 
   unrole enqueue --user manager4220 --role 1507113578 --priority urgent`,
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if verifyToo && !wait {
+			switch {
+			case opt.verify && !opt.wait:
 				return usageError(cmd, errors.New("--verify goes with --wait"))
+			case opt.report != "" && !opt.wait:
+				return usageError(cmd, texts.T("--report goes with --wait; unrole jobs report writes it later"))
+			case opt.report != "":
+				in.forReport()
 			}
+			opt.file = fileOf(args)
 			req, err := a.request(cmd, args, &in, &sub, workersOn, looker())
 			if err != nil {
 				return err
 			}
-			if verifyToo {
+			if opt.verify {
 				if err := req.config.NeedCredentials(); err != nil {
 					return exitWith(exitCredentials, err)
 				}
@@ -54,15 +62,17 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 				return err
 			}
 			defer client.Close()
-			return a.submit(cmd.Context(), req, client, wait, verifyToo)
+			opt.list = in.listed()
+			return a.submit(cmd.Context(), req, client, opt)
 		},
 	}
 	in.add(cmd)
 	cmd.Flags().StringVar(&in.plan, "plan", "", "submit this plan of unrole plan --save, instead of FILE")
 	sub.add(cmd.Flags())
 	complete(cmd, "priority", tasks.Lanes())
-	cmd.Flags().BoolVar(&wait, "wait", false, "stay until the job has ended; the exit code then tells how")
-	addVerifyFlag(cmd, &verifyToo)
+	cmd.Flags().BoolVar(&opt.wait, "wait", false, "stay until the job has ended; the exit code then tells how")
+	cmd.Flags().StringVar(&opt.report, "report", "", "with --wait: write what became of each pair to this file: .csv, .xlsx, .html or .json")
+	addVerifyFlag(cmd, &opt.verify)
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_MAX_USERS_PER_DAY", "UNROLE_APPROVE_ABOVE")
 	in.look.need(cmd.Flags())
 	return cmd
@@ -99,8 +109,25 @@ func (a *app) whetherItWaits(ctx context.Context, l *ledger.Ledger, c *config.Co
 	return nil
 }
 
+// submitOptions say what follows a submission.
+type submitOptions struct {
+	file   string // of the input; empty for flags and stdin
+	wait   bool
+	report string // a file, with wait
+	list   *listed
+	verify bool // ask DingTalk afterwards, with wait
+}
+
 // submit hands the request to the workers.
-func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClient, wait, verify bool) error {
+func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClient, opt submitOptions) error {
+	var out *reportTarget
+	if opt.report != "" {
+		var err error
+		if out, err = a.newReportTarget("--report", opt.report, opt.file); err != nil {
+			return err
+		}
+		defer out.discard()
+	}
 	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb, Retention: req.config.Retention})
 	if err != nil {
 		return err
@@ -142,7 +169,7 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	case submitted.Existed:
 		a.note(texts.T("job %s was submitted before, with the same content", s.JobID))
 	}
-	if !wait {
+	if !opt.wait {
 		if err := a.printJob(ctx, l, submitted.Job, 0); err != nil {
 			return err
 		}
@@ -152,18 +179,27 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	if err != nil {
 		return err
 	}
-	ended := a.wait(ctx, l, pacer, s.JobID)
-	if job, err := l.Get(ctx, s.JobID); !verify || err != nil || !job.State.Finished() {
+	var verified *verify.Result
+	ended := a.wait(ctx, l, pacer, s.JobID, func(after context.Context) error {
+		job, err := l.Get(after, s.JobID)
+		if err == nil && opt.verify && job.State.Finished() {
+			var res verify.Result
+			if res, err = a.verifyEnded(ctx, req.config, parts(rdb, zerolog.Nop()), l, s.JobID); err == nil {
+				verified = &res
+			}
+		}
+		if err != nil || out == nil {
+			return err
+		}
+		return a.writeReport(after, out, l, job, opt.list)
+	})
+	if verified == nil {
 		return ended
 	}
-	res, err := a.verifyEnded(ctx, req.config, parts(rdb, zerolog.Nop()), l, s.JobID)
-	if err != nil {
-		return err
-	}
-	if err := a.printVerification(s.JobID, res); err != nil || ended != nil {
+	if err := a.printVerification(s.JobID, *verified); err != nil || ended != nil {
 		return cmp.Or(err, ended)
 	}
-	return endOfVerification(res)
+	return endOfVerification(*verified)
 }
 
 // askedBefore returns the pairs of a job that was looked at before it was submitted, and whether the same was asked for as has
@@ -202,9 +238,19 @@ func (a *app) sayWhatIsNext(ctx context.Context, rdb redis.UniversalClient, job 
 	return nil
 }
 
-// wait follows a job to its end and tells by the exit code how it ended.
-func (a *app) wait(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, jobID string) error {
+// wait follows a job to its end and tells by the exit code how it ended. Before it says so it calls before, if that is
+// not nil, also where the wait ended early.
+func (a *app) wait(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, jobID string, before func(context.Context) error) error {
 	job, err := a.follow(ctx, l, pacer, jobID, func(pace.Status) bool { return true })
+	var failed error
+	if before != nil {
+		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		failed = before(after)
+		cancel()
+	}
+	if failed != nil && err != nil {
+		a.note(texts.T("%v", failed))
+	}
 	var held *errHeld
 	switch {
 	case errors.As(err, &held):
@@ -217,7 +263,10 @@ func (a *app) wait(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, job
 	}
 	took := job.FinishedAt.Sub(job.CreatedAt)
 	if err := a.printJob(ctx, l, job, took); err != nil {
-		return err
+		return errors.Join(failed, err)
+	}
+	if failed != nil {
+		return failed
 	}
 	if code := codeOfJob(job); code != exitDone {
 		return &exit{code: code}

@@ -95,22 +95,43 @@ func (a *app) newReportTarget(flag, name, input string) (*reportTarget, error) {
 }
 
 // writeReport completes the report of a job, and says where it is.
-func (a *app) writeReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job, list *report.List) error {
-	if err := out.write(ctx, l, job, out, a.reportOptions(job, list)); err != nil {
+func (a *app) writeReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job, from *listed) error {
+	if err := out.write(ctx, l, job, out, a.reportOptions(job, from)); err != nil {
 		return err
 	}
 	if err := out.keep(); err != nil {
 		return err
 	}
 	a.note(texts.T("report: %s", out.name))
-	if list != nil && list.Strange > 0 {
+	if list := from.list(); list != nil && list.Strange > 0 {
 		a.note(texts.Count(list.Strange, "%d row of the list names no pair of the job", "%d rows of the list name no pair of the job"))
 	}
 	return nil
 }
 
 // reportOptions are those of a report for people.
-func (a *app) reportOptions(job ledger.Job, list *report.List) report.Options {
-	return report.Options{Words: true, Lang: a.lang, Zone: a.now().Location(), List: list, Simulated: job.Simulated,
+func (a *app) reportOptions(job ledger.Job, from *listed) report.Options {
+	return report.Options{Words: true, Lang: a.lang, Zone: a.now().Location(), List: from.list(), Known: from.known(), Simulated: job.Simulated,
 		Page: report.Page{Now: a.now(), Version: readBuildInfo().Version}}
+}
+
+// listed is what a report says besides what the record knows: the rows of the list, and who and what was found in DingTalk. Either
+// may be nil, and so may the whole.
+type listed struct {
+	rows  *report.List
+	names *report.Known
+}
+
+func (l *listed) list() *report.List {
+	if l == nil {
+		return nil
+	}
+	return l.rows
+}
+
+func (l *listed) known() *report.Known {
+	if l == nil {
+		return nil
+	}
+	return l.names
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
-	"github.com/unrole/unrole/internal/in/preflight"
 	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/tasks"
@@ -52,6 +51,9 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 	f.look.add(cmd)
 	flags.StringVar(&f.skipInvalid, "skip-invalid", "", "write bad rows with the reason to this file and go on with the good ones")
 }
+
+// forReport keeps what a report has of the list.
+func (f *inputFlags) forReport() { f.list, f.look.named = &lists.Kept{}, true }
 
 // addReading adds the flags that say how FILE is to be understood.
 func (f *inputFlags) addReading(flags *pflag.FlagSet) {
@@ -209,8 +211,31 @@ func addIDs(set *enqueue.Removals, row lists.Row) error {
 	return nil
 }
 
-// listOf is what a report needs of the rows that were kept; seen, if not nil, knows whom they mean.
-func listOf(kept *lists.Kept, seen *preflight.Result) *report.List {
+// listed is what a report of the removals needs of their list.
+func (f *inputFlags) listed() *listed {
+	seen := f.look.seen
+	return &listed{rowsOf(f.list, func(r lists.Row, row *report.ListRow) {
+		if seen == nil {
+			asWritten(r, row)
+			return
+		}
+		row.Users, row.Roles = seen.Row(r)
+		row.Unresolved = row.Users == nil
+	}), f.look.known}
+}
+
+// asWritten are the pairs of a row all of which are ids.
+func asWritten(r lists.Row, row *report.ListRow) {
+	for _, person := range r.People {
+		row.Users = append(row.Users, person.Text)
+	}
+	for _, role := range r.Roles {
+		row.Roles = append(row.Roles, role.ID)
+	}
+}
+
+// rowsOf are the rows that were kept, as a report has them; pairs says which pairs a row means.
+func rowsOf(kept *lists.Kept, pairs func(lists.Row, *report.ListRow)) *report.List {
 	if kept == nil || kept.Len() == 0 {
 		return nil
 	}
@@ -218,17 +243,7 @@ func listOf(kept *lists.Kept, seen *preflight.Result) *report.List {
 		var row report.ListRow
 		for r := range kept.All() {
 			row.Line, row.Cells, row.Users, row.Roles = r.Line, r.Cells, row.Users[:0], row.Roles[:0]
-			if seen != nil {
-				row.Users, row.Roles = seen.Row(r)
-				row.Unresolved = row.Users == nil
-			} else {
-				for _, person := range r.People {
-					row.Users = append(row.Users, person.Text)
-				}
-				for _, role := range r.Roles {
-					row.Roles = append(row.Roles, role.ID)
-				}
-			}
+			pairs(r, &row)
 			if !yield(row) {
 				return
 			}

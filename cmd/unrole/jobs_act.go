@@ -39,7 +39,7 @@ what is named, and goes on by itself.`,
 			if err != nil {
 				return err
 			}
-			return a.wait(ctx, r.ledger, pacer, args[0])
+			return a.wait(ctx, r.ledger, pacer, args[0], nil)
 		}),
 	}
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_APP_KEY")

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/report"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 func (a *app) jobsReportCommand() *cobra.Command {
@@ -24,7 +27,9 @@ An .html file is one self-contained page for an auditor: who asked for what and 
 their reasons, and the pairs, searchable. It lists up to 20,000 removed pairs and everything else whole. --html FILE is
 the same under any name (- is stdout).
 
---with names the list that the job was submitted from: the report then has its columns (name, department …) and its order.`,
+--with names the list that the job was submitted from: the report then has its columns (name, department …) and its order.
+Redis keeps ids only: people and roles that the list names otherwise are looked up in DingTalk again, which takes the app's
+credentials.`,
 		Example: `  unrole jobs report 20261231-180000-k3x9q2ab > removed.csv
   unrole jobs report 20261231-180000-k3x9q2ab --report removed.xlsx --with leavers.xlsx`,
 		Args:        exactArgs("JOB"),
@@ -41,13 +46,11 @@ the same under any name (- is stdout).
 				return err
 			}
 			plain := report.Options{Simulated: job.Simulated}
-			var list *report.List
+			var list *listed
 			if with != "" {
-				in.list, in.passBad = &lists.Kept{}, true
-				if _, err := in.read(cmd, a, []string{with}); err != nil {
+				if list, err = in.again(cmd, a, r.config, with); err != nil {
 					return err
 				}
-				list = listOf(in.list, nil)
 				plain = a.reportOptions(job, list)
 			}
 			switch {
@@ -75,13 +78,44 @@ the same under any name (- is stdout).
 	cmd.Flags().StringVar(&file, "report", "", "write the report to this file: .csv, .xlsx, .html or .json")
 	cmd.Flags().StringVar(&with, "with", "", "the list that the job was submitted from, whose columns and order the report then has")
 	in.addReading(cmd.Flags())
+	in.look.need(cmd.Flags())
+	cmd.Flags().BoolVar(&in.look.allRoles, "all-roles", false, "the list has no roles: the job was submitted with --all-roles")
 	cmd.Flags().StringVar(&html, "html", "", "write a page for an auditor to this file (- is stdout)")
 	addConfigFlags(cmd.Flags(), "REDIS_URL")
 	return cmd
 }
 
+// again reads the list that a job was submitted from. Bad rows of it are left out: the job has none of their pairs.
+func (f *inputFlags) again(cmd *cobra.Command, a *app, c *config.Config, name string) (*listed, error) {
+	f.list, f.passBad, f.look.whom = &lists.Kept{}, true, true
+	if c.NeedCredentials() == nil {
+		done, err := f.look.reach(c, looker())
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
+	_, err := f.read(cmd, a, []string{name})
+	var refused *lists.Refused
+	if errors.As(err, &refused) && f.look.directory == nil {
+		refused.Next = append(refused.Next, texts.T("or have the report written at once next time, when it is known who is meant: run --report, enqueue --wait --report"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	seen := f.look.seen
+	return &listed{rowsOf(f.list, func(r lists.Row, row *report.ListRow) {
+		if seen != nil {
+			row.Users, row.Roles = seen.Meant(r)
+		} else {
+			asWritten(r, row)
+		}
+		row.AllRoles = f.look.allRoles
+	}), f.look.known}, nil
+}
+
 // fileReport writes a report file, complete or not at all.
-func (a *app) fileReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job, list *report.List) error {
+func (a *app) fileReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job, list *listed) error {
 	defer out.discard()
 	return a.writeReport(ctx, out, l, job, list)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/unrole/unrole/internal/in/preflight"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/outcome"
+	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/internal/run/config"
 )
 
@@ -44,10 +45,15 @@ type lookFlags struct {
 	// strict refuses what cannot be resolved, though nobody asked to look: the list is kept, to be sent as it is.
 	strict   bool
 	maxShare float64
+	// whom looks only for whom and what the list means, and only where it has to: for a report of what was done.
+	whom bool
 	// seen is what was found, nil where nothing was looked up.
 	seen *preflight.Result
 	// must says that the list takes looking up.
 	must bool
+	// named asks for known: who the people are, for a report.
+	named bool
+	known *report.Known
 }
 
 func (f *lookFlags) add(cmd *cobra.Command) {
@@ -86,6 +92,11 @@ func (f *lookFlags) open(cmd *cobra.Command, c *config.Config, with engine.Parts
 		}
 		return func() {}, nil
 	}
+	return f.reach(c, with)
+}
+
+// reach opens the directory of the configured organisation.
+func (f *lookFlags) reach(c *config.Config, with engine.Parts) (func(), error) {
 	client, err := dingtalk.New(engine.Credentials(c, with))
 	if err != nil {
 		return nil, exitWith(exitUsage, err)
@@ -108,7 +119,17 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 			f.must = f.must || r.ID == 0
 		}
 	}
-	if !f.must && (f.want == "false" || f.want == "" && !f.implied) {
+	switch {
+	case f.whom && !f.must:
+		return &enqueue.Removals{}, nil
+	case f.whom:
+		var err error
+		if f.seen, err = preflight.Whom(ctx, f.directory, rows.All()); err != nil {
+			return nil, fmt.Errorf("look at DingTalk: %w", err)
+		}
+		f.known = f.seen.Known(ctx)
+		return &enqueue.Removals{}, nil
+	case !f.must && (f.want == "false" || f.want == "" && !f.implied):
 		return idsOf(rows)
 	}
 	req := preflight.Request{Rows: rows.All(), AllRoles: f.allRoles, EvenAdmins: f.evenAdmins, MaxShare: f.maxShare}
@@ -137,6 +158,9 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 		return nil, fmt.Errorf("look at DingTalk: %w", err)
 	}
 	f.seen = seen
+	if f.named {
+		f.known = seen.Known(ctx)
+	}
 	if err := f.judge(a, name, seen); err != nil {
 		return nil, err
 	}

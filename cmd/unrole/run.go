@@ -16,7 +16,6 @@ import (
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/out/verify"
 	"github.com/unrole/unrole/internal/record/ledger"
-	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
@@ -39,7 +38,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if reportFile != "" {
-				in.list = &lists.Kept{}
+				in.forReport()
 			}
 			where := dingTalkOf
 			if simulate {
@@ -63,7 +62,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 					return exitWith(exitCredentials, err)
 				}
 			}
-			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulator: sim, report: reportFile, list: listOf(in.list, in.look.seen), verify: verifyToo, quiet: !logLevelGiven(a, cmd)})
+			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulator: sim, report: reportFile, list: in.listed(), verify: verifyToo, quiet: !logLevelGiven(a, cmd)})
 		},
 	}
 	in.add(cmd)
@@ -105,9 +104,9 @@ type runOptions struct {
 	file      string // of the input; empty for flags and stdin
 	simulator *simulator.Simulator
 	report    string
-	list      *report.List // of the file, where a report is wanted
-	verify    bool         // ask DingTalk afterwards
-	quiet     bool         // no log lines but errors: the summary says it all
+	list      *listed
+	verify    bool // ask DingTalk afterwards
+	quiet     bool // no log lines but errors: the summary says it all
 }
 
 func fileOf(args []string) string {

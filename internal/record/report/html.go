@@ -151,7 +151,7 @@ func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writ
 		}
 		for i, cell := range r.cells {
 			if cell != "" && cell != r.UserID && cell != strconv.FormatInt(r.RoleID, 10) {
-				shown.From = append(shown.From, cellOf{d.List.heading(i), cell})
+				shown.From = append(shown.From, cellOf{d.heading(i), cell})
 			}
 		}
 		return notWritten(pageTemplate.ExecuteTemplate(out, "row", shown))

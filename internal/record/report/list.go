@@ -26,17 +26,19 @@ type ListRow struct {
 	Roles []int64
 	// Cells are those of the row as they stood, one per heading or fewer.
 	Cells []string
+	// AllRoles says that the users were to lose all that they held, instead of Roles.
+	AllRoles bool
 	// Unresolved says that the row named nobody for certain: it asked for no pair.
 	Unresolved bool
 }
 
 // heading is the name of a column of the list in the report: its own, unless a column of the report has that.
-func (l *List) heading(i int) string {
-	name := l.Header[i]
+func (o Options) heading(i int) string {
+	name := o.List.Header[i]
 	if name == "" {
 		return "column " + strconv.Itoa(i+1)
 	}
-	if slices.Contains(Columns, name) || slices.Contains(Optional, name) {
+	if slices.Contains(Columns, name) || slices.Contains(Optional, name) || o.Known != nil && slices.Contains(knownColumns, name) {
 		return listPrefix + name
 	}
 	return name
@@ -71,7 +73,11 @@ func (l *List) join(each func(func(ledger.VerifiedRow) error) error, visit func(
 		}
 		known := false
 		for _, user := range row.Users {
-			for _, role := range row.Roles {
+			roles := row.Roles
+			if row.AllRoles {
+				roles = job.roleIDs
+			}
+			for _, role := range roles {
 				r, first, ours := job.take(user, role)
 				known = known || ours
 				if !first {

@@ -47,6 +47,10 @@ type Row struct {
 	Simulated bool `json:"simulated,omitempty"`
 	// Action is add where the job gives back: its pairs are not to be removed.
 	Action string `json:"action,omitempty"`
+	// Name, Department and Role say who and what that is, where somebody looked.
+	Name       string `json:"name,omitempty"`
+	Department string `json:"department,omitempty"`
+	Role       string `json:"role,omitempty"`
 	// Line is the row of the list that asked for the pair, and Input what stood there by heading.
 	Line  int               `json:"row,omitempty"`
 	Input map[string]string `json:"input,omitempty"`
@@ -102,6 +106,8 @@ type Options struct {
 	Zone *time.Location
 	// Mark writes a byte order mark before CSV, by which spreadsheets know that it is UTF-8.
 	Mark bool
+	// Known says who people are and what roles are called, where somebody looked: the report then has the columns of it.
+	Known *Known
 	// List is what the job was submitted from. With it the report has its columns and its order; without it, rows
 	// come in no particular order.
 	List *List
@@ -112,6 +118,18 @@ type Options struct {
 	// Page is about the page for an auditor.
 	Page Page
 }
+
+// Known are people and roles by name. Redis keeps none of it.
+type Known struct {
+	People map[string]Name
+	Roles  map[int64]string
+}
+
+// Name is who somebody is: the name, and the first of the departments.
+type Name struct{ Name, Department string }
+
+// knownColumns are those of Options.Known.
+var knownColumns = []string{"name", "department", "role"}
 
 // JSON streams the report of a job, one object per line.
 func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer, o Options) error {
@@ -190,12 +208,16 @@ func (o Options) row(pair ledger.VerifiedRow, with extra, line int, cells []stri
 		became, todo := told(out, with.restore)
 		r.Meaning, r.WhatToDo = became.In(o.Lang), todo.In(o.Lang)
 	}
+	if o.Known != nil {
+		who := o.Known.People[r.UserID]
+		r.Name, r.Department, r.Role = who.Name, who.Department, o.Known.Roles[r.RoleID]
+	}
 	for i, cell := range cells {
 		if cell != "" {
 			if r.Input == nil {
 				r.Input = map[string]string{}
 			}
-			r.Input[o.List.heading(i)] = cell
+			r.Input[o.heading(i)] = cell
 		}
 	}
 	return r
@@ -237,9 +259,12 @@ func (o Options) header(with extra) []string {
 	if with.restore {
 		header = append(header, "action")
 	}
+	if o.Known != nil {
+		header = append(header, knownColumns...)
+	}
 	if o.List != nil {
 		for i := range o.List.Header {
-			header = append(header, o.List.heading(i))
+			header = append(header, o.heading(i))
 		}
 		header = append(header, "row")
 	}
@@ -268,6 +293,9 @@ func (o Options) record(to []string, r Row, with extra) []string {
 	}
 	if with.restore {
 		to = append(to, r.Action)
+	}
+	if o.Known != nil {
+		to = append(to, r.Name, r.Department, r.Role)
 	}
 	if o.List != nil {
 		for i := range o.List.Header {
