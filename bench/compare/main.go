@@ -151,9 +151,13 @@ func (r row) figure(c column) (median float64, text string) {
 func main() {
 	url := rig.RedisFlag()
 	svg := flag.String("svg", "", "file to draw the calls into")
+	kill := flag.Bool("kill", false, "run two workers besides, and kill the one that leads after a second")
 	latency := flag.Duration("latency", 50*time.Millisecond, "time that a call takes")
 	runs := flag.Int("runs", 5, "runs, begun a quarter of a minute apart; an odd number has a median of its own")
 	flag.Parse()
+	if *kill {
+		ways = append(ways, way{name: "unrole, killed", remove: throughTwoWorkers})
+	}
 	rig.Main(func(ctx context.Context) error { return run(ctx, *url, *svg, *latency, *runs) })
 }
 

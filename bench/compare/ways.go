@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/unrole/unrole/bench/internal/rig"
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -233,11 +235,6 @@ func plainAsynq(ctx context.Context, load workload, c *calls, rdb *redis.Client)
 
 // throughUnrole submits as the commands do, to one worker.
 func throughUnrole(ctx context.Context, load workload, c *calls, rdb *redis.Client) (map[pair]bool, error) {
-	l := ledger.New(rdb, 0)
-	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
-	if err != nil {
-		return nil, err
-	}
 	working, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -245,7 +242,42 @@ func throughUnrole(ctx context.Context, load workload, c *calls, rdb *redis.Clie
 	if err := rig.Engines(working, &running, rdb, 1, c.url, nil); err != nil {
 		return nil, err
 	}
+	return submitted(ctx, load, rdb)
+}
 
+// throughTwoWorkers is the same with two processes of the command, of which the one that leads is killed a second after the
+// first removal was submitted.
+func throughTwoWorkers(ctx context.Context, load workload, c *calls, rdb *redis.Client) (map[pair]bool, error) {
+	binary, remove, err := rig.Build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	for range 2 {
+		_, stop, err := rig.Worker(binary, rdb, c.url)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+	}
+	kill := time.AfterFunc(time.Second, func() {
+		if _, pid, err := queue.Leader(ctx, rdb); err == nil && pid != 0 {
+			if leader, err := os.FindProcess(pid); err == nil {
+				leader.Kill()
+			}
+		}
+	})
+	defer kill.Stop()
+	return submitted(ctx, load, rdb)
+}
+
+// submitted submits the removals, and waits for their end.
+func submitted(ctx context.Context, load workload, rdb *redis.Client) (map[pair]bool, error) {
+	l := ledger.New(rdb, 0)
+	submitter, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
+	if err != nil {
+		return nil, err
+	}
 	jobs := map[string]*enqueue.Removals{}
 	for i, p := range load.people {
 		id := "all"

@@ -86,7 +86,7 @@ func run(ctx context.Context, url string, idle time.Duration, removals int) erro
 	}
 	defer cleanup()
 	began := time.Now()
-	cmd, stop, err := rig.Worker(binary, store, sim.URL)
+	cmd, stop, err := rig.Worker(binary, rdb, sim.URL)
 	if err != nil {
 		return err
 	}

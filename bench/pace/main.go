@@ -127,6 +127,8 @@ func measure(ctx context.Context, m mode, name, url, app string, workers int, qp
 		return err
 	}
 	defer store.Close()
+	rdb := store.Client()
+	defer rdb.Close()
 	t := &tally{left: m.batches, codes: map[string]int{}}
 	m.options.Open, m.options.KeepCalls, m.options.Observe = true, -1, t.observe
 	// The simulator's capacity steps begin when it is made.
@@ -146,7 +148,7 @@ func measure(ctx context.Context, m mode, name, url, app string, workers int, qp
 	}
 	var cmds []*exec.Cmd
 	for range workers {
-		cmd := exec.CommandContext(ctx, self, "-redis", store.URL(), "-server", srv.URL, "-app", app,
+		cmd := exec.CommandContext(ctx, self, "-redis", rig.URL(rdb), "-server", srv.URL, "-app", app,
 			"-qps", strconv.FormatFloat(qps, 'g', -1, 64))
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {

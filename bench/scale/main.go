@@ -85,7 +85,7 @@ func run(ctx context.Context, url string, finished, open int, idle time.Duration
 		}
 		fmt.Printf("%-20s %s\n", q.what, took)
 	}
-	return watch(ctx, rdb, store, idle)
+	return watch(ctx, rdb, idle)
 }
 
 func name(kind string, i int) string { return fmt.Sprintf("%s-%07d", kind, i) }
@@ -119,7 +119,7 @@ func fill(ctx context.Context, rdb *redis.Client, finished, open int) error {
 }
 
 // watch prints what a worker of the real command asks while nothing can be done.
-func watch(ctx context.Context, rdb *redis.Client, store *rig.Redis, idle time.Duration) error {
+func watch(ctx context.Context, rdb *redis.Client, idle time.Duration) error {
 	sim := httptest.NewServer(simulator.New(simulator.Options{Open: true}))
 	defer sim.Close()
 	binary, cleanup, err := rig.Build(ctx)
@@ -127,7 +127,7 @@ func watch(ctx context.Context, rdb *redis.Client, store *rig.Redis, idle time.D
 		return err
 	}
 	defer cleanup()
-	cmd, stop, err := rig.Worker(binary, store, sim.URL)
+	cmd, stop, err := rig.Worker(binary, rdb, sim.URL)
 	if err != nil {
 		return err
 	}

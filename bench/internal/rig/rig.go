@@ -90,9 +90,6 @@ func OpenRedis(ctx context.Context, url string, args ...string) (*Redis, error) 
 	return r, nil
 }
 
-// URL is the address for REDIS_URL, of a Redis without a password.
-func (r *Redis) URL() string { return fmt.Sprintf("redis://%s/%d", r.Options.Addr, r.Options.DB) }
-
 // Client returns a client, to be closed by the caller.
 func (r *Redis) Client() *redis.Client {
 	o := r.Options
@@ -137,10 +134,16 @@ func Build(ctx context.Context) (binary string, remove func(), err error) {
 	return binary, remove, nil
 }
 
+// URL is the address of a client's Redis for REDIS_URL, without a password.
+func URL(rdb *redis.Client) string {
+	o := rdb.Options()
+	return fmt.Sprintf("redis://%s/%d", o.Addr, o.DB)
+}
+
 // Worker starts the worker of a binary as a process of its own; stop interrupts it and waits for its end.
-func Worker(binary string, r *Redis, baseURL string) (cmd *exec.Cmd, stop func(), err error) {
+func Worker(binary string, rdb *redis.Client, baseURL string) (cmd *exec.Cmd, stop func(), err error) {
 	cmd = exec.Command(binary, "worker")
-	cmd.Env = append(os.Environ(), "REDIS_URL="+r.URL(), "DINGTALK_BASE_URL="+baseURL, "DINGTALK_APP_KEY="+simulator.AppKey,
+	cmd.Env = append(os.Environ(), "REDIS_URL="+URL(rdb), "DINGTALK_BASE_URL="+baseURL, "DINGTALK_APP_KEY="+simulator.AppKey,
 		"DINGTALK_APP_SECRET="+simulator.AppSecret, "UNROLE_LOG_LEVEL=error")
 	cmd.Stderr = os.Stderr
 	return cmd, func() {
