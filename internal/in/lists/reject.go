@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/unrole/unrole/internal/base/sheet"
+	"github.com/unrole/unrole/internal/base/texts"
 )
 
 // rejectColumns are what a file of rejected rows has besides the columns of the input.
@@ -83,3 +84,22 @@ func (r *rejectWriter) flush() error {
 	}
 	return nil
 }
+
+// Rejects writes rows that were read well and turned out bad later, as Options.Reject has bad ones: Read takes the file back
+// once somebody corrected it.
+type Rejects struct{ w *rejectWriter }
+
+// NewRejects writes to w; header is that of Report.Header.
+func NewRejects(w io.Writer, header []string) *Rejects { return &Rejects{newRejectWriter(w, header)} }
+
+// Add writes a row, which has to have its Cells, with what is wrong with it.
+func (r *Rejects) Add(row Row, why []texts.Text) error {
+	problems := make([]problem, len(why))
+	for i, w := range why {
+		problems[i].reason = w
+	}
+	return r.w.write(row.Cells, row.Line, problems)
+}
+
+// Flush writes what is still in memory.
+func (r *Rejects) Flush() error { return r.w.flush() }

@@ -41,6 +41,8 @@ type Result struct {
 	Snapshot *enqueue.Snapshot
 	// Problems are the rows that name nobody, or several, or what must not be touched: nothing of them is in Removals.
 	Problems []Problem
+	// Doubts are the people and roles that fit several, each once: somebody may say which is meant.
+	Doubts []Doubt
 	// Shares are roles that would lose more than MaxShare of their holders, who are LeastHolders or more.
 	Shares []Share
 	// Found, Ambiguous, Unknown, Departed and External count people; Spared the pairs of the default group, and of roles to
@@ -59,6 +61,16 @@ type Result struct {
 type Problem struct {
 	Line int
 	Why  texts.Text
+}
+
+// Doubt is a person or a role of the list who may be one of several. Exactly one of Person and Role is set.
+type Doubt struct {
+	Person lists.Person
+	Role   lists.Role
+	// People are who the person may be, the first few of Fit, and Roles which the role may be.
+	People []resolve.Candidate
+	Roles  []dingtalk.Role
+	Fit    int
 }
 
 // Share is a role that many of its holders would lose.
@@ -109,6 +121,7 @@ func Run(ctx context.Context, d *directory.Directory, req Request) (*Result, err
 		r.take(row)
 	}
 	r.shares()
+	r.doubts()
 	r.res.Lookups, r.res.LookupTime = d.Lookups()
 	return r.res, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/in/preflight"
+	"github.com/unrole/unrole/internal/in/resolve"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/simulator"
 )
@@ -106,6 +107,31 @@ func TestOnlyHeldPairsAreTakenAndTheirScopesKept(t *testing.T) {
 			Scopes: []enqueue.SnapshotScope{{Pair: enqueue.SnapshotPair{UserID: "wang1", RoleID: 7}, Departments: []int64{10, 11}}}}
 		if diff := cmp.Diff(want, seen.Snapshot); diff != "" {
 			t.Errorf("snapshot (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWhoMayBeMeantIsSaidOnceAndWhoWasFoundByName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		row := lists.Row{People: people("name:王芳"), Roles: []lists.Role{{Name: "出纳"}}}
+		seen, err := preflight.Run(t.Context(), open(t, company(simulator.Options{}), 20), preflight.Request{Rows: rows(row, row,
+			lists.Row{People: people("mobile:13900005678", "wang1"), Roles: []lists.Role{{ID: 8}}}).All()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []preflight.Doubt{
+			{Person: row.People[0], Fit: 2, People: []resolve.Candidate{{UserID: "wang1", Name: "王芳", Department: "财务部"}, {UserID: "wang2", Name: "王芳", Department: "出纳组"}}},
+			{Role: row.Roles[0], Fit: 2, Roles: []dingtalk.Role{{ID: 7, Name: "出纳", Group: "财务"}, {ID: 8, Name: "出纳", Group: "门店"}}},
+		}
+		if diff := cmp.Diff(want, seen.Doubts); diff != "" {
+			t.Errorf("doubts (-want +got):\n%s", diff)
+		}
+		people := seen.People()
+		if people["li"].Name != "李雷" || people["wang1"].Name != "王芳" || len(people) != 2 {
+			t.Errorf("people: %+v", people)
+		}
+		if got := seen.RoleName(8) + seen.RoleName(404); got != "门店/出纳" {
+			t.Errorf("role 8 is called %q", got)
 		}
 	})
 }

@@ -1,7 +1,9 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/unrole/unrole/enqueue"
@@ -191,6 +193,45 @@ func (r *run) shares() {
 			r.res.Shares = append(r.res.Shares, Share{Role: role, Holders: n, Loses: loses[role.ID]})
 		}
 	}
+}
+
+// doubts lists who and what fits several, in the order of the list.
+func (r *run) doubts() {
+	for i, p := range r.found {
+		if p.Status == resolve.Ambiguous {
+			r.res.Doubts = append(r.res.Doubts, Doubt{Person: r.people[i], People: p.Candidates, Fit: p.Fit})
+		}
+	}
+	var roles []Doubt
+	for said, fit := range r.named {
+		if len(fit) > 1 {
+			roles = append(roles, Doubt{Role: said, Roles: fit, Fit: len(fit)})
+		}
+	}
+	slices.SortFunc(roles, func(a, b Doubt) int { return cmp.Compare(a.Role.Name, b.Role.Name) })
+	r.res.Doubts = append(r.res.Doubts, roles...)
+}
+
+// People are those who were found, by user id, as far as they were looked at: of somebody who was listed by the user id and
+// holds one of the roles only the name is known.
+func (res *Result) People() map[string]dingtalk.User {
+	people := make(map[string]dingtalk.User, res.Found)
+	for _, p := range res.run.found {
+		if p.Status == resolve.Found {
+			people[p.User.UserID] = p.User
+		}
+	}
+	return people
+}
+
+// RoleName is what a role is called, GROUP/NAME; empty where there is none of that id.
+func (res *Result) RoleName(id int64) string {
+	for _, role := range res.run.roles {
+		if role.ID == id {
+			return nameOf(role)
+		}
+	}
+	return ""
 }
 
 // Row is whom and what a row of the list meant: nobody, where it has a problem.
