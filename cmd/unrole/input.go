@@ -167,7 +167,7 @@ func (f *inputFlags) options(cmd *cobra.Command) (lists.Options, error) {
 		opt.People = append(opt.People, person)
 	}
 	for _, text := range items(f.roles) {
-		role, err := parseRole(text)
+		role, err := lists.ParseRole(text)
 		if err == nil && role.ID == 0 && !opt.Lookup {
 			err = texts.T("%q is the name of a role, which has to be looked up in DingTalk: that takes the app's credentials (see unrole roles for the ids)", text)
 		}

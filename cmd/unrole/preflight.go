@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -134,7 +133,7 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 	}
 	req := preflight.Request{Rows: rows.All(), AllRoles: f.allRoles, EvenAdmins: f.evenAdmins, MaxShare: f.maxShare}
 	for _, text := range items(f.keep) {
-		role, err := parseRole(text)
+		role, err := lists.ParseRole(text)
 		if err != nil {
 			return nil, exitf(exitUsage, "--keep-role: %w", err)
 		}
@@ -212,16 +211,6 @@ func idsOf(rows *lists.Kept) (*enqueue.Removals, error) {
 		}
 	}
 	return set, nil
-}
-
-// parseRole reads a role as people write it: an id, a name, or GROUP/NAME.
-func parseRole(text string) (lists.Role, error) {
-	if id, err := lists.ParseRoleID(text); err == nil {
-		return lists.Role{ID: id}, nil
-	} else if text == "" || strings.Trim(text, "0123456789.,eE+-") == "" {
-		return lists.Role{}, err
-	}
-	return lists.Role{Name: text}, nil
 }
 
 // figures is what a preflight saw, as plan prints it.

@@ -13,6 +13,8 @@ import (
 
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/in/directory"
+	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/console"
@@ -34,7 +36,10 @@ With a users file (UNROLE_UI_USERS_FILE) people sign in by name; each may look (
 (operator), or also approve (approver), whether or not --allow-actions is given, which then is about the queues only. A line
 is NAME:HASH:ROLE: what htpasswd -nB -C 12 NAME prints, and the role. With a password instead (UNROLE_UI_PASSWORD or
 UNROLE_UI_PASSWORD_FILE) it asks for the user ` + signin.User + ` and the password; without either it listens on this machine only. It speaks HTTP: put a proxy with TLS in front where others reach it. /healthz says
-without a password whether Redis answers. To show the pace it needs the app key that the workers have, but no secret.`,
+without a password whether Redis answers.
+
+To show the pace it needs the app key that the workers have. With the app's secret, too, a new removal may name people and
+roles as enqueue may, and says before anything is submitted who was found and who holds what; without it only ids are taken.`,
 		Example: `  unrole ui
   unrole ui --ui-listen :8081 --ui-users-file users --approve-above 50 --prefix /unrole`,
 		Args: noArgs,
@@ -53,7 +58,8 @@ without a password whether Redis answers. To show the pace it needs the app key 
 	cmd.Flags().StringVar(&opt.prefix, "prefix", "", "path that the UI lives under, behind a proxy say, such as /unrole")
 	cmd.Flags().StringVar(&opt.prometheus, "prometheus", "", "address of a Prometheus that scrapes the workers, for charts")
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_UI_LISTEN", "UNROLE_UI_USERS_FILE", "UNROLE_APPROVE_ABOVE", "UNROLE_MAX_USERS_PER_DAY",
-		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "DINGTALK_APP_KEY", "UNROLE_QPS")
+		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_PREFLIGHT", "UNROLE_MAX_SHARE")
+	cmd.Flags().Lookup("preflight").NoOptDefVal = "true"
 	return cmd
 }
 
@@ -128,7 +134,12 @@ func (a *app) webPages(c *config.Config, rdb redis.UniversalClient, opt uiOption
 	if err != nil {
 		return nil, exitWith(exitUsage, err)
 	}
+	look, err := openDirectory(c, rdb, opt.ending, log)
+	if err != nil {
+		return nil, err
+	}
 	people, err := console.New(console.Config{Redis: rdb, Ledger: ledger.New(rdb, c.Retention), Pacer: pacer, Prefix: prefix, Ending: opt.ending,
+		Directory: look, Preflight: c.Preflight, MaxShare: c.MaxShare,
 		Protected: protected, Retention: c.Retention, ApproveAbove: c.ApproveAbove, MaxUsersPerDay: c.MaxUsersPerDay, Simulated: opt.simulated,
 		Version: readBuildInfo().Version, Log: log})
 	if err != nil {
@@ -149,6 +160,25 @@ func (a *app) webPages(c *config.Config, rdb redis.UniversalClient, opt uiOption
 	pages.Handle(prefix+"/", people)
 	return signin.New(signin.Config{Redis: rdb, Pages: pages, Prefix: prefix, Password: c.UIPassword, Users: users, Page: people.SignIn,
 		AllowActions: opt.allowActions, Local: a.whoami(), Log: log})
+}
+
+// openDirectory is how the console looks at DingTalk; nil where the configuration has no credentials. The lists that are looked
+// at side by side share the pace.
+func openDirectory(c *config.Config, rdb redis.UniversalClient, ending <-chan struct{}, log zerolog.Logger) (func() (*directory.Directory, error), error) {
+	if c.NeedCredentials() != nil {
+		return nil, nil
+	}
+	client, err := dingtalk.New(engine.Credentials(c, parts(rdb, log)))
+	if err != nil {
+		return nil, exitWith(exitUsage, err)
+	}
+	if ending != nil {
+		go func() {
+			<-ending
+			client.Close()
+		}()
+	}
+	return func() (*directory.Directory, error) { return directory.New(client, c.QPS/console.LooksAtOnce) }, nil
 }
 
 func (a *app) printUIReady(r uiReady) error {

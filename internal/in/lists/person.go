@@ -153,6 +153,16 @@ func spoiledUserID(id []byte) (texts.Text, bool) {
 	return texts.Text{}, false
 }
 
+// ParseRole reads a role as people write it: an id, a name, or GROUP/NAME.
+func ParseRole(text string) (Role, error) {
+	if id, err := ParseRoleID(text); err == nil {
+		return Role{ID: id}, nil
+	} else if text == "" || strings.Trim(text, "0123456789.,eE+-") == "" {
+		return Role{}, err
+	}
+	return Role{Name: text}, nil
+}
+
 // ParseRoleID reads a role id as people and files write it: decimal digits of a positive int64, nothing else. The
 // error says what the text looks like instead.
 func ParseRoleID(text string) (int64, error) {

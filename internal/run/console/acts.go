@@ -31,6 +31,7 @@ var said = map[string]texts.Text{
 	"discarded": texts.T("Given up: they stay counted as not removed."),
 	"none":      texts.T("There was nothing left to do: somebody was faster."),
 	"submitted": texts.T("Submitted."),
+	"changed":   texts.T("The list was looked at again meanwhile: this is what would be removed now."),
 	"existed":   texts.T("This was submitted already, once; nothing was done twice."),
 }
 

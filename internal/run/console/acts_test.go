@@ -207,10 +207,10 @@ func TestAListIsShownAndSubmittedOnce(t *testing.T) {
 	if all, err := d.ledger.Count(t.Context()); err != nil || all != 0 {
 		t.Fatalf("%d jobs before the confirmation, %v", all, err)
 	}
-	form := url.Values{"why": {"离职"}, "lane": {"urgent"}, "at": {"2099-12-31T18:00"}, "at_exact": {"2099-12-31T10:00:00.000Z"}}
+	form := url.Values{"turn": {"0"}, "why": {"离职"}, "lane": {"urgent"}, "at": {"2099-12-31T18:00"}, "at_exact": {"2099-12-31T10:00:00.000Z"}}
 	d.does(to, form, "/jobs/"+id+"?done=submitted")
 	d.does(to, form, "/jobs/"+id+"?done=existed")                                                 // the second click
-	d.does(to, url.Values{"why": {"again"}}, "/jobs/"+id+"?done=existed")                         // another tab
+	d.does(to, url.Values{"turn": {"0"}, "why": {"again"}}, "/jobs/"+id+"?done=existed")          // another tab
 	if w := d.ask(httptest.NewRequest("GET", "/unrole"+to, nil)); w.Code != http.StatusSeeOther { // a reload
 		t.Errorf("the preview afterwards: %d", w.Code)
 	}
@@ -234,10 +234,10 @@ func TestWrongRowsAreNamedByLineAndLeftOutOnlyWithAWord(t *testing.T) {
 	if file := d.see(to + "/wrong-rows.csv"); !strings.HasPrefix(file, "\ufeffuser_id,role_id,rejected_line,rejected_reason\nu2,7.5,3,") {
 		t.Errorf("%q", file)
 	}
-	if w := d.send(to, url.Values{"why": {"left"}}); w.Code != http.StatusUnprocessableEntity {
+	if w := d.send(to, url.Values{"turn": {"0"}, "why": {"left"}}); w.Code != http.StatusUnprocessableEntity {
 		t.Errorf("without a word: %d", w.Code)
 	}
-	d.does(to, url.Values{"why": {"left"}, "sure": {"1"}}, "/jobs/"+strings.TrimPrefix(to, "/removals/")+"?done=submitted")
+	d.does(to, url.Values{"turn": {"0"}, "why": {"left"}, "sure": {"rows"}}, "/jobs/"+strings.TrimPrefix(to, "/removals/")+"?done=submitted")
 	for text, want := range map[string]string{"": "Choose a file", "user_id,role_id\n": "no rows", "a,b\n1,2\n": "no header", "user_id,role_id\nu,x\n": "not a whole number"} {
 		if to, page := d.give("", nil, map[string]string{"text": text}); to != "" || !strings.Contains(page, want) || !strings.Contains(page, "was not taken") {
 			t.Errorf("%q: %q %s", text, to, page)
@@ -260,7 +260,7 @@ func TestManyPeopleWaitForAnotherPerson(t *testing.T) {
 			t.Errorf("%q: says %v", list, says)
 		}
 		id := strings.TrimPrefix(to, "/removals/")
-		d.does(to, url.Values{"why": {"left"}}, "/jobs/"+id+"?done=submitted")
+		d.does(to, url.Values{"turn": {"0"}, "why": {"left"}}, "/jobs/"+id+"?done=submitted")
 		if job := d.job(id); job.OtherApproves != waits || (job.Awaiting != "") != waits {
 			t.Errorf("%q: %+v", list, job)
 		}
@@ -298,7 +298,7 @@ func TestADaysUsersAreCountedByPersonWhateverTheSource(t *testing.T) {
 			t.Fatal(page)
 		}
 		id := strings.TrimPrefix(to, "/removals/")
-		d.does(to, url.Values{"why": {"left"}, "source": {fmt.Sprint("source", i)}}, "/jobs/"+id+"?done=submitted")
+		d.does(to, url.Values{"turn": {"0"}, "why": {"left"}, "source": {fmt.Sprint("source", i)}}, "/jobs/"+id+"?done=submitted")
 		if job := d.job(id); job.OtherApproves != c.waits || (job.Awaiting != "") != c.waits {
 			t.Errorf("%s by %s: %+v", c.list, c.by, job)
 		}
@@ -317,7 +317,7 @@ func TestAListIsOnlyForWhoGaveIt(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	if w := d.send(to, url.Values{"why": {"left"}, "sure": {"1"}}); w.Code != http.StatusNotFound {
+	if w := d.send(to, url.Values{"turn": {"0"}, "why": {"left"}, "sure": {"rows"}}); w.Code != http.StatusNotFound {
 		t.Errorf("somebody else confirms: %d", w.Code)
 	}
 	if all, err := d.ledger.Count(t.Context()); err != nil || all != 0 {
@@ -336,7 +336,7 @@ func TestAClosedTabTearsNoSubmission(t *testing.T) {
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	r := httptest.NewRequestWithContext(gone, "POST", "/unrole"+to, strings.NewReader("why=left"))
+	r := httptest.NewRequestWithContext(gone, "POST", "/unrole"+to, strings.NewReader("turn=0&why=left"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	d.pages.ServeHTTP(httptest.NewRecorder(), signin.With(r, d.by))
 	if job := d.job(strings.TrimPrefix(to, "/removals/")); job.State != ledger.StateRunning {
@@ -392,7 +392,15 @@ func TestProtectedPeopleAreRefusedAtTheDoor(t *testing.T) {
 	if d.pages, err = New(Config{Redis: d.rdb, Ledger: d.ledger, Pacer: d.pacer, Prefix: "/unrole", Protected: set}); err != nil {
 		t.Fatal(err)
 	}
-	if to, page := d.give("", nil, map[string]string{"text": "user_id,role_id\nboss,7\n"}); to != "" || !strings.Contains(page, "boss") {
-		t.Errorf("%s %s", to, page)
+	to, page := d.give("", nil, map[string]string{"text": "user_id,role_id\nboss,7\n"})
+	if to == "" {
+		t.Fatal(page)
+	}
+	if page := d.see(to); !strings.Contains(page, "Nothing of it can be submitted") || !strings.Contains(page, "boss") || strings.Contains(page, `name="why"`) {
+		t.Errorf("%s", page)
+	}
+	d.does(to, url.Values{"turn": {"0"}, "why": {"left"}}, to)
+	if all, err := d.ledger.Count(t.Context()); err != nil || all != 0 {
+		t.Errorf("%d jobs, %v", all, err)
 	}
 }

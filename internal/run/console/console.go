@@ -14,6 +14,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -37,6 +38,13 @@ type Config struct {
 	// ApproveAbove is how many users a removal may concern without the approval of another person, MaxUsersPerDay how many
 	// one person may submit here in 24 hours without it; 0 is any number.
 	ApproveAbove, MaxUsersPerDay int
+	// Directory opens DingTalk's directory, to look up who is meant and who holds what before anything is submitted; nil where
+	// it cannot be asked: then only ids are taken.
+	Directory func() (*directory.Directory, error)
+	// Preflight is that of the configuration, MaxShare the share of a role's holders above which a removal needs somebody's
+	// word; 0 is the usual one.
+	Preflight string
+	MaxShare  float64
 	// Simulated says that the workers call a simulator.
 	Simulated bool
 	// Version names this build in reports.
@@ -54,6 +62,9 @@ type Console struct {
 	letters *deadletter.Queue
 	fleet   *fleet.Reader
 	catalog *catalog
+	// reads are the lists that are being read just now.
+	reads chan struct{}
+	looks looks
 }
 
 //go:embed static
@@ -65,7 +76,7 @@ func New(c Config) (*Console, error) {
 		return nil, errors.New("console: Redis, Ledger and Pacer are required")
 	}
 	con := &Console{cfg: c, ledger: c.Ledger, letters: deadletter.New(c.Redis, c.Ledger), fleet: fleet.NewReader(c.Redis, c.Ledger),
-		catalog: newCatalog(c.Ledger)}
+		catalog: newCatalog(c.Ledger), reads: make(chan struct{}, readsAtOnce), looks: looks{of: map[string]*look{}, slots: make(chan struct{}, LooksAtOnce)}}
 	var err error
 	if con.client, err = enqueue.NewClient(enqueue.Config{Redis: c.Redis, Protected: c.Protected, Retention: c.Retention}); err != nil {
 		return nil, err
@@ -82,7 +93,11 @@ func New(c Config) (*Console, error) {
 	mux.HandleFunc("GET /removals/new", con.page(con.newPage))
 	mux.HandleFunc("POST /removals/new", con.page(con.operators(con.take)))
 	mux.HandleFunc("GET /removals/{id}", con.page(con.operators(con.previewPage)))
-	mux.HandleFunc("GET /removals/{id}/wrong-rows.csv", con.page(con.operators(con.rejected)))
+	mux.HandleFunc("GET /removals/{id}/wrong-rows.csv", con.page(con.operators(con.rowsToCorrect("wrong-rows", fileWrong))))
+	mux.HandleFunc("GET /removals/{id}/unresolved-rows.csv", con.page(con.operators(con.rowsToCorrect("unresolved-rows", fileUnresolved))))
+	mux.HandleFunc("GET /removals/{id}/looked", con.page(con.operators(con.looked)))
+	mux.HandleFunc("POST /removals/{id}/again", con.act(signin.Operator, con.again))
+	mux.HandleFunc("POST /removals/{id}/choose", con.act(signin.Operator, con.choose))
 	mux.HandleFunc("POST /removals/{id}", con.act(signin.Operator, con.confirm))
 	mux.HandleFunc("POST /jobs/{id}/cancel", con.act(signin.Operator, con.cancel))
 	mux.HandleFunc("POST /jobs/{id}/approve", con.act(signin.Approver, con.approve))

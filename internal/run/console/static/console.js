@@ -63,3 +63,24 @@ if (once) {
   });
   addEventListener("pageshow", () => { once.querySelector("button").disabled = false; });
 }
+
+// A list that is looked at in DingTalk says how far that is; at its end the page loads again.
+const looked = document.querySelector("[data-looked]");
+if (looked) {
+  const ask = async () => {
+    try {
+      const now = await (await fetch(looked.dataset.looked)).json();
+      if (now.over) {
+        location.reload();
+        return;
+      }
+      looked.querySelector("progress").value = now.share;
+      const said = looked.querySelector("[role=status]");
+      if (said.textContent !== now.said) said.textContent = now.said;
+    } catch {
+      // The console may be starting anew: it is asked again.
+    }
+    setTimeout(ask, 1000);
+  };
+  ask();
+}
