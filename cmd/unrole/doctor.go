@@ -35,7 +35,7 @@ with 1 after any other failure.`,
 			a.logger(c) // takes over what the Redis client logs by itself
 			var failures, credentials int
 			var broken error
-			doctor.Examine(cmd.Context(), doctor.Config{RedisURL: c.RedisURL, MissingCredentials: c.NeedCredentials(),
+			doctor.Examine(cmd.Context(), doctor.Config{RedisURL: c.RedisURL, AuditFile: c.AuditFile, AuditKeep: c.AuditKeep, MissingCredentials: c.NeedCredentials(),
 				Pace: func(ctx context.Context, rdb redis.UniversalClient) (pace.Status, error) {
 					pacer, err := engine.NewPacer(c, parts(rdb, zerolog.Nop()))
 					if err != nil {
@@ -66,7 +66,7 @@ with 1 after any other failure.`,
 			return exitf(exitError, "%s", counted(failures, "check failed", "checks failed"))
 		},
 	}
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_AUDIT_FILE", "UNROLE_AUDIT_KEEP")
 	return cmd
 }
 

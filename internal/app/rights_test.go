@@ -23,7 +23,7 @@ import (
 
 // seldom are commands that this history does not send: asynq's own for what it archives and recovers, and those of pages.
 var seldom = []string{"lpos", "zremrangebyrank", "setex", "expire", "ttl", "incr", "unlink", "persist", "pttl", "rpush", "srem", "zscan", "hscan", "hkeys", "type", "hsetnx", "hdel", "hexists",
-	"xlen", "xrange", "scan", "zrevrange", "zremrangebyscore", "zscore", "zmscore", "punsubscribe", "unsubscribe", "psubscribe", "eval", "hello", "select", "multi", "exec", "time", "ping", "info",
+	"xlen", "xrange", "xtrim", "scan", "zrevrange", "zremrangebyscore", "zscore", "zmscore", "punsubscribe", "unsubscribe", "psubscribe", "eval", "hello", "select", "multi", "exec", "time", "ping", "info",
 	"publish", "del", "lindex", "lrange"}
 
 func TestTheSmallestRedisUserIsEnoughForEverything(t *testing.T) {

@@ -29,7 +29,7 @@ var (
 		{"zadd", "KEY", "1", "m"}, {"zrem", "NONE", "m"}, {"zcard", "NONE"}, {"zscore", "NONE", "m"}, {"zmscore", "NONE", "m"}, {"zrange", "NONE", "0", "0"},
 		{"zrevrange", "NONE", "0", "0"}, {"zrangebyscore", "NONE", "0", "0"}, {"zrevrangebyscore", "NONE", "0", "0"}, {"zremrangebyscore", "NONE", "0", "0"},
 		{"zremrangebyrank", "NONE", "0", "0"}, {"zscan", "NONE", "0"}, {"del", "KEY"},
-		{"xadd", "KEY", "*", "f", "1"}, {"xlen", "NONE"}, {"xrange", "NONE", "-", "+", "COUNT", "1"}, {"copy", "NONE", "KEY"}, {"rename", "NONE", "KEY"}, {"del", "KEY"},
+		{"xadd", "KEY", "*", "f", "1"}, {"xlen", "NONE"}, {"xtrim", "NONE", "MINID", "1"}, {"xrange", "NONE", "-", "+", "COUNT", "1"}, {"copy", "NONE", "KEY"}, {"rename", "NONE", "KEY"}, {"del", "KEY"},
 		{"scan", "0", "COUNT", "1"}, {"time"}, {"ping"}, {"info", "server"},
 	}
 	// besides are the commands of every client, and those that load and run scripts.

@@ -36,6 +36,8 @@ type Config struct {
 	Interval time.Duration
 	// Sweep is how far it may lag behind those that have ended, whose dead letters may be replayed. Default 30 s.
 	Sweep time.Duration
+	// Keep is how long Redis keeps an entry that the file has; 0 means for good.
+	Keep time.Duration
 	// Started, when set, is called once the first round is over: until then nobody knows whether to hold.
 	Started func()
 	Log     zerolog.Logger
@@ -97,6 +99,7 @@ type follower struct {
 	active  map[string]bool   // jobs whose trails grew lately
 	newest  time.Time         // creation time of the newest job seen
 	swept   time.Time
+	trimmed time.Time
 	holding bool
 	free    bool // Release was called since the start
 }
@@ -164,7 +167,7 @@ func (f *follower) forget() {
 		f.file.Close()
 		f.file = nil
 	}
-	f.cursors, f.active, f.newest, f.swept = nil, nil, time.Time{}, time.Time{}
+	f.cursors, f.active, f.newest, f.swept, f.trimmed = nil, nil, time.Time{}, time.Time{}, time.Time{}
 }
 
 // end lets another process take over at once.

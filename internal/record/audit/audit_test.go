@@ -277,3 +277,56 @@ func TestFollowWritesTheRestWhenItEnds(t *testing.T) {
 		t.Error("an empty Config was taken")
 	}
 }
+
+// What the file has goes after Keep; what it does not have stays, however old it is.
+func TestRedisKeepsWhatTheFileDoesNotHave(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		ctx := t.Context()
+		f := newFollower(rdb)
+		f.cfg.File, f.cfg.Keep = filepath.Join(t.TempDir(), "audit.jsonl"), time.Hour
+		put := func(job string, age time.Duration) {
+			t.Helper()
+			id := fmt.Sprintf("%d-5", time.Now().Add(-age).UnixMilli())
+			if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: trailPrefix + job + trailSuffix, ID: id, Values: []any{"entry", `{"job_id":"` + job + `"}`}}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left := func(job string) int64 { return rdb.XLen(ctx, trailPrefix+job+trailSuffix).Val() }
+		for _, age := range []time.Duration{3 * time.Hour, 2 * time.Hour, time.Minute} {
+			put("both", age)
+		}
+		put("gone", 2*time.Hour)
+		put("known", 2*time.Hour)
+		rdb.HSet(ctx, "unrole:job:{known}", "total", 1)
+		f.round(ctx)
+		if left("both") != 1 || left("gone") != 0 || left("known") != 0 {
+			t.Errorf("%d, %d and %d entries are left", left("both"), left("gone"), left("known"))
+		}
+		if rdb.Exists(ctx, trailPrefix+"gone"+trailSuffix).Val() != 0 || rdb.HExists(ctx, cursorKey, "gone").Val() || !rdb.HExists(ctx, cursorKey, "known").Val() {
+			t.Error("a trail that is over has left something, or one of a job that is known its place")
+		}
+		data, err := os.ReadFile(f.cfg.File)
+		if err != nil || bytes.Count(data, []byte("\n")) != 5 {
+			t.Errorf("the file has\n%s%v", data, err)
+		}
+
+		// An old entry that the file does not have, behind one that it has.
+		put("both", 30*time.Second)
+		f.trimmed, f.cfg.Keep = time.Time{}, 10*time.Second
+		if err := f.trim(ctx, []string{"both"}); err != nil || left("both") != 1 {
+			t.Errorf("%d entries are left, %v", left("both"), err)
+		}
+
+		// Not every round looks, and none without the setting.
+		f.round(ctx)
+		f.swept = time.Time{}
+		f.round(ctx)
+		if left("both") != 1 {
+			t.Error("the next round has looked again")
+		}
+		f.trimmed, f.cfg.Keep = time.Time{}, 0
+		if err := f.trim(ctx, []string{"both"}); err != nil || left("both") != 1 {
+			t.Errorf("%d entries are left, %v", left("both"), err)
+		}
+	})
+}

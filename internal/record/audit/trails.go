@@ -31,7 +31,7 @@ func (f *follower) follow(ctx context.Context) error {
 			return err
 		}
 		f.swept = began
-		return nil
+		return f.trim(ctx, all)
 	}
 	fresh, newest, err := f.cfg.Ledger.CreatedSince(ctx, f.newest.Add(-skew))
 	if err != nil {

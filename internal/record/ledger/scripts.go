@@ -32,6 +32,7 @@ var (
 	splitScript           = ofJob("split")
 	submittedScript       = ofJob("submitted")
 	toldScript            = ofJob("told")
+	trimScript            = ofJob("trim")
 
 	admitScript = redis.NewScript(lua("admit"))
 	tidyScript  = redis.NewScript(lua("tidy"))

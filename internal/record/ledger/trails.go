@@ -102,6 +102,16 @@ func trailStart(after string) string {
 	return "(" + after
 }
 
+// TrimTrail takes the entries before a place, "MILLISECONDS-N", off the audit trail of a job. It reports whether the trail is
+// gone: nothing of it was left, and its job has no record any more.
+func (l *Ledger) TrimTrail(ctx context.Context, jobID, place string) (gone bool, err error) {
+	reply, err := l.run(ctx, trimScript, jobID, place)
+	if err != nil {
+		return false, fmt.Errorf("shorten the audit trail of job %s: %w", jobID, err)
+	}
+	return reply[0] == int64(1), nil
+}
+
 // JobsWithTrail lists every job that has an audit trail, also those whose record is gone. It scans all keys of Redis.
 func (l *Ledger) JobsWithTrail(ctx context.Context) ([]string, error) {
 	pattern := keys("*")[keyAudit]

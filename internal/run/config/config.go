@@ -40,7 +40,9 @@ type Config struct {
 	// ProtectedUsers and ProtectedRoles are lists, or @FILE, as package protect reads them.
 	ProtectedUsers, ProtectedRoles string
 
-	AuditFile     string
+	AuditFile string
+	// AuditKeep is how long Redis keeps the entries of audit trails that the file has; 0 means for good.
+	AuditKeep     time.Duration
 	WebhookURL    string
 	WebhookSecret string
 

@@ -146,6 +146,9 @@ var variables = []Variable{
 	{Name: "UNROLE_AUDIT_FILE", Group: groupSafety, Flag: "audit-file",
 		Meaning: "file that the audit trail is appended to, one JSON object per line",
 		set:     text(func(c *Config) *string { return &c.AuditFile })},
+	{Name: "UNROLE_AUDIT_KEEP", Group: groupSafety, Flag: "audit-keep", Default: "8760h",
+		Meaning: "how long Redis keeps those entries of audit trails that the audit file has; `0` keeps them for good, and so does a fleet without the file",
+		set:     zeroOr(func(c *Config) *time.Duration { return &c.AuditKeep }, 24*time.Hour)},
 	{Name: "UNROLE_WEBHOOK_URL", Group: groupSafety, Flag: "webhook-url",
 		Meaning: "address that is told when a job ends",
 		set:     webURL(func(c *Config) *string { return &c.WebhookURL }, "https://hr.example.com/unrole")},
@@ -209,6 +212,17 @@ func duration(field func(*Config) *time.Duration, least time.Duration) func(*Con
 		}
 		*field(c) = d
 		return nil
+	}
+}
+
+// zeroOr takes 0 besides.
+func zeroOr(field func(*Config) *time.Duration, least time.Duration) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		if s == "0" {
+			*field(c) = 0
+			return nil
+		}
+		return duration(field, least)(c, s)
 	}
 }
 

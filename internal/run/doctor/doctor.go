@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +51,9 @@ type Config struct {
 	MissingCredentials error
 	// Pace reads what the fleet of this app has been through; nil, or an error, where that cannot be known.
 	Pace func(context.Context, redis.UniversalClient) (pace.Status, error)
+	// AuditFile is where the audit trails are copied to, if anywhere, and AuditKeep how long Redis keeps what is there.
+	AuditFile string
+	AuditKeep time.Duration
 	// Proxy is the proxy for a request, as http.ProxyFromEnvironment, which is used where it is nil.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Now is the clock that is compared; nil means time.Now.
@@ -71,8 +77,36 @@ func Examine(ctx context.Context, c Config, report func(Finding)) {
 		c.Proxy = http.ProxyFromEnvironment
 	}
 	fleet := c.examineRedis(ctx, report)
+	report(c.auditWords())
 	c.examineProxy(report)
 	c.examineDingTalk(ctx, fleet, report)
+}
+
+// auditWords says what becomes of the audit trails, and whether the file can be written.
+func (c Config) auditWords() Finding {
+	f := Finding{Check: "audit", Level: OK}
+	switch {
+	case c.AuditFile == "":
+		f.Says = "no audit file here: Redis keeps all audit trails for good, some 200 bytes a batch (UNROLE_AUDIT_FILE, UNROLE_AUDIT_KEEP)"
+		return f
+	case c.AuditKeep == 0:
+		f.Says = fmt.Sprintf("%s can be written; Redis keeps all audit trails for good besides (UNROLE_AUDIT_KEEP)", c.AuditFile)
+	default:
+		f.Says = fmt.Sprintf("%s can be written; Redis keeps for %s what is there", c.AuditFile, c.AuditKeep)
+	}
+	file, err := os.OpenFile(c.AuditFile, os.O_WRONLY|os.O_APPEND, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		var folder fs.FileInfo
+		if folder, err = os.Stat(filepath.Dir(c.AuditFile)); err == nil && folder.IsDir() {
+			return f // a worker makes it
+		}
+	}
+	if err != nil {
+		return Finding{Check: "audit", Level: Failure, Says: "the audit file cannot be written: " + err.Error(),
+			Remedy: "make it writable for the worker's user: the fleet holds as long as it is not"}
+	}
+	file.Close()
+	return f
 }
 
 // examineRedis returns what the fleet has been through, or nil where that is not known.

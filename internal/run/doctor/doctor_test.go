@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -149,4 +151,32 @@ func TestClocksThatDifferAreAWarning(t *testing.T) {
 	c := Config{RedisURL: s.URL(), Proxy: direct, DingTalk: dingtalk.Config{BaseURL: "http://127.0.0.1:1"},
 		Now: func() time.Time { return time.Now().Add(time.Minute) }}
 	levels(t, examine(t, c), map[string]Level{"clock of redis": Warning})
+}
+
+func TestTheAuditFileIsTriedWithoutBeingMade(t *testing.T) {
+	dir := t.TempDir()
+	there := filepath.Join(dir, "there.jsonl")
+	if err := os.WriteFile(there, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		file  string
+		keep  time.Duration
+		level Level
+		says  string
+	}{
+		{"", time.Hour, OK, "keeps all audit trails for good"},
+		{there, 0, OK, "keeps all audit trails for good besides"},
+		{there, time.Hour, OK, "keeps for 1h0m0s what is there"},
+		{filepath.Join(dir, "new.jsonl"), time.Hour, OK, "can be written"},
+		{filepath.Join(dir, "nowhere", "audit.jsonl"), time.Hour, Failure, "cannot be written"},
+		{dir, time.Hour, Failure, "cannot be written"},
+	} {
+		if f := (Config{AuditFile: c.file, AuditKeep: c.keep}).auditWords(); f.Level != c.level || !strings.Contains(f.Says, c.says) {
+			t.Errorf("%q: %+v", c.file, f)
+		}
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("%v %v", names, err)
+	}
 }
