@@ -188,8 +188,6 @@ var inChinese = map[string]string{
 	"%d further entries record the outcomes of single batches.": "另有 %d 条记录各批次的处理结果。",
 	"what":               "操作",
 	"by":                 "操作人",
-	"submission":         "提交",
-	"verification":       "核验",
 	"people erased":      "已删除相关人员的数据",
 	"approved":           "批准",
 	"found in the queue": "从队列中发现",

@@ -34,8 +34,8 @@ type Page struct {
 var pageSource string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"thousands": words.Thousands[int64], "t": texts.T, "count": texts.Count[int64], "outcome": outcomeName, "verdict": verdictName,
-	"event": eventName,
+	"thousands": words.Thousands[int64], "t": texts.T, "count": texts.Count[int64], "outcome": OutcomeName, "verdict": verdictName,
+	"event": EventName,
 }).Parse(pageSource))
 
 // HTML writes one self-contained page about a job for an auditor: what was asked, by whom and why, what came of it,
@@ -194,8 +194,8 @@ func (d *pageData) Refused() []*RefusedID { return d.refused.sorted() }
 func (r *RefusedID) Means() texts.Text  { return Means(r.Reason) }
 func (r *RefusedID) Remedy() texts.Text { return Remedy(r.Reason) }
 
-// outcomeName, verdictName and eventName are the words of closed sets, for people.
-func outcomeName(kind string) texts.Text {
+// OutcomeName is what became of a pair, for people.
+func OutcomeName(kind string) texts.Text {
 	switch ledger.Kind(kind) {
 	case ledger.Removed:
 		return texts.T("removed")
@@ -213,6 +213,7 @@ func outcomeName(kind string) texts.Text {
 	return texts.T("pending")
 }
 
+// verdictName is what DingTalk said of a pair afterwards.
 func verdictName(v ledger.Verdict) texts.Text {
 	switch v {
 	case ledger.Gone:
@@ -223,7 +224,8 @@ func verdictName(v ledger.Verdict) texts.Text {
 	return texts.T("unknown")
 }
 
-func eventName(e ledger.Event) texts.Text {
+// EventName says what an entry of the audit records, for people.
+func EventName(e ledger.Event) texts.Text {
 	if name, known := events[e]; known {
 		return name
 	}
@@ -231,9 +233,9 @@ func eventName(e ledger.Event) texts.Text {
 }
 
 var events = map[ledger.Event]texts.Text{
-	ledger.EventSubmitted: texts.T("submission"), ledger.EventApproved: texts.T("approved"), ledger.EventAdopted: texts.T("found in the queue"),
+	ledger.EventSubmitted: texts.T("submitted"), ledger.EventApproved: texts.T("approved"), ledger.EventAdopted: texts.T("found in the queue"),
 	ledger.EventCancelled: texts.T("cancelled"), ledger.EventReplayed: texts.T("tried again"), ledger.EventDiscarded: texts.T("given up"),
-	ledger.EventVerified: texts.T("verification"), ledger.EventErased: texts.T("people erased"),
+	ledger.EventVerified: texts.T("asked DingTalk who still holds the roles"), ledger.EventErased: texts.T("people erased"),
 }
 
 // Share is one piece of the picture of the totals.
@@ -254,7 +256,7 @@ func (d *pageData) Shares() []Share {
 		pairs int64
 	}{{ledger.Removed, d.Pairs.Removed}, {ledger.Restored, d.Pairs.Restored}, {ledger.Dead, d.Pairs.Dead}, {ledger.Cancelled, d.Pairs.Cancelled}, {ledger.Pending, d.Pairs.Pending},
 		{NotHeld, d.NotHeld}, {Unresolved, d.Unresolved}} {
-		all = append(all, Share{Name: d.Say(outcomeName(string(of.kind))), Class: string(of.kind), Pairs: of.pairs})
+		all = append(all, Share{Name: d.Say(OutcomeName(string(of.kind))), Class: string(of.kind), Pairs: of.pairs})
 	}
 	all = slices.DeleteFunc(all, func(s Share) bool { return s.Pairs == 0 })
 	free := pictureWidth - leastWidth*float64(len(all))

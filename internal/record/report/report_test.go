@@ -150,7 +150,7 @@ func TestThePageSaysWhatAnAuditorAsks(t *testing.T) {
 	}
 	page := out.String()
 	for _, want := range []string{"me@host", "hr", "&lt;/script&gt;&lt;b&gt;left", "user =cmd|x", "the user left, or belongs to another organisation",
-		"找不到该用户", "60121", `aria-label="2 removed, 1 not removed, 1 cancelled, 1 pending"`, "submission", "unrole verify j", "default-src 'none'"} {
+		"找不到该用户", "60121", `aria-label="2 removed, 1 not removed, 1 cancelled, 1 pending"`, "submitted", "unrole verify j", "default-src 'none'"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}

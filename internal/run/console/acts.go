@@ -25,14 +25,16 @@ const (
 
 // said are what acts come to, by the word that the page after them is asked with.
 var said = map[string]texts.Text{
-	"cancelled": texts.T("Cancelled: what had not begun will not be removed."),
-	"approved":  texts.T("Approved: the removal begins."),
-	"retried":   texts.T("They are being tried again."),
-	"discarded": texts.T("Given up: they stay counted as not removed."),
-	"none":      texts.T("There was nothing left to do: somebody was faster."),
-	"submitted": texts.T("Submitted."),
-	"changed":   texts.T("The list was looked at again meanwhile: this is what would be removed now."),
-	"existed":   texts.T("This was submitted already, once; nothing was done twice."),
+	"cancelled":       texts.T("Cancelled: what had not begun will not be removed."),
+	"approved":        texts.T("Approved: the removal begins."),
+	"retried":         texts.T("They are being tried again."),
+	"discarded":       texts.T("Given up: they stay counted as not removed."),
+	"none":            texts.T("There was nothing left to do: somebody was faster."),
+	"submitted":       texts.T("Submitted."),
+	"changed":         texts.T("The list was looked at again meanwhile: this is what would be removed now."),
+	"restored":        texts.T("Submitted: what was taken is given back."),
+	"restore-changed": texts.T("This has changed meanwhile: look again at what would be given back."),
+	"existed":         texts.T("This was submitted already, once; nothing was done twice."),
 }
 
 // act serves a form that changes something, for those who may.

@@ -74,13 +74,8 @@ func (c *Console) confirm(v *visit) error {
 	}
 	s := enqueue.Submission{JobID: id, Removals: removals, Plan: parts, Source: source, Reason: why, Priority: lane, At: at,
 		SubmittedBy: v.Person.Name, MaxUsers: -1, Simulated: c.cfg.Simulated, Snapshot: seen}
-	// The day's users are counted by person: the source is whatever they type.
-	wait, _, err := c.ledger.MustWait(ctx, id, "console:"+v.Person.Name, removals.Users(), c.cfg.MaxUsersPerDay)
-	if err != nil {
+	if err := c.whetherItWaits(ctx, &s); err != nil {
 		return err
-	}
-	if wait || c.approvalAbove(len(removals.Users())) {
-		s.AwaitApproval, s.OtherApproves = true, true
 	}
 	done, err := c.client.Submit(ctx, s)
 	var taken *enqueue.ConflictError
@@ -98,6 +93,19 @@ func (c *Console) confirm(v *visit) error {
 		return v.done("/jobs/"+id, "existed")
 	}
 	return v.done("/jobs/"+id, "submitted")
+}
+
+// whetherItWaits has a submission wait for another person where it concerns so many people, or the submitter's day has.
+func (c *Console) whetherItWaits(ctx context.Context, s *enqueue.Submission) error {
+	// The day's users are counted by person: the source is whatever they type.
+	wait, _, err := c.ledger.MustWait(ctx, s.JobID, "console:"+s.SubmittedBy, s.Removals.Users(), c.cfg.MaxUsersPerDay)
+	if err != nil {
+		return err
+	}
+	if wait || c.approvalAbove(len(s.Removals.Users())) {
+		s.AwaitApproval, s.OtherApproves = true, true
+	}
+	return nil
 }
 
 // timeOf reads when a removal begins: exactly, as the page's script says it, else as it was typed, in the zone of this machine.

@@ -100,6 +100,8 @@ func New(c Config) (*Console, error) {
 	mux.HandleFunc("POST /removals/{id}/choose", con.act(signin.Operator, con.choose))
 	mux.HandleFunc("POST /removals/{id}", con.act(signin.Operator, con.confirm))
 	mux.HandleFunc("POST /jobs/{id}/cancel", con.act(signin.Operator, con.cancel))
+	mux.HandleFunc("GET /jobs/{id}/restore", con.page(con.operators(con.restorePage)))
+	mux.HandleFunc("POST /jobs/{id}/restore", con.act(signin.Operator, con.restore))
 	mux.HandleFunc("POST /jobs/{id}/approve", con.act(signin.Approver, con.approve))
 	mux.HandleFunc("POST /jobs/{id}/retry", con.act(signin.Operator, con.retry))
 	mux.HandleFunc("POST /jobs/{id}/discard", con.act(signin.Operator, con.discard))

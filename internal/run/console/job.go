@@ -40,6 +40,8 @@ type jobView struct {
 	Next  string
 	First bool
 	Trail []trailLine
+	// Restorable says that something of it may be given back.
+	Restorable bool
 	// Verification is nil where nobody asked DingTalk yet.
 	Verification *ledger.Verification
 }
@@ -75,6 +77,7 @@ func (c *Console) jobPage(v *visit) error {
 	if job.OtherApproves && v.Person.Shared {
 		page.Nameless = errNameless.Text
 	}
+	page.Restorable = page.Finished && job.Action != tasks.Add && job.Pairs.Removed > 0
 	if !page.Finished {
 		status, err := c.cfg.Pacer.Status(ctx)
 		if err != nil {
@@ -125,7 +128,7 @@ func (c *Console) readPeople(ctx context.Context, page *jobView, from string) er
 				continue
 			}
 			cells++
-			last.Roles = append(last.Roles, roleCell{strconv.FormatInt(row.RoleID, 10), string(row.Outcome.Kind), outcomeOf(row.Outcome.Kind)})
+			last.Roles = append(last.Roles, roleCell{strconv.FormatInt(row.RoleID, 10), string(row.Outcome.Kind), report.OutcomeName(string(row.Outcome.Kind))})
 		}
 	}
 	return nil
@@ -142,7 +145,7 @@ func (c *Console) trailOf(ctx context.Context, jobID string) ([]trailLine, error
 		if e.Event == ledger.EventSettled || e.Event == ledger.EventReopened || e.Event == ledger.EventCancelled && e.Part != "" {
 			return nil
 		}
-		trail = append(trail, trailLine{e, eventOf(e)})
+		trail = append(trail, trailLine{e, report.EventName(e.Event)})
 		if len(trail) > 2*mostTrail {
 			trail = slices.Clone(trail[mostTrail:])
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
 )
 
 // jobsPerPage keeps a page of jobs below a screen or two, and far below 100 KB.
@@ -68,6 +69,12 @@ func line(j ledger.Job) jobLine {
 	l.State, l.Class = stateOf(j)
 	return l
 }
+
+// Gives says that roles are given back by it.
+func (l jobLine) Gives() bool { return l.Action == tasks.Add }
+
+// Done is how many pairs were removed, or given back.
+func (l jobLine) Done() int64 { return l.Pairs.Removed + l.Pairs.Restored }
 
 // Share is how far the job is, of 100.
 func (l jobLine) Share() int64 {

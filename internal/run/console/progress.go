@@ -90,6 +90,6 @@ func (c *Console) progress(w http.ResponseWriter, r *http.Request) {
 
 func tell(job ledger.Job, lang texts.Lang) told {
 	l := line(job)
-	return told{State: l.State.In(lang), Class: l.Class, Share: l.Share(), Removed: job.Pairs.Removed, Dead: job.Pairs.Dead,
+	return told{State: l.State.In(lang), Class: l.Class, Share: l.Share(), Removed: l.Done(), Dead: job.Pairs.Dead,
 		Cancelled: job.Pairs.Cancelled, Pending: job.Pairs.Pending, Calls: job.APICalls, Finished: job.State.Finished(), Awaiting: job.Awaiting}
 }

@@ -20,25 +20,14 @@ func stateOf(j ledger.Job) (texts.Text, string) {
 		return texts.T("being cancelled"), "run"
 	case j.State == ledger.StateRunning:
 		return texts.T("running"), "run"
+	case j.State == ledger.StateCompletedWithDeadLetter && j.Action == tasks.Add:
+		return texts.T("done, some not given back"), "bad"
 	case j.State == ledger.StateCompletedWithDeadLetter:
 		return texts.T("done, some not removed"), "bad"
 	case j.State == ledger.StateCancelled:
 		return texts.T("cancelled"), "off"
 	}
 	return texts.T("done"), "good"
-}
-
-// outcomeOf is what became of a pair, in words.
-func outcomeOf(k ledger.Kind) texts.Text {
-	switch k {
-	case ledger.Removed:
-		return texts.T("removed")
-	case ledger.Dead:
-		return texts.T("not removed")
-	case ledger.Cancelled:
-		return texts.T("cancelled")
-	}
-	return texts.T("pending")
 }
 
 // laneOf names a lane.
@@ -50,29 +39,6 @@ func laneOf(lane string) texts.Text {
 		return texts.T("in bulk, when nothing else waits")
 	}
 	return texts.T("normal")
-}
-
-// eventOf says what an entry of the audit records.
-func eventOf(e ledger.Entry) texts.Text {
-	switch e.Event {
-	case ledger.EventSubmitted:
-		return texts.T("submitted")
-	case ledger.EventApproved:
-		return texts.T("approved")
-	case ledger.EventAdopted:
-		return texts.T("found in the queue")
-	case ledger.EventCancelled:
-		return texts.T("cancelled")
-	case ledger.EventReplayed:
-		return texts.T("tried again what was not removed")
-	case ledger.EventDiscarded:
-		return texts.T("gave up what was not removed")
-	case ledger.EventVerified:
-		return texts.T("asked DingTalk who still holds the roles")
-	case ledger.EventErased:
-		return texts.T("erased the data of people")
-	}
-	return texts.T("%s", string(e.Event))
 }
 
 // whyHeld says why nobody calls DingTalk.

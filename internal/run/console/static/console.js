@@ -55,10 +55,12 @@ if (form) {
 const once = document.querySelector("[data-once]");
 if (once) {
   const zone = once.querySelector("[data-zone]");
-  zone.textContent = `${zone.dataset.zone}, ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+  if (zone) zone.textContent = `${zone.dataset.zone}, ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
   once.addEventListener("submit", () => {
-    const at = once.elements.at.value;
-    once.elements.at_exact.value = at ? new Date(at).toISOString() : "";
+    if (once.elements.at) {
+      const at = once.elements.at.value;
+      once.elements.at_exact.value = at ? new Date(at).toISOString() : "";
+    }
     once.querySelector("button").disabled = true; // the id of the removal keeps it from being done twice anyway
   });
   addEventListener("pageshow", () => { once.querySelector("button").disabled = false; });
