@@ -21,34 +21,55 @@ func (l *Ledger) List(ctx context.Context, skip, count int) ([]Job, error) {
 		if len(scored) == 0 {
 			break
 		}
-		ids := make([]string, len(scored))
-		for i, z := range scored {
-			ids[i] = z.Member.(string)
-		}
-		records, err := l.records(ctx, ids)
+		found, vanished, err := l.listed(ctx, scored)
 		if err != nil {
 			return nil, err
 		}
-		var vanished []any
-		for i, fields := range records {
-			if len(fields) > 0 {
-				jobs = append(jobs, l.job(ids[i], fields))
-			} else if int64(scored[i].Score) < l.now().Add(-time.Hour).UnixMicro() {
-				// A younger one may just be being created: its name comes first.
-				vanished = append(vanished, ids[i])
-			}
-		}
-		if len(vanished) > 0 {
-			// Best effort: a name that stays is looked up in vain by the next list, nothing more.
-			l.rdb.ZRem(ctx, indexKey, vanished...)
-			start -= int64(len(vanished))
-		}
+		jobs = append(jobs, found...)
+		start -= int64(vanished)
 	}
 	jobs = jobs[min(skip, len(jobs)):]
 	if count >= 0 && len(jobs) > count {
 		jobs = jobs[:count]
 	}
 	return jobs, nil
+}
+
+// Page returns count jobs by their place in the ledger, the most recent first. Where records have vanished it has fewer, and
+// places shift.
+func (l *Ledger) Page(ctx context.Context, skip, count int) ([]Job, error) {
+	scored, err := l.rdb.ZRevRangeWithScores(ctx, indexKey, int64(skip), int64(skip+count)-1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	jobs, _, err := l.listed(ctx, scored)
+	return jobs, err
+}
+
+// listed reads the jobs that the ledger's index names. Names whose record has vanished are taken out of it, and counted.
+func (l *Ledger) listed(ctx context.Context, scored []redis.Z) (jobs []Job, gone int, err error) {
+	ids := make([]string, len(scored))
+	for i, z := range scored {
+		ids[i] = z.Member.(string)
+	}
+	records, err := l.records(ctx, ids)
+	if err != nil {
+		return nil, 0, err
+	}
+	var vanished []any
+	for i, fields := range records {
+		if len(fields) > 0 {
+			jobs = append(jobs, l.job(ids[i], fields))
+		} else if int64(scored[i].Score) < l.now().Add(-time.Hour).UnixMicro() {
+			// A younger one may just be being created: its name comes first.
+			vanished = append(vanished, ids[i])
+		}
+	}
+	if len(vanished) > 0 {
+		// Best effort: a name that stays is looked up in vain by the next list, nothing more.
+		l.rdb.ZRem(ctx, indexKey, vanished...)
+	}
+	return jobs, len(vanished), nil
 }
 
 // pageOfJobs is how many jobs one round trip is about.

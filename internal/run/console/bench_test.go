@@ -65,9 +65,15 @@ func BenchmarkPages(b *testing.B) {
 	}
 	measure("removals", "/")
 	measure("last page of removals", "/?page=4000")
-	first := time.Now()
+	b.Run("first reading of the catalog, after the start", func(b *testing.B) {
+		for b.Loop() {
+			if err := newIndex(d.ledger).refresh(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms")
+	})
 	d.see("/?person=nobody")
-	b.Logf("the first search after the start, which reads every job: %v", time.Since(first))
 	measure("search by person", "/?person=manager007")
 	measure("search by source", "/?source=hr")
 	measure("a job of a million pairs", "/jobs/million")

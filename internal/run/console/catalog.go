@@ -11,17 +11,70 @@ import (
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
-// catalog knows of every job whom and what it is about, so that a search reads no job that it does not show. It lives in
-// memory, some 100 bytes a job and 30 a distinct person or role of a job, and is built from the ledger: at first whole, a
-// few seconds for 100,000 jobs, then by what is new.
+// catalog answers searches without reading a job that it does not show. It is read from the ledger whole at the start, a few
+// seconds for 100,000 jobs, and again when a good part of what it knows has gone from there; in between by what is new.
 type catalog struct {
 	ledger *ledger.Ledger
 
-	mu    sync.Mutex
-	seed  maphash.Seed
-	jobs  []entry
-	at    map[string]int // position of a job in jobs
-	since time.Time      // when the newest job that was read was created
+	mu      sync.Mutex
+	knows   *index
+	reading bool
+}
+
+func newCatalog(l *ledger.Ledger) *catalog { return &catalog{ledger: l, knows: newIndex(l)} }
+
+// find lists the ids of the jobs that match, the latest first.
+func (c *catalog) find(ctx context.Context, s search) ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.knows.refresh(ctx); err != nil {
+		return nil, err
+	}
+	if n, err := c.ledger.Count(ctx); err == nil && len(c.knows.jobs) > n+n/4+mostGone && !c.reading {
+		c.reading = true
+		go c.readAnew()
+	}
+	return c.knows.find(s), nil
+}
+
+// mostGone is how many jobs, besides a quarter of them, may be known that the ledger keeps no longer.
+const mostGone = 1000
+
+// readAnew forgets what the ledger has forgotten; searches go on meanwhile.
+func (c *catalog) readAnew() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	fresh := newIndex(c.ledger)
+	err := fresh.refresh(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reading = false; err == nil {
+		c.knows = fresh
+	}
+}
+
+// warm reads the catalog before anybody searches.
+func (c *catalog) warm(ending <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	_, _ = c.find(ctx, search{}) // whoever searches first is told of an error
+}
+
+// index knows of every job whom and what it is about. It lives in memory, some 100 bytes a job and 30 a distinct person or
+// role of a job.
+type index struct {
+	ledger *ledger.Ledger
+	seed   maphash.Seed
+	jobs   []entry
+	at     map[string]int // position of a job in jobs
+	since  time.Time      // when the newest job that was read was created
 	// open are positions of jobs whose people were not all known yet: their plan was still being written, or they were
 	// put into the queue piece by piece.
 	open map[int]bool
@@ -38,8 +91,8 @@ type entry struct {
 
 type link struct{ job, before uint32 }
 
-func newCatalog(l *ledger.Ledger) *catalog {
-	return &catalog{ledger: l, seed: maphash.MakeSeed(), at: map[string]int{}, open: map[int]bool{}, first: map[uint64]uint32{}, chain: make([]link, 1)}
+func newIndex(l *ledger.Ledger) *index {
+	return &index{ledger: l, seed: maphash.MakeSeed(), at: map[string]int{}, open: map[int]bool{}, first: map[uint64]uint32{}, chain: make([]link, 1)}
 }
 
 // search says which jobs are looked for: those that match all that is not empty.
@@ -51,12 +104,7 @@ type search struct {
 }
 
 // find lists the ids of the jobs that match, the latest first.
-func (c *catalog) find(ctx context.Context, s search) ([]string, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.refresh(ctx); err != nil {
-		return nil, err
-	}
+func (c *index) find(s search) []string {
 	var among map[uint32]bool
 	for _, key := range s.keys(c) {
 		found := map[uint32]bool{}
@@ -78,10 +126,10 @@ func (c *catalog) find(ctx context.Context, s search) ([]string, error) {
 		}
 		ids = append(ids, e.id)
 	}
-	return ids, nil
+	return ids
 }
 
-func (s search) keys(c *catalog) []uint64 {
+func (s search) keys(c *index) []uint64 {
 	var keys []uint64
 	if s.person != "" {
 		keys = append(keys, c.person(s.person))
@@ -93,8 +141,8 @@ func (s search) keys(c *catalog) []uint64 {
 }
 
 // Two that share a number of 64 bits by chance would be found together; nobody meets that.
-func (c *catalog) person(id string) uint64 { return maphash.String(c.seed, "u"+id) }
-func (c *catalog) role(id int64) uint64 {
+func (c *index) person(id string) uint64 { return maphash.String(c.seed, "u"+id) }
+func (c *index) role(id int64) uint64 {
 	return maphash.String(c.seed, "r"+strconv.FormatInt(id, 10))
 }
 
@@ -102,7 +150,7 @@ func (c *catalog) role(id int64) uint64 {
 const overlap = 10 * time.Minute
 
 // refresh reads what is new.
-func (c *catalog) refresh(ctx context.Context) error {
+func (c *index) refresh(ctx context.Context) error {
 	from := c.since
 	if !from.IsZero() {
 		from = from.Add(-overlap)
@@ -138,7 +186,7 @@ func (c *catalog) refresh(ctx context.Context) error {
 	return nil
 }
 
-func (c *catalog) take(about ledger.Concern) {
+func (c *index) take(about ledger.Concern) {
 	job := about.Job
 	i, known := c.at[job.JobID]
 	if !known {

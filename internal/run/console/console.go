@@ -112,6 +112,9 @@ func New(c Config) (*Console, error) {
 	mux.HandleFunc("GET /fleet", con.page(con.fleetPage))
 	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(files))))
 	mux.HandleFunc("/", con.page(func(*visit) error { return errNoPage }))
+	if c.Ending != nil {
+		go con.catalog.warm(c.Ending)
+	}
 	con.Handler = withPolicy(http.StripPrefix(c.Prefix, mux))
 	return con, nil
 }

@@ -3,10 +3,12 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -325,5 +327,32 @@ func TestTheReportComesAsAFile(t *testing.T) {
 	}
 	if w := d.ask(httptest.NewRequest("GET", "/unrole/jobs/job/report/job.exe", nil)); w.Code != http.StatusNotFound {
 		t.Errorf("an unknown kind: %d", w.Code)
+	}
+}
+
+func TestTheCatalogForgetsWhatTheLedgerForgot(t *testing.T) {
+	d := memoryDesk(t)
+	c := newCatalog(d.ledger)
+	for i := range 3 {
+		d.submit(enqueue.Submission{JobID: fmt.Sprint("job", i)}, []string{"u1"}, 7)
+	}
+	for i := range mostGone + 10 {
+		c.knows.at[fmt.Sprint("old", i)] = len(c.knows.jobs)
+		c.knows.jobs = append(c.knows.jobs, entry{id: fmt.Sprint("old", i)})
+	}
+	if ids, err := c.find(t.Context(), search{person: "u1"}); err != nil || len(ids) != 3 {
+		t.Fatal(ids, err)
+	}
+	for { // it is read anew in the background
+		c.mu.Lock()
+		known := len(c.knows.jobs)
+		c.mu.Unlock()
+		if known == 3 {
+			break
+		}
+		runtime.Gosched()
+	}
+	if ids, err := c.find(t.Context(), search{person: "u1"}); err != nil || len(ids) != 3 {
+		t.Error(ids, err)
 	}
 }

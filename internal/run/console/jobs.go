@@ -139,7 +139,7 @@ func (c *Console) listJobs(ctx context.Context, page *jobsView, s search) error 
 			return err
 		}
 		page.Total = int64(all)
-		if jobs, err = c.ledger.List(ctx, min(skip, all), jobsPerPage); err != nil {
+		if jobs, err = c.ledger.Page(ctx, skip, jobsPerPage); err != nil {
 			return err
 		}
 	}
