@@ -78,7 +78,7 @@ func openBrowser(t *testing.T) *browser {
 		}
 	})
 	b := &browser{T: t, to: to, from: bufio.NewReader(from)}
-	timer := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	timer := time.AfterFunc(5*time.Minute, func() { cmd.Process.Kill() })
 	t.Cleanup(func() { timer.Stop() })
 	var target struct{ TargetID string }
 	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)

@@ -89,8 +89,8 @@ func (c Config) withUsers(next http.Handler) (http.Handler, error) {
 		case r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
 			http.Redirect(w, r, g.Prefix+"/signin?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		case r.Method == http.MethodPost:
-			// The session ended while a form was filled in.
-			g.Page(w, r, Form{Next: g.Prefix + "/"}, http.StatusUnauthorized)
+			// The session ended while a form was filled in: back to its page.
+			g.Page(w, r, Form{Next: g.pageBefore(r)}, http.StatusUnauthorized)
 		default:
 			http.Error(w, "sign in, please", http.StatusUnauthorized)
 		}
@@ -241,6 +241,15 @@ func (g *guard) signOut(w http.ResponseWriter, r *http.Request) {
 	}
 	g.setCookie(w, r, "", -1)
 	http.Redirect(w, r, g.Prefix+"/signin", http.StatusSeeOther)
+}
+
+// pageBefore is the page that a form was sent from.
+func (g *guard) pageBefore(r *http.Request) string {
+	u, err := url.Parse(r.Referer())
+	if err != nil || u.Host != r.Host {
+		return g.Prefix + "/"
+	}
+	return g.safe(u.RequestURI())
 }
 
 // safe is a path of these pages to go on to, never one of another site.

@@ -86,3 +86,34 @@ if (looked) {
   };
   ask();
 }
+
+// A form that was sent after the session had ended is filled in again when the same person has signed in.
+const sent = "unrole.sent";
+const me = document.querySelector(".me span")?.textContent;
+if (!document.querySelector("form.signin")) {
+  const was = JSON.parse(sessionStorage.getItem(sent) || "null");
+  sessionStorage.removeItem(sent);
+  if (was && was.me === me && was.page === location.pathname && !new URLSearchParams(location.search).has("done")) {
+    for (const form of document.querySelectorAll("form[method=post]")) {
+      if (form.getAttribute("action") !== was.action) continue;
+      for (const [name, value] of was.fields) {
+        for (const field of form.querySelectorAll(`[name="${CSS.escape(name)}"]`)) {
+          if (field.type === "checkbox" || field.type === "radio") field.checked ||= field.value === value;
+          else if (field.type !== "hidden" && field.type !== "file") field.value = value;
+        }
+      }
+      const around = form.closest("details");
+      if (around) around.open = true;
+    }
+  }
+  addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post" || form.getAttribute("action").endsWith("/signout")) return;
+    const fields = [...new FormData(form)].filter(([, value]) => typeof value === "string");
+    try {
+      sessionStorage.setItem(sent, JSON.stringify({ me, page: location.pathname, action: form.getAttribute("action"), fields }));
+    } catch {
+      // Too long a list: it is not kept.
+    }
+  });
+}
