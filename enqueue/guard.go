@@ -1,9 +1,10 @@
 package enqueue
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/words"
 )
 
@@ -12,8 +13,11 @@ type GuardError struct {
 	Users, Max int
 }
 
-func (e *GuardError) Error() string {
-	return fmt.Sprintf("%d distinct users are more than the guard of %d lets through unconfirmed", e.Users, e.Max)
+func (e *GuardError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *GuardError) In(l texts.Lang) string {
+	return texts.T("%d distinct users are more than the guard of %d lets through unconfirmed", e.Users, e.Max).In(l)
 }
 
 // Guard returns a *GuardError when r has more than max distinct users.
@@ -39,26 +43,28 @@ type ProtectedError struct {
 	UserCount, RoleCount int
 }
 
-func (e *ProtectedError) Error() string {
-	var parts []string
-	if e.UserCount > 0 {
-		parts = append(parts, naming(e.UserCount, "user", e.Users))
+func (e *ProtectedError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *ProtectedError) In(l texts.Lang) string {
+	users := texts.T("%s (%s)", texts.Count(e.UserCount, "%d protected user", "%d protected users"), first(e.UserCount, e.Users))
+	roles := texts.T("%s (%s)", texts.Count(e.RoleCount, "%d protected role", "%d protected roles"), first(e.RoleCount, words.RoleIDs(e.Roles)))
+	touched := texts.T("%s and %s would be touched: take them out of the input", users, roles)
+	switch {
+	case e.RoleCount == 0:
+		touched = texts.T("%s would be touched: take them out of the input", users)
+	case e.UserCount == 0:
+		touched = texts.T("%s would be touched: take them out of the input", roles)
 	}
-	if e.RoleCount > 0 {
-		parts = append(parts, naming(e.RoleCount, "role", words.RoleIDs(e.Roles)))
-	}
-	return strings.Join(parts, " and ") + " would be touched: take them out of the input"
+	return touched.In(l)
 }
 
-func naming(n int, kind string, first []string) string {
-	if n > 1 {
-		kind += "s"
+// first names the first of n ids.
+func first(n int, ids []string) string {
+	if n > len(ids) {
+		ids = append(slices.Clone(ids), "…")
 	}
-	more := ""
-	if n > len(first) {
-		more = ", …"
-	}
-	return fmt.Sprintf("%d protected %s (%s%s)", n, kind, strings.Join(first, ", "), more)
+	return strings.Join(ids, ", ")
 }
 
 // CheckProtected returns a *ProtectedError when r asks for anything that is protected.

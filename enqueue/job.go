@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -44,7 +45,7 @@ type SubmittingError = ledger.SubmittingError
 
 // ErrInProgress says that another process submits the same job at this moment. Submit again, a second later say: it
 // completes the submission, or shows what became of it.
-var ErrInProgress = errors.New("another process is submitting the same job; submit it again to complete it")
+var ErrInProgress = texts.Sentinel(texts.T("another process is submitting the same job; submit it again to complete it"))
 
 // Get reads the record of a job. An unknown one gives a *NotFoundError.
 func (c *Client) Get(ctx context.Context, jobID string) (Job, error) {

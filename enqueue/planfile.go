@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -81,7 +82,7 @@ func positionsOf[T comparable](list []T) map[T]int {
 }
 
 // ErrPlanChanged says that a plan file is not what WritePlan wrote.
-var ErrPlanChanged = errors.New("the plan was changed after it was saved: make it again with unrole plan --save")
+var ErrPlanChanged = texts.Sentinel(texts.T("the plan was changed after it was saved: make it again with unrole plan --save"))
 
 // ReadPlan reads a plan that WritePlan wrote, for a job of the given id. It returns ErrPlanChanged, or an error that
 // says what is wrong, for anything else; nothing of such a file may be used.
@@ -90,13 +91,13 @@ func ReadPlan(r io.Reader, jobID string) (*Removals, []tasks.Part, error) {
 	dec := json.NewDecoder(io.LimitReader(r, maxPlanFile))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
-		return nil, nil, fmt.Errorf("this is not a plan that unrole saved: %w", err)
+		return nil, nil, texts.T("this is not a plan that unrole saved: %v", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, nil, ErrPlanChanged
 	}
 	if f.Version != planFileVersion {
-		return nil, nil, fmt.Errorf("the plan has version %d, this build knows %d: make it again with unrole plan --save", f.Version, planFileVersion)
+		return nil, nil, texts.T("the plan has version %d, this build knows %d: make it again with unrole plan --save", f.Version, planFileVersion)
 	}
 	if sum, err := f.digest(); err != nil || sum != f.SHA256 {
 		return nil, nil, ErrPlanChanged

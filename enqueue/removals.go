@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/unrole/unrole/tasks"
 
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/cover"
 )
 
@@ -45,24 +45,24 @@ const MaxPairs = 20_000_000
 // it is one, too, when either list is empty, or the pairs are more than MaxPairs.
 func FromLists(users []string, roles []int64) (*Removals, error) {
 	if len(users) > 0 && len(roles) > MaxPairs/len(users) {
-		return nil, fmt.Errorf("more than %d pairs are asked for: split them into several submissions", MaxPairs)
+		return nil, texts.T("more than %d pairs are asked for: split them into several submissions", MaxPairs)
 	}
 	var bad []error
 	for i, user := range users {
 		if err := tasks.ValidateUserID(user); err != nil {
-			bad = append(bad, fmt.Errorf("user %d: %w", i+1, err))
+			bad = append(bad, texts.T("user %d: %v", i+1, err))
 		}
 	}
 	for i, role := range roles {
 		if err := tasks.ValidateRoleID(role); err != nil {
-			bad = append(bad, fmt.Errorf("role %d: %w", i+1, err))
+			bad = append(bad, texts.T("role %d: %v", i+1, err))
 		}
 	}
 	if len(users) == 0 {
-		bad = append(bad, errors.New("no user is given"))
+		bad = append(bad, texts.T("no user is given"))
 	}
 	if len(roles) == 0 {
-		bad = append(bad, errors.New("no role is given"))
+		bad = append(bad, texts.T("no role is given"))
 	}
 	if len(bad) > 0 {
 		return nil, errors.Join(bad...)

@@ -42,7 +42,7 @@ func TestFromListsNamesEveryBadID(t *testing.T) {
 }
 
 func TestFromListsHasALimit(t *testing.T) {
-	if _, err := FromLists(make([]string, 10_000), make([]int64, 10_000)); err == nil || err.Error() != "more than 20000000 pairs are asked for: split them into several submissions" {
+	if _, err := FromLists(make([]string, 10_000), make([]int64, 10_000)); err == nil || err.Error() != "more than 20,000,000 pairs are asked for: split them into several submissions" {
 		t.Errorf("FromLists: %v", err)
 	}
 }

@@ -84,7 +84,7 @@ func TestCtrlCAtAQuestionEndsAtOnce(t *testing.T) {
 	a.stdin = silent
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errInterrupted)
-	if code := codeOf(ctx, a.confirmed(ctx, "Go on?")); code != exitInterrupted {
+	if code := codeOf(ctx, a.confirmed(ctx, texts.T("Go on?"))); code != exitInterrupted {
 		t.Errorf("exit %d, want %d", code, exitInterrupted)
 	}
 }
@@ -145,7 +145,7 @@ func TestEveryExitCodeIsDocumented(t *testing.T) {
 func TestFirstSignalStopsSecondEnds(t *testing.T) {
 	said := &bytes.Buffer{}
 	ended := make(chan int, 1)
-	ctx, stop := withSignals(t.Context(), said, func(code int) { ended <- code })
+	ctx, stop := withSignals(t.Context(), func(text texts.Text) { fmt.Fprintln(said, text) }, func(code int) { ended <- code })
 	defer stop()
 	raise := func() {
 		t.Helper()

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/tasks"
@@ -54,33 +53,33 @@ func (f *letterFlags) filter(cmd *cobra.Command, now time.Time) (deadletter.Filt
 	var out deadletter.Filter
 	for _, id := range items(f.jobs) {
 		if err := tasks.ValidateJobID(id); err != nil {
-			return out, usageError(cmd, fmt.Errorf("--job: %w", err))
+			return out, usageError(cmd, texts.T("%s: %v", "--job", err))
 		}
 		out.JobIDs = append(out.JobIDs, id)
 	}
 	for _, name := range items(f.reasons) {
 		if !slices.Contains(tasks.Reasons(), tasks.Reason(name)) {
-			return out, usageError(cmd, fmt.Errorf("--reason %q is not one of %s", name, strings.Join(named(tasks.Reasons()), ", ")))
+			return out, usageError(cmd, texts.T("%s %q is not one of %s", "--reason", name, strings.Join(named(tasks.Reasons()), ", ")))
 		}
 		out.Reasons = append(out.Reasons, tasks.Reason(name))
 	}
 	for _, id := range items(f.users) {
 		if err := tasks.ValidateUserID(id); err != nil {
-			return out, usageError(cmd, fmt.Errorf("--user: %w", err))
+			return out, usageError(cmd, texts.T("%s: %v", "--user", err))
 		}
 		out.UserIDs = append(out.UserIDs, id)
 	}
 	for _, text := range items(f.roles) {
 		id, err := lists.ParseRoleID(text)
 		if err != nil {
-			return out, usageError(cmd, fmt.Errorf("--role: %w", err))
+			return out, usageError(cmd, texts.T("%s: %v", "--role", err))
 		}
 		out.RoleIDs = append(out.RoleIDs, id)
 	}
 	if cmd.Flags().Changed("older-than") {
 		age, err := parseAge(f.olderThan)
 		if err != nil {
-			return out, usageError(cmd, fmt.Errorf("--older-than: %w", err))
+			return out, usageError(cmd, texts.T("%s: %v", "--older-than", err))
 		}
 		out.Before = now.Add(-age)
 	}
@@ -96,7 +95,7 @@ func parseAge(text string) (time.Duration, error) {
 		age = time.Duration(min(max(n, -1), 36500)) * 24 * time.Hour
 	}
 	if err != nil || age < 0 {
-		return 0, fmt.Errorf("%q is not a duration such as 90m, 36h or 7d", text)
+		return 0, texts.T("%q is not a duration such as 90m, 36h or 7d", text)
 	}
 	return age, nil
 }
@@ -111,7 +110,7 @@ func (f *letterFlags) choose(ctx context.Context, cmd *cobra.Command, q *deadlet
 		return q.Select(ctx, filter)
 	}
 	if !filter.All() {
-		return nil, usageError(cmd, errors.New("name letters by their ids or by filters, not both"))
+		return nil, usageError(cmd, texts.T("name letters by their ids or by filters, not both"))
 	}
 	return q.SelectIDs(ctx, ids)
 }

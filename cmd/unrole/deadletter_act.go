@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/deadletter"
 )
 
@@ -20,15 +19,15 @@ type letterOrder struct {
 	wait        bool
 
 	// verb is what is to be done with "3 dead letters": as a question, as a plan, and as a report.
-	question, plan, report string
+	question, plan, report func(letters texts.Text) texts.Text
 	// ofCancelled says that the letters of a cancelled job are left alone.
 	ofCancelled bool
 	carryOut    func(*deadletter.Queue, context.Context, *deadletter.Selection, deadletter.Order) (deadletter.Done, error)
 }
 
 func (a *app) lettersReplayCommand() *cobra.Command {
-	o := &letterOrder{question: "Try %s again?", plan: "would be tried again: %s\n", report: "due again: %s\n",
-		ofCancelled: true, carryOut: (*deadletter.Queue).Replay}
+	o := &letterOrder{question: func(l texts.Text) texts.Text { return texts.T("Try %s again?", l) }, plan: func(l texts.Text) texts.Text { return texts.T("would be tried again: %s", l) },
+		report: func(l texts.Text) texts.Text { return texts.T("due again: %s", l) }, ofCancelled: true, carryOut: (*deadletter.Queue).Replay}
 	cmd := &cobra.Command{
 		Use:   "replay [ID...]",
 		Short: "Try dead letters again, for their own jobs",
@@ -47,8 +46,8 @@ cancelled job wait on.
 }
 
 func (a *app) lettersDiscardCommand() *cobra.Command {
-	o := &letterOrder{question: "Give up %s for good?", plan: "would be given up: %s\n", report: "given up: %s\n",
-		carryOut: (*deadletter.Queue).Discard}
+	o := &letterOrder{question: func(l texts.Text) texts.Text { return texts.T("Give up %s for good?", l) }, plan: func(l texts.Text) texts.Text { return texts.T("would be given up: %s", l) },
+		report: func(l texts.Text) texts.Text { return texts.T("given up: %s", l) }, carryOut: (*deadletter.Queue).Discard}
 	cmd := &cobra.Command{
 		Use:   "discard [ID...] --why REASON",
 		Short: "Give dead letters up",
@@ -60,7 +59,7 @@ gone is kept for UNROLE_RETENTION from then on.
 		Example: `  unrole deadletter discard --reason user_gone --older-than 30d --why "left the company, nothing to remove"`,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if o.why = strings.TrimSpace(o.why); o.why == "" {
-				return usageError(cmd, errors.New("--why is missing: say why they are given up, for the records"))
+				return usageError(cmd, texts.T("--why is missing: say why they are given up, for the records"))
 			}
 			return nil
 		},
@@ -113,15 +112,17 @@ func (a *app) carryOut(ctx context.Context, r *records, q *deadletter.Queue, s *
 		}
 		res.CancelledJobs = append(res.CancelledJobs, out.Jobs()...)
 	}
-	a.sayFew(res.CancelledJobs, "%s was cancelled: the dead letters of that job wait on")
-	a.sayFew(s.InMotion, "%s is being tried again already")
+	a.sayFew(res.CancelledJobs, func(job string) texts.Text {
+		return texts.T("%s was cancelled: the dead letters of that job wait on", job)
+	})
+	a.sayFew(s.InMotion, func(letter string) texts.Text { return texts.T("%s is being tried again already", letter) })
 	res.Letters, res.Pairs, res.Jobs = s.Letters(), s.Pairs(), s.Jobs()
 	switch {
 	case res.Letters == 0:
 		if res.Passed == 0 && len(res.CancelledJobs) == 0 {
-			fmt.Fprintln(a.stderr, "no dead letter matches")
+			a.note(texts.T("no dead letter matches"))
 		}
-		return a.printLetterResult(res, "")
+		return a.printLetterResult(res, nil)
 	case o.dryRun:
 		if a.output == outputText {
 			if err := a.printShares(s); err != nil {
@@ -132,9 +133,9 @@ func (a *app) carryOut(ctx context.Context, r *records, q *deadletter.Queue, s *
 	}
 	if !o.yes {
 		if !a.isTerminal(a.stdin) || !a.isTerminal(a.stderr) {
-			return exitf(exitGuard, "this is about %s: look at it with --dry-run, then repeat with --yes", lettersOf(res))
+			return exitWith(exitGuard, texts.T("this is about %s: look at it with --dry-run, then repeat with --yes", lettersOf(res)))
 		}
-		if err := a.confirmed(ctx, fmt.Sprintf(o.question, lettersOf(res))); err != nil {
+		if err := a.confirmed(ctx, o.question(lettersOf(res))); err != nil {
 			return err
 		}
 	}
@@ -147,13 +148,15 @@ func (a *app) carryOut(ctx context.Context, r *records, q *deadletter.Queue, s *
 	}})
 	bar.done()
 	if err != nil {
-		return fmt.Errorf("%w\n%s of %s done; the same command again goes on with the others", err, thousands(done.Letters), lettersOf(res))
+		return texts.T("%v\n%d of %s done; the same command again goes on with the others", err, done.Letters, lettersOf(res))
 	}
 	res.Letters, res.Passed = done.Letters, res.Passed+done.Passed
 	res.CancelledJobs = append(res.CancelledJobs, done.Cancelled...)
-	a.sayFew(done.Cancelled, "%s was cancelled meanwhile: the dead letters of that job wait on")
+	a.sayFew(done.Cancelled, func(job string) texts.Text {
+		return texts.T("%s was cancelled meanwhile: the dead letters of that job wait on", job)
+	})
 	if done.Passed > 0 {
-		fmt.Fprintf(a.stderr, "%s passed over: somebody was faster\n", counted(done.Passed, "letter was", "letters were"))
+		a.note(texts.Count(done.Passed, "%d letter was passed over: somebody was faster", "%d letters were passed over: somebody was faster"))
 	}
 	if err := a.printLetterResult(res, o.report); err != nil {
 		return err
@@ -173,45 +176,43 @@ func (a *app) sayHowToWatch(jobs []string) {
 	if len(jobs) == 1 {
 		job = jobs[0]
 	}
-	fmt.Fprintf(a.stderr, "workers take them; unrole jobs show %s has the counts, unrole deadletter list --job %s what is refused again\n", job, job)
+	a.note(texts.T("workers take them; unrole jobs show %s has the counts, unrole deadletter list --job %s what is refused again", job, job))
 }
 
-func (a *app) printLetterResult(res letterResult, sentence string) error {
+func (a *app) printLetterResult(res letterResult, sentence func(texts.Text) texts.Text) error {
 	if a.output == outputJSON {
 		if res.Jobs == nil {
 			res.Jobs = []string{}
 		}
 		return a.printJSON(res)
 	}
-	if sentence == "" {
-		return nil
+	if sentence != nil {
+		a.line(sentence(lettersOf(res)))
 	}
-	_, err := fmt.Fprintf(a.stdout, sentence, lettersOf(res))
-	return err
+	return nil
 }
 
 // lettersOf is "3 dead letters (56 pairs of 2 jobs)".
-func lettersOf(res letterResult) string {
-	return fmt.Sprintf("%s (%s of %s)", counted(res.Letters, "dead letter", "dead letters"), counted(res.Pairs, "pair", "pairs"),
-		counted(len(res.Jobs), "job", "jobs"))
+func lettersOf(res letterResult) texts.Text {
+	return texts.T("%s (%s of %s)", texts.Count(res.Letters, "%d dead letter", "%d dead letters"), pairsOf(res.Pairs), texts.Count(len(res.Jobs), "%d job", "%d jobs"))
 }
 
 // mostShares is how many jobs or letters are named one by one.
 const mostShares = 20
 
 // sayFew says a sentence about each of the names, up to a number that is still read.
-func (a *app) sayFew(names []string, sentence string) {
+func (a *app) sayFew(names []string, sentence func(name string) texts.Text) {
 	for _, name := range names[:min(len(names), mostShares)] {
-		fmt.Fprintf(a.stderr, sentence+"\n", name)
+		a.note(sentence(name))
 	}
 	if more := len(names) - mostShares; more > 0 {
-		fmt.Fprintf(a.stderr, "and so for %s more\n", thousands(more))
+		a.note(texts.T("and so for %d more", more))
 	}
 }
 
 func (a *app) printShares(s *deadletter.Selection) error {
 	shares := s.Shares()
-	t := a.newTable("job", "letters", "pairs")
+	t := a.newTable(texts.T("job"), texts.T("letters"), texts.T("pairs"))
 	for _, share := range shares[:min(len(shares), mostShares)] {
 		t.row(share.JobID, thousands(share.Letters), thousands(share.Pairs))
 	}
@@ -219,7 +220,7 @@ func (a *app) printShares(s *deadletter.Selection) error {
 		return err
 	}
 	if more := len(shares) - mostShares; more > 0 {
-		fmt.Fprintf(a.stdout, "and %s more\n", counted(more, "job", "jobs"))
+		a.line(texts.Count(more, "and %d more job", "and %d more jobs"))
 	}
 	return nil
 }

@@ -157,8 +157,8 @@ func (a *app) listLettersCSV(ctx context.Context, q *deadletter.Queue, f deadlet
 		return err
 	}
 	if without > 0 {
-		fmt.Fprintf(a.stderr, "%s left out, whose users and roles cannot be read: unrole deadletter list --reason %s\n",
-			counted(without, "letter is", "letters are"), tasks.ReasonBadPayload)
+		a.note(texts.T("%s left out, whose users and roles cannot be read: unrole deadletter list --reason %s",
+			texts.Count(without, "%d letter is", "%d letters are"), string(tasks.ReasonBadPayload)))
 	}
 	return nil
 }
@@ -197,7 +197,7 @@ func (a *app) lettersShowCommand() *cobra.Command {
 		Example: `  unrole deadletter show 20261231-180000-k3x9q2ab:3-u17`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError(cmd, errors.New("ID is missing: unrole deadletter list shows the ids"))
+				return usageError(cmd, texts.T("ID is missing: unrole deadletter list shows the ids"))
 			}
 			return nil
 		},

@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -42,7 +43,8 @@ func TestLettersAreActedOnAfterAYesOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o := &letterOrder{yes: c.yes, why: "x", question: "Give up %s for good?", report: "given up: %s\n", carryOut: (*deadletter.Queue).Discard}
+			o := &letterOrder{yes: c.yes, why: "x", question: func(l texts.Text) texts.Text { return texts.T("Give up %s for good?", l) },
+				report: func(l texts.Text) texts.Text { return texts.T("given up: %s", l) }, carryOut: (*deadletter.Queue).Discard}
 			err = a.carryOut(t.Context(), &records{rdb: rdb}, q, s, o)
 			if got := codeOf(t.Context(), err); got != c.want {
 				t.Errorf("exit %d (%v), want %d", got, err, c.want)

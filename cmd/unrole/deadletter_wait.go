@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
@@ -38,10 +38,10 @@ func (a *app) waitForLetters(ctx context.Context, r *records, q *deadletter.Queu
 	var held *errHeld
 	switch {
 	case errors.As(err, &held):
-		return exitf(exitCredentials, "%w\nthe letters stay due and go on by themselves once that is mended", held)
+		return exitWith(exitCredentials, texts.T("%v\nthe letters stay due and go on by themselves once that is mended", held))
 	case err != nil:
 		if ctx.Err() != nil {
-			fmt.Fprintln(a.stderr, "the letters stay due; workers go on with them")
+			a.note(texts.T("the letters stay due; workers go on with them"))
 		}
 		return err
 	}
@@ -50,7 +50,7 @@ func (a *app) waitForLetters(ctx context.Context, r *records, q *deadletter.Queu
 
 // printReplayed prints the jobs whose letters were tried again, and ends with exitDeadLetters where one still has some.
 func (a *app) printReplayed(ctx context.Context, l *ledger.Ledger, jobIDs []string) error {
-	t := a.newTable("job", "state", "removed", "dead", "cancelled", "pending")
+	t := a.newTable(texts.T("job"), texts.T("state"), texts.T("removed"), texts.T("not removed"), texts.T("cancelled"), texts.T("pending"))
 	dead := false
 	for _, id := range jobIDs {
 		job, err := l.Get(ctx, id)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -41,7 +40,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case opt.verify && !opt.wait:
-				return usageError(cmd, errors.New("--verify goes with --wait"))
+				return usageError(cmd, texts.T("--verify goes with --wait"))
 			case opt.report != "" && !opt.wait:
 				return usageError(cmd, texts.T("--report goes with --wait; unrole jobs report writes it later"))
 			case opt.report != "":
@@ -165,7 +164,7 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	case errors.As(err, &taken):
 		return exitWith(exitJobTaken, err)
 	case err != nil:
-		return fmt.Errorf("%w\nthe same command with --job-id %s completes the submission, and doubles nothing", err, s.JobID)
+		return texts.T("%v\nthe same command with --job-id %s completes the submission, and doubles nothing", err, s.JobID)
 	case submitted.Existed:
 		a.note(texts.T("job %s was submitted before, with the same content", s.JobID))
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -31,16 +30,16 @@ func newReplacement(flag, name string) (*replacement, error) {
 	case err == nil && !info.Mode().IsRegular():
 		f, err := os.OpenFile(name, os.O_WRONLY, 0)
 		if err != nil {
-			return nil, exitf(exitUsage, "%s: %w", flag, err)
+			return nil, exitWith(exitUsage, texts.T("%s: %v", flag, err))
 		}
 		return &replacement{File: f, flag: flag, name: name, direct: true}, nil
 	}
 	if _, err := os.Stat(filepath.Dir(name)); err != nil {
-		return nil, exitf(exitUsage, "%s: %w", flag, err)
+		return nil, exitWith(exitUsage, texts.T("%s: %v", flag, err))
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return nil, exitf(exitUsage, "%s: %w", flag, err)
+		return nil, exitWith(exitUsage, texts.T("%s: %v", flag, err))
 	}
 	return &replacement{File: f, flag: flag, name: name}, nil
 }
@@ -50,7 +49,7 @@ func newReplacement(flag, name string) (*replacement, error) {
 func (r *replacement) keep() error {
 	r.kept = true
 	if err := r.Close(); err != nil {
-		return fmt.Errorf("%s: %w", r.flag, err)
+		return texts.T("%s: %v", r.flag, err)
 	}
 	if r.direct {
 		return nil

@@ -10,6 +10,8 @@ import (
 	"github.com/rs/zerolog"
 
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
@@ -25,7 +27,12 @@ const patienceWithHold = 2
 // errHeld ends a wait: nothing can succeed until somebody acts.
 type errHeld struct{ hold pace.Hold }
 
-func (e *errHeld) Error() string { return "the fleet holds: " + e.hold.Words() }
+func (e *errHeld) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *errHeld) In(l texts.Lang) string {
+	return texts.T("the fleet holds: %s; what to do: %s", e.hold.HoldReason, outcome.RemedyOf(e.hold.Kind)).In(l)
+}
 
 // follow shows the progress of a job until it ends. giveUp decides whether a hold ends the wait.
 func (a *app) follow(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, jobID string, giveUp func(pace.Status) bool) (ledger.Job, error) {
@@ -38,7 +45,7 @@ func (a *app) follow(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, j
 			if errors.As(err, &unknown) {
 				return err
 			}
-			a.tell(bar, &said, "Redis is away: "+err.Error())
+			a.tell(bar, &said, texts.T("Redis is away: %v", err))
 			return nil
 		}
 		if bar == nil {
@@ -61,7 +68,8 @@ func (a *app) follow(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, j
 }
 
 // tell shows a word beside the bar, or on a line of its own where there is no bar and it is new.
-func (a *app) tell(bar *progress, said *string, word string) {
+func (a *app) tell(bar *progress, said *string, text texts.Text) {
+	word := text.In(a.lang)
 	if word == *said {
 		return
 	}
@@ -73,16 +81,16 @@ func (a *app) tell(bar *progress, said *string, word string) {
 }
 
 // standstill says why no call is made just now, or nothing.
-func standstill(s pace.Status) string {
+func standstill(s pace.Status) texts.Text {
 	switch {
 	case s.Hold != nil:
-		return "hold: " + s.Hold.Words()
+		return texts.T("hold: %s", s.Hold.HoldReason)
 	case s.Outage != nil:
-		return "DingTalk does not answer; probing"
+		return texts.T("DingTalk does not answer; probing")
 	case s.Pause != nil && s.Pause.Until.Sub(s.Now) > 2*time.Second:
-		return fmt.Sprintf("pause: throttled (%s) until %s", s.Pause.Why, s.Pause.Until.Local().Format(time.TimeOnly))
+		return texts.T("pause: throttled (%s) until %s", s.Pause.Why, s.Pause.Until.Local().Format(time.TimeOnly))
 	}
-	return ""
+	return texts.Text{}
 }
 
 // codeOfJob is the exit code that tells how a job ended.

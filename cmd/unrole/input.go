@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -75,15 +74,15 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 	}
 	switch {
 	case len(args) == 0 && (len(f.columns) > 0 || f.sheet != "" || f.skipInvalid != ""):
-		return nil, usageError(cmd, errors.New("--column, --sheet and --skip-invalid are for FILE"))
+		return nil, usageError(cmd, texts.T("--column, --sheet and --skip-invalid are for FILE"))
 	case len(args) == 0 && len(opt.People)+len(opt.Roles) == 0:
-		return nil, usageError(cmd, errors.New("what to remove is missing: name a FILE, - for stdin, or --user and --role"))
+		return nil, usageError(cmd, texts.T("what to remove is missing: name a FILE, - for stdin, or --user and --role"))
 	case opt.AllRoles && len(opt.Roles) > 0:
-		return nil, usageError(cmd, errors.New("--all-roles and --role exclude each other"))
+		return nil, usageError(cmd, texts.T("--all-roles and --role exclude each other"))
 	case len(args) == 0:
 		return f.fromLists(cmd, a, opt)
 	case len(opt.People) > 0 && (len(opt.Roles) > 0 || opt.AllRoles):
-		return nil, usageError(cmd, errors.New("FILE cannot be combined with both --user and --role"))
+		return nil, usageError(cmd, texts.T("FILE cannot be combined with both --user and --role"))
 	}
 	name, in := args[0], a.stdin
 	if name == "-" {
@@ -130,7 +129,7 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 		if errors.As(err, &refused) {
 			return nil, exitWith(exitUsage, err)
 		}
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, texts.T("%s could not be read: %v", name, err)
 	}
 	for _, note := range read.Notes {
 		a.note(texts.T("%s: %s", name, note))
@@ -152,7 +151,7 @@ func (f *inputFlags) options(cmd *cobra.Command) (lists.Options, error) {
 	for _, column := range f.columns {
 		field, heading, found := strings.Cut(column, "=")
 		if !found || strings.TrimSpace(heading) == "" || !slices.Contains(lists.FieldNames(), field) {
-			return opt, usageError(cmd, fmt.Errorf("--column %q is not FIELD=HEADING with a field of %s", column, strings.Join(lists.FieldNames(), ", ")))
+			return opt, usageError(cmd, texts.T("--column %q is not FIELD=HEADING with a field of %s", column, strings.Join(lists.FieldNames(), ", ")))
 		}
 		if opt.Columns == nil {
 			opt.Columns = make(map[string]string)
@@ -162,7 +161,7 @@ func (f *inputFlags) options(cmd *cobra.Command) (lists.Options, error) {
 	for _, text := range items(f.users) {
 		person, err := lists.ParsePerson(text, opt.Lookup)
 		if err != nil {
-			return opt, exitf(exitUsage, "--user: %w", err)
+			return opt, exitWith(exitUsage, texts.T("%s: %v", "--user", err))
 		}
 		opt.People = append(opt.People, person)
 	}
@@ -172,7 +171,7 @@ func (f *inputFlags) options(cmd *cobra.Command) (lists.Options, error) {
 			err = texts.T("%q is the name of a role, which has to be looked up in DingTalk: that takes the app's credentials (see unrole roles for the ids)", text)
 		}
 		if err != nil {
-			return opt, exitf(exitUsage, "--role: %w", err)
+			return opt, exitWith(exitUsage, texts.T("%s: %v", "--role", err))
 		}
 		opt.Roles = append(opt.Roles, role)
 	}
@@ -203,7 +202,7 @@ func readRemovals(ctx context.Context, r io.Reader, opt lists.Options, kept *lis
 func addIDs(set *enqueue.Removals, row lists.Row) error {
 	// One row may ask for more than a file could.
 	if len(row.Roles) > (enqueue.MaxPairs-set.Pairs())/len(row.People) {
-		return fmt.Errorf("more than %d pairs are asked for: split the input into several", enqueue.MaxPairs)
+		return texts.T("more than %d pairs are asked for: split the input into several", enqueue.MaxPairs)
 	}
 	for user, role := range row.IDs() {
 		set.Add(user, role)
@@ -258,19 +257,19 @@ func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID
 		return removals, nil, err
 	}
 	if len(args)+len(f.users)+len(f.roles)+len(f.columns) > 0 || f.skipInvalid+f.sheet != "" || f.look.allRoles {
-		return nil, nil, usageError(cmd, errors.New("--plan stands alone: the plan has the removals"))
+		return nil, nil, usageError(cmd, texts.T("--plan stands alone: the plan has the removals"))
 	}
 	if cmd.Flags().Changed("preflight") && f.look.want == "true" {
-		return nil, nil, usageError(cmd, errors.New("--plan submits what was shown when the plan was made: --preflight goes with plan --save"))
+		return nil, nil, usageError(cmd, texts.T("--plan submits what was shown when the plan was made: --preflight goes with plan --save"))
 	}
 	file, err := openInput(f.plan)
 	if err != nil {
-		return nil, nil, exitf(exitUsage, "--plan: %w", err)
+		return nil, nil, exitWith(exitUsage, texts.T("%s: %v", "--plan", err))
 	}
 	defer file.Close()
 	removals, parts, err := enqueue.ReadPlan(contextReader{cmd.Context(), file}, jobID)
 	if err != nil {
-		return nil, nil, exitf(exitUsage, "%s: %w", f.plan, err)
+		return nil, nil, exitWith(exitUsage, texts.T("%s: %v", f.plan, err))
 	}
 	return removals, parts, nil
 }
@@ -278,7 +277,7 @@ func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID
 // fromLists are the removals of --user and --role alone.
 func (f *inputFlags) fromLists(cmd *cobra.Command, a *app, opt lists.Options) (*enqueue.Removals, error) {
 	if len(opt.People) == 0 || len(opt.Roles) == 0 && !opt.AllRoles {
-		return nil, usageError(cmd, errors.New("--user and --role (or --all-roles) go together where there is no FILE"))
+		return nil, usageError(cmd, texts.T("--user and --role (or --all-roles) go together where there is no FILE"))
 	}
 	if opt.Lookup {
 		kept := &lists.Kept{}
@@ -320,13 +319,13 @@ func openInput(name string) (*os.File, error) {
 	file, err := os.Open(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s does not exist", name)
+		return nil, texts.T("%s does not exist", name)
 	case err != nil:
 		return nil, err
 	}
 	if info, err := file.Stat(); err == nil && info.IsDir() {
 		file.Close()
-		return nil, fmt.Errorf("%s is a directory: name a file", name)
+		return nil, texts.T("%s is a directory: name a file", name)
 	}
 	return file, nil
 }

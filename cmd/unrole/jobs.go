@@ -67,7 +67,7 @@ type jobFilter struct {
 func (f *jobFilter) check(cmd *cobra.Command) error {
 	for _, s := range f.states {
 		if !slices.Contains(ledger.States(), ledger.State(s)) {
-			return usageError(cmd, fmt.Errorf("--state %q is not one of %s", s, strings.Join(named(ledger.States()), ", ")))
+			return usageError(cmd, texts.T("%s %q is not one of %s", "--state", s, strings.Join(named(ledger.States()), ", ")))
 		}
 	}
 	return nil

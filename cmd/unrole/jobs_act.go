@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -55,8 +54,7 @@ func (a *app) jobsCancelCommand() *cobra.Command {
 			return err
 		}
 		if !yes && !before.State.Finished() && a.isTerminal(a.stdin) && a.isTerminal(a.stderr) {
-			question := fmt.Sprintf("Cancel job %s with %s pending?", before.JobID, counted(int(before.Pairs.Pending), "pair", "pairs"))
-			if err := a.confirmed(ctx, question); err != nil {
+			if err := a.confirmed(ctx, texts.T("Cancel job %s with %s pending?", before.JobID, pairsOf(before.Pairs.Pending))); err != nil {
 				return err
 			}
 		}
@@ -66,7 +64,7 @@ func (a *app) jobsCancelCommand() *cobra.Command {
 			return err
 		}
 		if err != nil {
-			return fmt.Errorf("%w\nthe same command again completes the cancel", err)
+			return texts.T("%v\nthe same command again completes the cancel", err)
 		}
 		return a.printCancelled(ctx, r.ledger, before, job)
 	})
@@ -79,7 +77,7 @@ normally, and what they removed counts as removed. A cancel cannot be taken back
 		Args:    exactArgs("JOB"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if why = strings.TrimSpace(why); why == "" {
-				return usageError(cmd, errors.New("--why is missing: say why the job is cancelled, for the records"))
+				return usageError(cmd, texts.T("--why is missing: say why the job is cancelled, for the records"))
 			}
 			return cancel(cmd, args)
 		},
@@ -121,9 +119,9 @@ same by themselves after a minute or two. Doing it for nothing does no harm.`,
 				if job, err = r.ledger.Get(ctx, args[0]); err != nil {
 					return err
 				}
-				fmt.Fprintf(a.stderr, "%s enqueued again in %s\n", counted(parts, "part", "parts"), duration(time.Since(began).Seconds()))
+				a.note(texts.T("%s enqueued again in %s", texts.Count(parts, "%d part", "%d parts"), duration(time.Since(began).Seconds())))
 			} else {
-				fmt.Fprintf(a.stderr, "job %s has ended: nothing to repair\n", job.JobID)
+				a.note(texts.T("job %s has ended: nothing to repair", job.JobID))
 			}
 			if a.output == outputJSON {
 				return a.printJSON(struct {
@@ -154,7 +152,7 @@ with unrole jobs cancel JOB.`,
 			}
 			client := asynq.NewClientFromRedisClient(r.rdb)
 			if _, err := producer.Repair(ctx, r.ledger, r.rdb, client, job); err != nil {
-				return fmt.Errorf("%w\nthe job is approved; a worker enqueues its parts within minutes, unrole jobs repair %s at once", err, job.JobID)
+				return texts.T("%v\nthe job is approved; a worker enqueues its parts within minutes, unrole jobs repair %s at once", err, job.JobID)
 			}
 			if job, err = r.ledger.Get(ctx, args[0]); err != nil {
 				return err

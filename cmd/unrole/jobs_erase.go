@@ -2,23 +2,23 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/internal/base/forget"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/erase"
+	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
 
 // beyondErase is what no erasure in Redis reaches.
-var beyondErase = []string{
-	"the audit file (UNROLE_AUDIT_FILE), where a reason may name somebody",
-	"reports, snapshots and lists that somebody saved",
-	"logs of other systems, and DingTalk's own records",
-	"backups of Redis, and its append-only file until the next BGREWRITEAOF",
+var beyondErase = []texts.Text{
+	texts.T("the audit file (UNROLE_AUDIT_FILE), where a reason may name somebody"),
+	texts.T("reports, snapshots and lists that somebody saved"),
+	texts.T("logs of other systems, and DingTalk's own records"),
+	texts.T("backups of Redis, and its append-only file until the next BGREWRITEAOF"),
 }
 
 // eraseResult is what an erasure came to, as JSON.
@@ -44,15 +44,15 @@ func (a *app) jobsEraseCommand() *cobra.Command {
 		}
 		if !yes {
 			if !a.isTerminal(a.stdin) || !a.isTerminal(a.stderr) {
-				return exitf(exitGuard, "this is about %s: look at it with --dry-run, then repeat with --yes", erasedOf(found))
+				return exitWith(exitGuard, texts.T("this is about %s: look at it with --dry-run, then repeat with --yes", erasedOf(found)))
 			}
-			if err := a.confirmed(ctx, fmt.Sprintf("Erase %s for good?", erasedOf(found))); err != nil {
+			if err := a.confirmed(ctx, texts.T("Erase %s for good?", erasedOf(found))); err != nil {
 				return err
 			}
 		}
 		done, err := erase.Run(ctx, r.rdb, r.ledger, wish)
 		if err != nil {
-			return fmt.Errorf("%w\nthe same command again goes on with the others", err)
+			return texts.T("%v\nthe same command again goes on with the others", err)
 		}
 		return a.printErased(done)
 	})
@@ -75,14 +75,14 @@ What it does not reach is said at its end; docs/privacy.md has all of it.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(wish.UserIDs) == 0 {
-				return usageError(cmd, errors.New("--user is missing: say who is to be forgotten"))
+				return usageError(cmd, texts.T("--user is missing: say who is to be forgotten"))
 			}
 			for _, id := range wish.UserIDs {
 				if err := tasks.ValidateUserID(id); err != nil {
 					return usageError(cmd, err)
 				}
 				if forget.IsStandIn(id) {
-					return usageError(cmd, fmt.Errorf("%s stands for somebody who was erased already", id))
+					return usageError(cmd, texts.T("%s stands for somebody who was erased already", id))
 				}
 			}
 			wish.Why = strings.TrimSpace(wish.Why)
@@ -100,41 +100,45 @@ What it does not reach is said at its end; docs/privacy.md has all of it.`,
 func isNothing(r erase.Result) bool { return r.Jobs+r.Limits == 0 }
 
 // erasedOf is "what 3 jobs have of them (5 pairs, 1 dead letter)".
-func erasedOf(r erase.Result) string {
-	return fmt.Sprintf("what %s of them (%s, %s)", counted(r.Jobs, "job has", "jobs have"), counted(int(r.Pairs), "pair", "pairs"),
-		counted(r.Letters, "dead letter", "dead letters"))
+func erasedOf(r erase.Result) texts.Text {
+	return texts.T("what %s of them (%s, %s)", texts.Count(r.Jobs, "%d job has", "%d jobs have"), pairsOf(r.Pairs),
+		texts.Count(r.Letters, "%d dead letter", "%d dead letters"))
 }
 
 func (a *app) printErased(r erase.Result) error {
 	if a.output == outputJSON {
-		if err := a.printJSON(eraseResult{r, beyondErase}); err != nil {
+		var beyond []string
+		for _, what := range beyondErase {
+			beyond = append(beyond, what.String())
+		}
+		if err := a.printJSON(eraseResult{r, beyond}); err != nil {
 			return err
 		}
 	} else if err := a.sayErased(r); err != nil {
 		return err
 	}
 	if len(r.Left) > 0 {
-		return exitf(exitError, "%s: repeat when they have ended", counted(len(r.Left), "job still has something of them", "jobs still have something of them"))
+		return exitWith(exitError, texts.T("%s: repeat when they have ended", texts.Count(len(r.Left), "%d job still has something of them", "%d jobs still have something of them")))
 	}
 	return nil
 }
 
 func (a *app) sayErased(r erase.Result) error {
-	verb := "erased"
+	did := texts.T("erased: %s", erasedOf(r))
 	if r.DryRun {
-		verb = "would be erased"
+		did = texts.T("would be erased: %s", erasedOf(r))
 	}
 	if isNothing(r) {
-		fmt.Fprintln(a.stdout, "no finished job has anything of them")
+		a.line(texts.T("no finished job has anything of them"))
 	} else {
-		fmt.Fprintf(a.stdout, "%s: %s\n", verb, erasedOf(r))
+		a.line(did)
 		t := a.newTable()
 		for _, row := range []struct {
-			what string
+			what texts.Text
 			n    int
 		}{
-			{"jobs dropped, since their ids name them", r.Dropped}, {"tasks that were kept for a while", r.Tasks},
-			{"messages of the webhook", r.Messages}, {"limits of a day", r.Limits},
+			{texts.T("jobs dropped, since their ids name them"), r.Dropped}, {texts.T("tasks that were kept for a while"), r.Tasks},
+			{texts.T("messages of the webhook"), r.Messages}, {texts.T("limits of a day"), r.Limits},
 		} {
 			if row.n > 0 {
 				t.row(row.what, thousands(row.n))
@@ -145,11 +149,11 @@ func (a *app) sayErased(r erase.Result) error {
 		}
 	}
 	for _, l := range r.Left {
-		fmt.Fprintf(a.stderr, "left as it is: %s (%s)\n", l.JobID, l.State)
+		a.note(texts.T("left as it is: %s (%s)", l.JobID, a.stateOf(ledger.State(l.State)).text))
 	}
-	fmt.Fprintln(a.stderr, "not reached by this:")
+	a.note(texts.T("not reached by this:"))
 	for _, what := range beyondErase {
-		fmt.Fprintf(a.stderr, "  %s\n", what)
+		a.note(texts.T("  %s", what))
 	}
 	return nil
 }

@@ -37,9 +37,9 @@ credentials.`,
 		RunE: a.withRecords(func(ctx context.Context, cmd *cobra.Command, r *records, args []string) error {
 			switch {
 			case html != "" && cmd.Flags().Changed("output"), file != "" && cmd.Flags().Changed("output"):
-				return usageError(cmd, fmt.Errorf("--html, --report and --output cannot be combined"))
+				return usageError(cmd, texts.T("--html, --report and --output cannot be combined"))
 			case html != "" && file != "":
-				return usageError(cmd, fmt.Errorf("--html and --report cannot be combined"))
+				return usageError(cmd, texts.T("--html and --report cannot be combined"))
 			}
 			job, err := r.ledger.Get(ctx, args[0])
 			if err != nil {

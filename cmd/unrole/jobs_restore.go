@@ -25,7 +25,7 @@ func (a *app) jobsRestoreCommand() *cobra.Command {
 		var taken *restore.TakenError
 		switch {
 		case errors.As(err, &taken):
-			return exitf(exitJobTaken, "%w", err)
+			return exitWith(exitJobTaken, err)
 		case err != nil:
 			return err
 		case again != nil:
@@ -38,7 +38,7 @@ func (a *app) jobsRestoreCommand() *cobra.Command {
 		plan, err := restore.Of(ctx, r.ledger, wish)
 		var unseen *restore.NoSnapshotError
 		if errors.As(err, &unseen) {
-			return exitf(exitUsage, "%w\n--from-removed gives back what DingTalk said it removed: also roles that somebody did not hold", err)
+			return exitWith(exitUsage, texts.T("%v\n--from-removed gives back what DingTalk said it removed: also roles that somebody did not hold", err))
 		}
 		if err != nil {
 			return err
@@ -51,11 +51,11 @@ func (a *app) jobsRestoreCommand() *cobra.Command {
 		switch {
 		case yes:
 		case a.isTerminal(a.stdin) && a.isTerminal(a.stderr):
-			if err := a.confirmed(ctx, texts.T("Go on?").In(a.lang)); err != nil {
+			if err := a.confirmed(ctx, texts.T("Go on?")); err != nil {
 				return err
 			}
 		case guard != nil:
-			return exitf(exitGuard, "%w: repeat with --yes", guard)
+			return exitWith(exitGuard, texts.T("%v: repeat with --yes", guard))
 		}
 		if s.JobID == "" {
 			s.JobID = tasks.NewJobID(a.now())

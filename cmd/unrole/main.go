@@ -22,7 +22,7 @@ func main() {
 	// A reader that goes away, such as head, must not end a removal in the middle.
 	signal.Ignore(syscall.SIGPIPE)
 	a.lang = texts.OfEnvironment(a.getenv)
-	ctx, stop := withSignals(context.Background(), os.Stderr, os.Exit)
+	ctx, stop := withSignals(context.Background(), a.note, os.Exit)
 	code := a.main(ctx, os.Args[1:])
 	stop()
 	os.Exit(int(code))

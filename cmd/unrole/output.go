@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ func (a *app) checkOutput(cmd *cobra.Command) error {
 		allowed = append(allowed, strings.Fields(more)...)
 	}
 	if !slices.Contains(allowed, a.output) {
-		return usageError(cmd, fmt.Errorf("--output %q is not one of %s", a.output, strings.Join(allowed, ", ")))
+		return usageError(cmd, texts.T("%s %q is not one of %s", "--output", a.output, strings.Join(allowed, ", ")))
 	}
 	return nil
 }
@@ -96,10 +95,10 @@ func (p *pageFlags) add(cmd *cobra.Command, what string, limit int) {
 
 func (p *pageFlags) check(cmd *cobra.Command, a *app) error {
 	if p.limit < 1 || p.offset < 0 {
-		return usageError(cmd, errors.New("--limit must be at least 1 and --offset at least 0"))
+		return usageError(cmd, texts.T("--limit must be at least 1 and --offset at least 0"))
 	}
 	if a.output != outputText && (cmd.Flags().Changed("limit") || cmd.Flags().Changed("offset")) {
-		return usageError(cmd, fmt.Errorf("--limit and --offset page the text output; --output %s is whole", a.output))
+		return usageError(cmd, texts.T("--limit and --offset page the text output; --output %s is whole", a.output))
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 
@@ -79,15 +78,15 @@ func (f *lookFlags) need(flags *pflag.FlagSet) {
 // returns has to be called at the end.
 func (f *lookFlags) open(cmd *cobra.Command, c *config.Config, with engine.Parts) (func(), error) {
 	if f.unresolved != refuseUnresolved && f.unresolved != skipUnresolved {
-		return nil, usageError(cmd, fmt.Errorf("--unresolved %q is neither %s nor %s", f.unresolved, refuseUnresolved, skipUnresolved))
+		return nil, usageError(cmd, texts.T("%s %q is not one of %s", "--unresolved", f.unresolved, refuseUnresolved+", "+skipUnresolved))
 	}
 	if len(f.keep) > 0 && !f.allRoles {
-		return nil, usageError(cmd, errors.New("--keep-role goes with --all-roles"))
+		return nil, usageError(cmd, texts.T("--keep-role goes with --all-roles"))
 	}
 	f.want, f.maxShare = c.Preflight, c.MaxShare
 	if err := c.NeedCredentials(); err != nil {
 		if f.allRoles || f.want == "true" {
-			return nil, exitWith(exitCredentials, fmt.Errorf("%w\n--all-roles and --preflight read DingTalk, which takes the app's credentials", err))
+			return nil, exitWith(exitCredentials, texts.T("%v\n--all-roles and --preflight read DingTalk, which takes the app's credentials", err))
 		}
 		return func() {}, nil
 	}
@@ -124,7 +123,7 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 	case f.whom:
 		var err error
 		if f.seen, err = preflight.Whom(ctx, f.directory, rows.All()); err != nil {
-			return nil, fmt.Errorf("look at DingTalk: %w", err)
+			return nil, texts.T("DingTalk could not be looked at: %v", err)
 		}
 		f.known = f.seen.Known(ctx)
 		return &enqueue.Removals{}, nil
@@ -135,7 +134,7 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 	for _, text := range items(f.keep) {
 		role, err := lists.ParseRole(text)
 		if err != nil {
-			return nil, exitf(exitUsage, "--keep-role: %w", err)
+			return nil, exitWith(exitUsage, texts.T("%s: %v", "--keep-role", err))
 		}
 		req.Keep = append(req.Keep, role)
 	}
@@ -147,14 +146,14 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case errors.As(err, &role):
-			return nil, exitWith(exitUsage, fmt.Errorf("--keep-role: %w", err))
+			return nil, exitWith(exitUsage, texts.T("%s: %v", "--keep-role", err))
 		case !f.must && f.want == "" && !f.strict:
 			a.note(texts.T("DingTalk could not be looked at (%v): what follows is of the list as it stands", err))
 			return idsOf(rows)
 		case errors.As(err, &failed) && outcome.Of(failed.Class).Hold != "":
 			return nil, exitWith(exitCredentials, err)
 		}
-		return nil, fmt.Errorf("look at DingTalk: %w", err)
+		return nil, texts.T("DingTalk could not be looked at: %v", err)
 	}
 	f.seen = seen
 	if f.named {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,7 +50,7 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 			if lang != "" {
 				var err error
 				if a.lang, err = texts.Named(lang); err != nil {
-					return usageError(cmd, fmt.Errorf("--lang: %w", err))
+					return usageError(cmd, texts.T("%s: %v", "--lang", err))
 				}
 			}
 			return a.checkOutput(cmd)
@@ -61,7 +61,7 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 	complete(root, "lang", []string{"en", "zh"})
 	complete(root, "output", []string{outputText, outputJSON})
 	addConfigFlags(root.PersistentFlags(), "UNROLE_LOG_LEVEL", "UNROLE_LOG_FORMAT")
-	root.SetFlagErrorFunc(usageError)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, flagError(err)) })
 	root.AddGroup(
 		&cobra.Group{ID: groupRemove, Title: "Remove roles:"},
 		&cobra.Group{ID: groupOperate, Title: "Operate:"},
@@ -97,7 +97,23 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 }
 
 func usageError(cmd *cobra.Command, err error) error {
-	return exitf(exitUsage, "%w\nsee %s --help", err, cmd.CommandPath())
+	return exitWith(exitUsage, texts.T("%v\nsee %s --help", err, cmd.CommandPath()))
+}
+
+// flagError says in the catalogue's words what is wrong with a flag.
+func flagError(err error) error {
+	var unknown *pflag.NotExistError
+	var bare *pflag.ValueRequiredError
+	var wrong *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		return texts.T("unknown flag: %s", "--"+unknown.GetSpecifiedName())
+	case errors.As(err, &bare):
+		return texts.T("flag needs an argument: %s", "--"+bare.GetFlag().Name)
+	case errors.As(err, &wrong):
+		return texts.T("invalid argument %q for %s: %v", wrong.GetValue(), "--"+wrong.GetFlag().Name, wrong.Unwrap())
+	}
+	return err
 }
 
 // noArgs, exactArgs and maxArgs are like cobra's checks, but say more and end with exitUsage.
@@ -106,15 +122,15 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if cmd.HasSubCommands() {
-		return usageError(cmd, fmt.Errorf("unknown command %q%s", args[0], didYouMean(cmd, args[0])))
+		return usageError(cmd, texts.T("unknown command %q%s", args[0], didYouMean(cmd, args[0])))
 	}
-	return usageError(cmd, fmt.Errorf("unexpected argument %q", args[0]))
+	return usageError(cmd, texts.T("unexpected argument %q", args[0]))
 }
 
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
-			return usageError(cmd, fmt.Errorf("%s is missing", names[len(args)]))
+			return usageError(cmd, texts.T("%s is missing", names[len(args)]))
 		}
 		return maxArgs(len(names))(cmd, args)
 	}
@@ -123,18 +139,18 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 func maxArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := cobra.MaximumNArgs(n)(cmd, args); err != nil {
-			return usageError(cmd, fmt.Errorf("unexpected argument %q", args[n]))
+			return usageError(cmd, texts.T("unexpected argument %q", args[n]))
 		}
 		return nil
 	}
 }
 
-func didYouMean(cmd *cobra.Command, typed string) string {
+func didYouMean(cmd *cobra.Command, typed string) texts.Text {
 	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(typed); len(near) > 0 {
-		return ", did you mean " + strings.Join(near, " or ") + "?"
+		return texts.T(", did you mean %s?", strings.Join(near, " / "))
 	}
-	return ""
+	return texts.Text{}
 }
 
 // envAnnotation ties a flag to the variable of the same meaning.

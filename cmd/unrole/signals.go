@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/unrole/unrole/internal/base/texts"
 )
 
 // errInterrupted is the cause of a context that a signal ended.
@@ -15,7 +15,7 @@ var errInterrupted = errors.New("interrupted")
 
 // withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP (a closed terminal) cancels, with errInterrupted as its cause; the second
 // one ends the process at once. The returned function gives the signals back.
-func withSignals(parent context.Context, stderr io.Writer, exitProcess func(int)) (context.Context, func()) {
+func withSignals(parent context.Context, say func(texts.Text), exitProcess func(int)) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -29,11 +29,11 @@ func withSignals(parent context.Context, stderr io.Writer, exitProcess func(int)
 		case <-done:
 			return
 		}
-		fmt.Fprintln(stderr, "\nstopping: calls in flight are finished; once more stops at once")
+		say(texts.T("\nstopping: calls in flight are finished; once more stops at once"))
 		cancel(errInterrupted)
 		select {
 		case <-signals:
-			fmt.Fprintf(stderr, "exit %d: %s\n", int(exitInterrupted), exitInterrupted)
+			say(texts.T("exit %d: %s", int(exitInterrupted), exitInterrupted.meaning()))
 			exitProcess(int(exitInterrupted))
 		case <-done:
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -57,23 +56,23 @@ func (f *submissionFlags) parse(cmd *cobra.Command, a *app) (submission, error) 
 	s := submission{JobID: f.jobID, Source: f.source, Reason: f.reason, Lane: f.priority}
 	if s.JobID == "" {
 		if cmd.Flags().Changed("job-id") {
-			return s, usageError(cmd, errors.New("--job-id is empty"))
+			return s, usageError(cmd, texts.T("%s is empty", "--job-id"))
 		}
 		s.JobID = tasks.NewJobID(a.now())
 	}
 	if err := tasks.ValidateJobID(s.JobID); err != nil {
-		return s, usageError(cmd, fmt.Errorf("--job-id: %w", err))
+		return s, usageError(cmd, texts.T("%s: %v", "--job-id", err))
 	}
 	if !tasks.IsLane(s.Lane) {
-		return s, usageError(cmd, fmt.Errorf("--priority %q is not one of %s", s.Lane, strings.Join(tasks.Lanes(), ", ")))
+		return s, usageError(cmd, texts.T("%s %q is not one of %s", "--priority", s.Lane, strings.Join(tasks.Lanes(), ", ")))
 	}
 	if f.maxUsers < 0 {
-		return s, usageError(cmd, fmt.Errorf("--max-users %d is negative", f.maxUsers))
+		return s, usageError(cmd, texts.T("--max-users %d is negative", f.maxUsers))
 	}
 	if f.at != "" {
 		at, err := time.Parse(time.RFC3339, f.at)
 		if err != nil {
-			return s, usageError(cmd, fmt.Errorf("--at %q is not a time with offset such as 2026-12-31T18:00:00+08:00", f.at))
+			return s, usageError(cmd, texts.T("--at %q is not a time with offset such as 2026-12-31T18:00:00+08:00", f.at))
 		}
 		s.At = at
 	}
@@ -107,10 +106,10 @@ func (a *app) whoami() string {
 // exitGuard, and so does every answer but yes. large says that a role would lose too many of its holders.
 func (f *submissionFlags) guard(ctx context.Context, a *app, removals *enqueue.Removals, where func() (texts.Text, error), canAsk, large bool) error {
 	err := enqueue.Guard(removals, f.maxUsers)
-	way := "repeat with --yes or a higher --max-users"
+	way := texts.T("repeat with --yes or a higher --max-users")
 	if err == nil && large {
 		err = texts.T("a role would lose more of its holders than UNROLE_MAX_SHARE lets through unconfirmed")
-		way = "repeat with --yes"
+		way = texts.T("repeat with --yes")
 	}
 	switch {
 	case f.yes:
@@ -119,24 +118,24 @@ func (f *submissionFlags) guard(ctx context.Context, a *app, removals *enqueue.R
 	case err == nil:
 		return nil
 	default:
-		return exitf(exitGuard, "%w: check the input with unrole plan, then %s", err, way)
+		return exitWith(exitGuard, texts.T("%v: check the input with unrole plan, then %s", err, way))
 	}
 	place, unable := where()
 	if unable != nil {
 		return unable
 	}
 	if err != nil {
-		fmt.Fprintf(a.stderr, "%v.\n", err)
+		a.note(texts.T("%v.", err))
 	}
 	a.note(texts.T("%s of %s and %s will be removed, in %s", pairsOf(removals.Pairs()), usersOf(len(removals.Users())), rolesOf(len(removals.Roles())),
 		callsFor(len(enqueue.PlanOf(removals, "plan")))))
 	a.note(place)
-	return a.confirmed(ctx, texts.T("Go on?").In(a.lang))
+	return a.confirmed(ctx, texts.T("Go on?"))
 }
 
 // confirmed asks a question on the terminal. Everything but y and yes ends with exitGuard, and Ctrl-C at once.
-func (a *app) confirmed(ctx context.Context, question string) error {
-	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+func (a *app) confirmed(ctx context.Context, question texts.Text) error {
+	fmt.Fprint(a.stderr, question.In(a.lang)+" [y/N] ")
 	answer := make(chan string, 1)
 	// Reading ends with the process at the latest: nothing else reads stdin after a question.
 	go func() {
@@ -154,7 +153,7 @@ func (a *app) confirmed(ctx context.Context, question string) error {
 		if said := strings.ToLower(strings.TrimSpace(line)); said == "y" || said == "yes" {
 			return nil
 		}
-		return exitf(exitGuard, "not confirmed")
+		return exitWith(exitGuard, texts.T("not confirmed"))
 	}
 }
 

@@ -36,7 +36,7 @@ away in DingTalk's administration console, not by a removal.`,
 			}
 			if len(args) > 0 {
 				if roles = directory.RolesNamed(roles, args[0]); len(roles) == 0 {
-					return exitf(exitError, "no role is called %q", args[0])
+					return exitWith(exitError, texts.T("no role is called %q", args[0]))
 				}
 			}
 			return a.printRoles(roles)
@@ -156,7 +156,7 @@ func (a *app) who(ctx context.Context, d *directory.Directory, args []string) er
 	for _, text := range args {
 		p, err := lists.ParsePerson(text, true)
 		if err != nil {
-			return exitWith(exitUsage, fmt.Errorf("%s: %w", text, err))
+			return exitWith(exitUsage, texts.T("%s: %v", text, err))
 		}
 		people = append(people, p)
 	}
@@ -164,7 +164,7 @@ func (a *app) who(ctx context.Context, d *directory.Directory, args []string) er
 	for i, p := range people {
 		found, err := d.Find(ctx, p)
 		if err != nil {
-			return fmt.Errorf("%s: %w", args[i], err)
+			return texts.T("%s: %v", args[i], err)
 		}
 		if len(found.Users) != 1 {
 			odd++
@@ -174,7 +174,7 @@ func (a *app) who(ctx context.Context, d *directory.Directory, args []string) er
 		}
 	}
 	if odd > 0 {
-		return exitf(exitError, "%d of %d could not be told for certain", odd, len(people))
+		return exitWith(exitError, texts.T("%d of %d could not be told for certain", odd, len(people)))
 	}
 	return nil
 }
@@ -205,7 +205,7 @@ func (a *app) printFound(ctx context.Context, d *directory.Directory, query stri
 		for _, role := range user.Roles {
 			holders, err := d.Holders(ctx, role.ID)
 			if err != nil {
-				return fmt.Errorf("who holds role %d: %w", role.ID, err)
+				return texts.T("%s: %v", strconv.FormatInt(role.ID, 10), err)
 			}
 			held := heldRole{roleLine: lineOf(role), Holders: len(holders), Others: []string{}}
 			holders = slices.DeleteFunc(holders, func(p dingtalk.Person) bool { return p.UserID == user.UserID })

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/text/width"
 
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -84,10 +86,10 @@ func (s Set) Told(f func(error)) Set {
 func (l *live) read() (*ids, error) {
 	now := &ids{users: make(map[string]struct{}), roles: make(map[int64]struct{})}
 	if err := each(l.users, now.addUser); err != nil {
-		return nil, fmt.Errorf("protected users: %w", err)
+		return nil, texts.T("protected users: %v", err)
 	}
 	if err := each(l.roles, now.addRole); err != nil {
-		return nil, fmt.Errorf("protected roles: %w", err)
+		return nil, texts.T("protected roles: %v", err)
 	}
 	return now, nil
 }
@@ -145,7 +147,7 @@ func (i *ids) addUser(id string) error {
 func (i *ids) addRole(text string) error {
 	id, err := strconv.ParseInt(width.Narrow.String(text), 10, 64)
 	if err != nil {
-		return fmt.Errorf("role id %.80q is not a whole number", text)
+		return texts.T("role id %q is not a whole number", words.Clip(text, 80))
 	}
 	if err := tasks.ValidateRoleID(id); err != nil {
 		return err
@@ -195,7 +197,7 @@ func each(list string, add func(id string) error) error {
 		return nil
 	}
 	if name == "" {
-		return errors.New("@ is not followed by the name of a file")
+		return texts.T("@ is not followed by the name of a file")
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -223,7 +225,7 @@ func eachLine(r io.Reader, name string, add func(id string) error) error {
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("%s:%d: the line is longer than %d bytes", name, n+1, longest)
+		return texts.T("%s: the line is longer than %d bytes", name+":"+strconv.Itoa(n+1), longest)
 	} else if err != nil {
 		return fmt.Errorf("%s:%d: %w", name, n+1, err)
 	}

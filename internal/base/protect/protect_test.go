@@ -58,7 +58,7 @@ func TestParseFailsClosed(t *testing.T) {
 	write(t, long, "a\n"+strings.Repeat("x", 2<<20))
 	for _, tt := range []struct{ users, roles, want string }{
 		{"@" + file, "", "protected users: " + file + `:2: user id "b\u200bc" has a control character`},
-		{"@" + long, "", "protected users: " + long + ":2: the line is longer than 1048576 bytes"},
+		{"@" + long, "", "protected users: " + long + ":2: the line is longer than 1,048,576 bytes"},
 		{"@" + filepath.Join(dir, "missing"), "", "no such file"},
 		{"@", "", "protected users: @ is not followed by the name of a file"},
 		{"a\xff", "", "protected users: user id is not valid UTF-8"},

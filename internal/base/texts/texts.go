@@ -110,6 +110,11 @@ func (t Text) Unwrap() []error {
 	return errs
 }
 
+// Sentinel is an error that says a text and is compared with errors.Is, which a Text cannot be.
+func Sentinel(t Text) error { return &sentinel{t} }
+
+type sentinel struct{ Text }
+
 // Say says an error in a language: whatever of it is Sayable; the rest stays English.
 func Say(l Lang, err error) string {
 	said := err.Error()

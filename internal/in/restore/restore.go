@@ -7,12 +7,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/forget"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
@@ -44,8 +46,11 @@ func (w Wish) asked() string {
 // TakenError says that a job of the id that a restore is to have is something else.
 type TakenError struct{ JobID string }
 
-func (e *TakenError) Error() string {
-	return fmt.Sprintf("job id %s is taken by another job, or by a restore of something else; take another job id", e.JobID)
+func (e *TakenError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *TakenError) In(l texts.Lang) string {
+	return texts.T("job id %s is taken by another job, or by a restore of something else; take another job id", e.JobID).In(l)
 }
 
 // Submitted finds the job Wish.As that was submitted, whole, for the same wish before; nil where there is none. So the same
@@ -103,32 +108,41 @@ type Later struct {
 // NoSnapshotError says that nobody looked who held the roles before the job took them.
 type NoSnapshotError struct{ JobID string }
 
-func (e *NoSnapshotError) Error() string {
-	return fmt.Sprintf("job %s has no snapshot: it was submitted without a preflight, and nobody knows which of the roles were held before", e.JobID)
+func (e *NoSnapshotError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *NoSnapshotError) In(l texts.Lang) string {
+	return texts.T("job %s has no snapshot: it was submitted without a preflight, and nobody knows which of the roles were held before", e.JobID).In(l)
 }
 
 // NothingError says that nothing of the wish can be given back; Plan says why.
 type NothingError struct{ Plan *Plan }
 
-func (e *NothingError) Error() string {
+func (e *NothingError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *NothingError) In(l texts.Lang) string {
 	p := e.Plan
-	why := fmt.Sprintf("nothing of job %s is to be given back", p.Job.JobID)
+	why := texts.T("it removed nothing of what is asked for")
 	switch {
 	case len(p.Later) > 0:
-		return fmt.Sprintf("%s: a later job removed %s/%d again (%s), and %d pairs in all", why, p.Later[0].UserID, p.Later[0].RoleID, p.Later[0].JobID, len(p.Later))
+		why = texts.T("a later job removed %s/%s again (%s), and %d pairs in all", p.Later[0].UserID, strconv.FormatInt(p.Later[0].RoleID, 10), p.Later[0].JobID, len(p.Later))
 	case p.Back > 0:
-		return fmt.Sprintf("%s: job %s gave it back, or is giving it back", why, p.BackBy)
+		why = texts.T("job %s gave it back, or is giving it back", p.BackBy)
 	case len(p.TooWide) > 0:
-		return fmt.Sprintf("%s: the management scopes are of more than %d departments, which DingTalk does not take", why, tasks.MaxDepartments)
+		why = texts.T("the management scopes are of more than %d departments, which DingTalk does not take", tasks.MaxDepartments)
 	}
-	return why + ": it removed nothing of what is asked for"
+	return texts.T("nothing of job %s is to be given back: %s", p.Job.JobID, why).In(l)
 }
 
 // RestoreError says that a job gave roles back, so that it took none.
 type RestoreError struct{ JobID string }
 
-func (e *RestoreError) Error() string {
-	return fmt.Sprintf("job %s gave roles back, it took none: to take them again, submit a removal", e.JobID)
+func (e *RestoreError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *RestoreError) In(l texts.Lang) string {
+	return texts.T("job %s gave roles back, it took none: to take them again, submit a removal", e.JobID).In(l)
 }
 
 // StrangersError names users and roles of a wish that its job is not about.
@@ -138,15 +152,18 @@ type StrangersError struct {
 	Roles []int64
 }
 
-func (e *StrangersError) Error() string {
-	var all []error
+func (e *StrangersError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *StrangersError) In(l texts.Lang) string {
+	var all []string
 	for _, id := range e.Users {
-		all = append(all, fmt.Errorf("job %s is not about user %s", e.JobID, id))
+		all = append(all, texts.T("job %s is not about user %s", e.JobID, id).In(l))
 	}
 	for _, id := range e.Roles {
-		all = append(all, fmt.Errorf("job %s is not about role %d", e.JobID, id))
+		all = append(all, texts.T("job %s is not about role %s", e.JobID, strconv.FormatInt(id, 10)).In(l))
 	}
-	return errors.Join(all...).Error()
+	return strings.Join(all, "\n")
 }
 
 // Of finds out what can be given back, by the job's record and those of all jobs since. It changes nothing.

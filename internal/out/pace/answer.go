@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"time"
+
+	"github.com/unrole/unrole/internal/base/texts"
 )
 
 // AnswerKind is how a call ended, as far as the pace is concerned. The set is closed.
@@ -90,7 +92,10 @@ type HoldReason struct {
 }
 
 // Words is the reason on one line: the kind, what is missing, and what DingTalk, or unrole itself, says about it.
-func (r HoldReason) Words() string {
+func (r HoldReason) Words() string { return r.In(texts.English) }
+
+// In are Words in a language.
+func (r HoldReason) In(l texts.Lang) string {
 	words := string(r.Kind)
 	if r.Named != "" {
 		words += " (" + r.Named + ")"
@@ -100,7 +105,7 @@ func (r HoldReason) Words() string {
 	case r.Kind == HoldBadRequests || r.Kind == HoldEverythingRefused || r.Kind == HoldAudit:
 		words += ": " + r.Message
 	default:
-		words += ", DingTalk says: " + r.Message
+		words = texts.T("%s, DingTalk says: %s", words, r.Message).In(l)
 	}
 	return words
 }

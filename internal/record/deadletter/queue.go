@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/unrole/unrole/internal/base/queue"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
@@ -31,9 +32,12 @@ func New(rdb redis.UniversalClient, l *ledger.Ledger) *Queue {
 // NotFoundError says that the queue has no such letter.
 type NotFoundError struct{ ID string }
 
-func (e *NotFoundError) Error() string {
-	return fmt.Sprintf("no dead letter %s: it was tried again or discarded since, or it never existed; "+
-		"unrole deadletter list shows the ids", e.ID)
+func (e *NotFoundError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *NotFoundError) In(l texts.Lang) string {
+	return texts.T("no dead letter %s: it was tried again or discarded since, or it never existed; "+
+		"unrole deadletter list shows the ids", e.ID).In(l)
 }
 
 const (

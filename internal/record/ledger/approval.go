@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -61,15 +62,21 @@ func (l *Ledger) MustWait(ctx context.Context, jobID, source string, users []str
 // NotAwaitingError says that a job does not wait for approval.
 type NotAwaitingError struct{ Job Job }
 
-func (e *NotAwaitingError) Error() string {
-	return fmt.Sprintf("job %s does not wait for approval: it is %s", e.Job.JobID, e.Job.State)
+func (e *NotAwaitingError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *NotAwaitingError) In(l texts.Lang) string {
+	return texts.T("job %s does not wait for approval: it is %s", e.Job.JobID, string(e.Job.State)).In(l)
 }
 
 // SamePersonError says that somebody wants to approve what they submitted themselves, which takes another person.
 type SamePersonError struct{ Job Job }
 
-func (e *SamePersonError) Error() string {
-	return fmt.Sprintf("job %s was submitted by %s: another person has to approve it", e.Job.JobID, e.Job.SubmittedBy)
+func (e *SamePersonError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *SamePersonError) In(l texts.Lang) string {
+	return texts.T("job %s was submitted by %s: another person has to approve it", e.Job.JobID, e.Job.SubmittedBy).In(l)
 }
 
 // SamePerson reports whether two names of the audit are those of one person, at whatever machine.

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/base/forget"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
 )
@@ -40,8 +41,11 @@ type Erased struct {
 // UnfinishedError says that a job has not ended, so that nothing of it is erased.
 type UnfinishedError struct{ Job Job }
 
-func (e *UnfinishedError) Error() string {
-	return fmt.Sprintf("job %s has not ended (%s): nothing of it is erased", e.Job.JobID, e.Job.State)
+func (e *UnfinishedError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *UnfinishedError) In(l texts.Lang) string {
+	return texts.T("job %s has not ended (%s): nothing of it is erased", e.Job.JobID, string(e.Job.State)).In(l)
 }
 
 // The texts of a job and of its audit in which somebody may be named. Names of those who submitted, cancelled or approved are

@@ -33,6 +33,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -153,8 +154,11 @@ const SourceQueue = "queue"
 // NotFoundError says that the ledger has no such job: it never existed, or it vanished after its retention.
 type NotFoundError struct{ JobID string }
 
-func (e *NotFoundError) Error() string {
-	return fmt.Sprintf("no job %s: it was never submitted here, or its record was older than the retention", e.JobID)
+func (e *NotFoundError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *NotFoundError) In(l texts.Lang) string {
+	return texts.T("no job %s: it was never submitted here, or its record was older than the retention", e.JobID).In(l)
 }
 
 const indexKey = "unrole:jobs"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -147,15 +148,21 @@ func (rec PartRecord) Open() (own bool, letters []string) {
 // FinishedError says that a job cannot be cancelled any more.
 type FinishedError struct{ Job Job }
 
-func (e *FinishedError) Error() string {
-	return fmt.Sprintf("job %s is already %s; there is nothing left to cancel", e.Job.JobID, e.Job.State)
+func (e *FinishedError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *FinishedError) In(l texts.Lang) string {
+	return texts.T("job %s is already %s; there is nothing left to cancel", e.Job.JobID, string(e.Job.State)).In(l)
 }
 
 // SubmittingError says that a job cannot be cancelled yet.
 type SubmittingError struct{ JobID string }
 
-func (e *SubmittingError) Error() string {
-	return fmt.Sprintf("job %s is still being submitted, and nothing of it is enqueued: complete the submission by the same command, then cancel it", e.JobID)
+func (e *SubmittingError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *SubmittingError) In(l texts.Lang) string {
+	return texts.T("job %s is still being submitted, and nothing of it is enqueued: complete the submission by the same command, then cancel it", e.JobID).In(l)
 }
 
 // Cancel marks the job as cancelled and settles at once what is not being called. What is in flight ends normally.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
 )
@@ -70,31 +71,37 @@ type ConflictError struct {
 	Erased bool
 }
 
-func (e *ConflictError) Error() string {
+func (e *ConflictError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *ConflictError) In(l texts.Lang) string {
 	if e.Erased {
-		return fmt.Sprintf("job id %s is taken: people of the job of %s were erased since, so that nothing tells whether this is the same; take another job id",
-			e.JobID, e.HaveCreated.Format(time.RFC3339))
+		return texts.T("job id %s is taken: people of the job of %s were erased since, so that nothing tells whether this is the same; take another job id",
+			e.JobID, e.HaveCreated.Format(time.RFC3339)).In(l)
 	}
 	if e.SamePairs {
-		return fmt.Sprintf("job id %s is taken: the same pairs were submitted %s for %s, this submission is for %s; take another job id",
-			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt))
+		return texts.T("job id %s is taken: the same pairs were submitted %s for %s, this submission is for %s; take another job id",
+			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt)).In(l)
 	}
-	return fmt.Sprintf("job id %s is taken by other content: the job of %s has %d pairs (%d users, %d roles), this submission has %d (%d users, %d roles); take another job id",
-		e.JobID, e.HaveCreated.Format(time.RFC3339), e.Have, e.HaveUsers, e.HaveRoles, e.Want, e.WantUsers, e.WantRoles)
+	return texts.T("job id %s is taken by other content: the job of %s has %d pairs (%d users, %d roles), this submission has %d (%d users, %d roles); take another job id",
+		e.JobID, e.HaveCreated.Format(time.RFC3339), e.Have, e.HaveUsers, e.HaveRoles, e.Want, e.WantUsers, e.WantRoles).In(l)
 }
 
-func orAtOnce(at string) string {
+func orAtOnce(at string) texts.Text {
 	if at == "" {
-		return "at once"
+		return texts.T("at once")
 	}
-	return at
+	return texts.T("%s", at)
 }
 
 // SupersededError says that another submission of the same job, planned otherwise, took over.
 type SupersededError struct{ JobID string }
 
-func (e *SupersededError) Error() string {
-	return fmt.Sprintf("job %s is being submitted by another process; the same command again shows its progress", e.JobID)
+func (e *SupersededError) Error() string { return e.In(texts.English) }
+
+// In says it in a language.
+func (e *SupersededError) In(l texts.Lang) string {
+	return texts.T("job %s is being submitted by another process; the same command again shows its progress", e.JobID).In(l)
 }
 
 // Create opens the record of a job, or finds it: the same id and content is the same job. Other content gives a

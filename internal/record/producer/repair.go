@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
@@ -20,7 +21,7 @@ func Repair(ctx context.Context, l *ledger.Ledger, rdb redis.UniversalClient, cl
 		return 0, nil
 	}
 	if job.Planning {
-		return 0, fmt.Errorf("the submission of job %s was interrupted before it was complete, and nothing of it is enqueued: repeat it with the same job id", job.JobID)
+		return 0, texts.T("the submission of job %s was interrupted before it was complete, and nothing of it is enqueued: repeat it with the same job id", job.JobID)
 	}
 	at := time.Time{}
 	if job.At != nil {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/unrole/unrole/internal/base/texts"
 )
 
 // Config is the configuration of a process. Fields that have no default are zero where nothing was set.
@@ -106,11 +108,11 @@ func (c *Config) NeedCredentials() error {
 	switch {
 	case d.AccessToken != "":
 	case d.AppKey == "" && d.AppSecret == "":
-		faults.add("DINGTALK_APP_KEY", fmt.Errorf("missing: set it and DINGTALK_APP_SECRET (or DINGTALK_APP_SECRET_FILE) to the app's credentials, or DINGTALK_ACCESS_TOKEN"))
+		faults.add("DINGTALK_APP_KEY", texts.T("missing: set it and DINGTALK_APP_SECRET (or DINGTALK_APP_SECRET_FILE) to the app's credentials, or DINGTALK_ACCESS_TOKEN"))
 	case d.AppKey == "":
-		faults.add("DINGTALK_APP_KEY", fmt.Errorf("missing: it goes with DINGTALK_APP_SECRET"))
+		faults.add("DINGTALK_APP_KEY", texts.T("missing: it goes with DINGTALK_APP_SECRET"))
 	case d.AppSecret == "":
-		faults.add("DINGTALK_APP_SECRET", fmt.Errorf("missing: set it, or DINGTALK_APP_SECRET_FILE, to the secret of DINGTALK_APP_KEY"))
+		faults.add("DINGTALK_APP_SECRET", texts.T("missing: set it, or DINGTALK_APP_SECRET_FILE, to the secret of DINGTALK_APP_KEY"))
 	}
 	if len(faults.Faults) > 0 {
 		return &faults
@@ -140,11 +142,14 @@ type Fault struct {
 
 func (e *Error) add(name string, err error) { e.Faults = append(e.Faults, Fault{name, err}) }
 
-// Error has one line per fault.
-func (e *Error) Error() string {
+// Error is In English.
+func (e *Error) Error() string { return e.In(texts.English) }
+
+// In has one line per fault.
+func (e *Error) In(l texts.Lang) string {
 	lines := make([]string, len(e.Faults))
 	for i, f := range e.Faults {
-		lines[i] = f.Name + ": " + f.Err.Error()
+		lines[i] = f.Name + ": " + texts.Say(l, f.Err)
 	}
 	return strings.Join(lines, "\n")
 }
