@@ -63,6 +63,19 @@ func table() []line {
 			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond}},
 			play:  func(w *world) string { return w.one(of(company), 0) },
 		},
+		line{name: "5 planned jobs of 80 people each, submitted together", slow: true, calls: jobs(5, 80).planned, lasts: time.Minute,
+			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond}},
+			play: func(w *world) string {
+				all := jobs(5, 80)
+				for i, r := range all.removals {
+					w.submit(fmt.Sprint("job", i), r)
+				}
+				for i := range all.removals {
+					w.ended(fmt.Sprint("job", i), time.Minute, 0)
+				}
+				return ""
+			},
+		},
 		line{name: "175 letters of 40 users of 400, all still bad", slow: true, calls: 125, lasts: 5 * time.Minute,
 			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond, BadUsers: spread(40, 400)}},
 			play: func(w *world) string {

@@ -169,6 +169,21 @@ func planned(company cover.Matrix) int {
 	return len(cover.Plan(company, covertest.Limits))
 }
 
+// several are jobs about the same people, with the calls that their plans have.
+type several struct {
+	removals []*enqueue.Removals
+	planned  int
+}
+
+func jobs(n, people int) (all several) {
+	for seed := range uint64(n) {
+		company := covertest.Large(people).Draw(seed)
+		all.removals = append(all.removals, of(company))
+		all.planned += planned(company)
+	}
+	return all
+}
+
 // dial connects to Redis through a buffer, as a network has: without one, a reply that nobody reads yet would keep everybody
 // else out.
 func dial(mini *miniredis.Miniredis) (net.Conn, error) {

@@ -153,9 +153,9 @@ func BenchmarkBurst(b *testing.B) {
 						m.Roles = append(m.Roles, roles)
 					}
 				}
-				plan := cover.Plan(m, callLimits)
-				planned += len(plan)
-				ofParts += callsOfParts(plan)
+				made, plan := callsOfParts(m, 0)
+				planned += plan
+				ofParts += made
 			}
 			calls := 0
 			for b.Loop() {
@@ -172,27 +172,22 @@ func BenchmarkBurst(b *testing.B) {
 	}
 }
 
-// callsOfParts is how many calls a pool makes of a plan's parts that all wait.
-func callsOfParts(plan []cover.Call) (calls int) {
-	p := NewPool(callLimits)
-	for _, rect := range plan {
-		users, roles := make([]string, len(rect.Users)), make([]int64, len(rect.Roles))
-		for i, u := range rect.Users {
-			users[i] = fmt.Sprint("user", u)
-		}
-		for i, r := range rect.Roles {
-			roles[i] = int64(r) + 1
-		}
-		p.Add(NewOffer(1, users, roles, nil, nil))
+// callsOfParts is how many calls a pool makes of a plan's parts that all wait, in the plan's order or another one.
+func callsOfParts(m cover.Matrix, order uint64) (calls, planned int) {
+	plan := cover.Plan(m, callLimits)
+	if order > 0 {
+		rng := rand.New(rand.NewPCG(order, 3))
+		rng.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
 	}
-	for {
-		c, ok := p.Next()
-		if !ok {
-			return calls
-		}
+	p := NewPool(callLimits)
+	for _, c := range plan {
+		p.Add(rectangle(1, c.Users, c.Roles))
+	}
+	for c, ok := p.Next(); ok; c, ok = p.Next() {
 		calls++
 		p.Done(c)
 	}
+	return calls, len(plan)
 }
 
 func TestRemovalsWithoutTemplatesShareCallsRoleByRole(t *testing.T) {

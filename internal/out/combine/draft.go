@@ -58,8 +58,10 @@ func (d *draft) finish() Call {
 		m.Offer.member = 0
 		if m.Offer.leftPairs == 0 {
 			heap.Remove(&d.pool.ready, m.Offer.at)
+			d.pool.saved++
 		}
 	}
+	d.pool.saved--
 	d.pool.flying[d.call.id] = struct{}{}
 	return d.call
 }

@@ -101,15 +101,27 @@ func (o *Offer) take(u int, row uint32) {
 	n := bits.OnesCount32(row)
 	o.leftPairs -= n
 	o.inFlight += n
+	o.count(row, -1)
 }
 
-// land ends the flight of pairs of user u; those of again are open once more.
-func (o *Offer) land(u pairs.User, row, again uint32) {
+// count tells the roles of a small offer that pairs of one user are open, or are not any more.
+func (o *Offer) count(row uint32, one int) {
+	if o.known == nil {
+		return
+	}
+	for ; row != 0; row &= row - 1 {
+		o.known[bits.TrailingZeros32(row)].open += one
+	}
+}
+
+// land ends the flight of pairs of user u, which are to be called again or not.
+func (o *Offer) land(u pairs.User, row uint32, again bool) {
 	o.flying[u] &^= row
 	o.inFlight -= bits.OnesCount32(row)
-	if o.state == waiting {
-		o.left[u] |= again
-		o.leftPairs += bits.OnesCount32(again)
+	if again && o.state == waiting {
+		o.left[u] |= row
+		o.count(row, 1)
+		o.leftPairs += bits.OnesCount32(row)
 	}
 }
 

@@ -23,6 +23,10 @@ type Pool struct {
 	ready  queue // the offers with open pairs
 	flying map[int64]struct{}
 	calls  int64
+	// saved is how many offers were called to their end since the pool was empty, less the calls that took; what is to be
+	// called again counts in neither. See mayTear.
+	saved int
+	large int // of offers: not combined pair by pair
 
 	// What large offers without holes ask for that leave room in a call, by shape, in the order of Add.
 	alike map[string][]*Offer
@@ -53,6 +57,7 @@ type claim struct {
 type role struct {
 	id   int64
 	refs int
+	open int // pairs of it, those counted twice that two offers want
 	slot int // its number among the roles of the pool, or -1 if there are too many
 	bit  int // its bit in the masks of the choice under way, or -1
 }
@@ -81,6 +86,7 @@ func (p *Pool) Add(o *Offer) {
 	p.seq++
 	o.state = waiting
 	p.offers++
+	p.large++
 	heap.Push(&p.ready, o)
 	switch {
 	case o.apart:
@@ -108,36 +114,43 @@ func (p *Pool) Next() (c Call, ok bool) {
 // Done notes that the pairs of the call need no more calls: they were removed, or refused for good. Only the first of
 // Done and Return counts for a call.
 func (p *Pool) Done(c Call) {
-	p.end(c, func(*Member, int) uint32 { return 0 })
+	p.end(c, false)
 }
 
 // Return notes that the call was not made, or not answered. Its pairs are open again and its offers keep their place
 // in the order, except those that were withdrawn, whose pairs are forgotten.
 func (p *Pool) Return(c Call) {
-	p.end(c, func(m *Member, i int) uint32 { return m.rows[i] })
+	p.end(c, true)
 }
 
-// end lands the call. Of the served pairs of user i of a member, those of again are open once more.
-func (p *Pool) end(c Call, again func(m *Member, i int) uint32) {
+// end lands the call. If it is to be made again, the served pairs are open once more.
+func (p *Pool) end(c Call, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, ok := p.flying[c.id]; !ok {
 		return
 	}
 	delete(p.flying, c.id)
+	if again {
+		p.saved++
+	}
 	for n := range c.Members {
 		m := &c.Members[n]
 		o := m.Offer
 		wasReady := o.leftPairs > 0
 		for i, u := range m.Users {
-			o.land(u, m.rows[i], again(m, i))
+			o.land(u, m.rows[i], again)
 		}
 		switch {
 		case o.leftPairs > 0 && !wasReady:
 			heap.Push(&p.ready, o)
+			p.saved--
 		case o.leftPairs == 0 && o.inFlight == 0:
 			p.remove(o)
 		}
+	}
+	if p.offers == 0 {
+		p.saved = 0
 	}
 }
 
@@ -152,8 +165,13 @@ func (p *Pool) Withdraw(o *Offer) {
 	o.state = leaving
 	if o.leftPairs > 0 {
 		heap.Remove(&p.ready, o.at)
+		for _, row := range o.left {
+			o.count(row, -1)
+		}
 		clear(o.left)
 		o.leftPairs = 0
+	} else {
+		p.saved-- // it leaves before its end
 	}
 	if o.inFlight == 0 {
 		p.remove(o)
@@ -191,6 +209,7 @@ func (p *Pool) First() (lane int, seq int64, ok bool) {
 
 // index makes a small offer known by user and role.
 func (p *Pool) index(o *Offer) {
+	p.large--
 	o.known = make([]*role, len(o.roles))
 	for i, id := range o.roles {
 		r := p.roles[id]
@@ -205,6 +224,7 @@ func (p *Pool) index(o *Offer) {
 		if o.asked[u] == 0 {
 			continue
 		}
+		o.count(o.asked[u], 1)
 		who := p.byUser[id]
 		if who == nil {
 			who = &person{at: len(p.people), user: id}
@@ -228,6 +248,7 @@ func (p *Pool) remove(o *Offer) {
 		}
 	}
 	if o.known == nil {
+		p.large--
 		return
 	}
 	for _, r := range o.known {

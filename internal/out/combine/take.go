@@ -74,14 +74,44 @@ func (p *Pool) takeSmall(leader *Offer) Call {
 			part.consider(set, v)
 		}
 	}
+	if all := leader.open(); whole.set == 0 && p.completes(leader, all) {
+		whole.consider(all, c.worth(all))
+	}
 	set := whole.set
-	if whole.set == 0 || part.set != 0 && part.value.compare(whole.value.times(torn)) > 0 {
+	switch tear, roleByRole := p.mayTear(); {
+	case roleByRole:
+		set = p.oneRole(leader, leads[0])
+	case whole.set == 0 || tear && part.set != 0 && part.value.compare(whole.value.times(torn)) > 0:
 		set = part.set
 	}
 	c.pick(set, leader)
 	d := p.draft(leader)
 	d.fill(set)
 	return d.finish()
+}
+
+// mayTear reports whether a call may end no offer, so that still no more calls are made than there are offers. It may if
+// calls were saved before, or if going on role by role takes so few that more than was saved may be spent on a good start.
+// roleByRole reports that this is so with no call to spare: it has to be done.
+func (p *Pool) mayTear() (ok, roleByRole bool) {
+	if p.saved > 0 {
+		return true, false
+	}
+	calls := p.large
+	for _, r := range p.roles {
+		calls += (r.open + p.most.Users - 1) / p.most.Users
+	}
+	spare := len(p.ready) + p.saved - calls
+	return spare > 0, spare == 0 && p.saved < 0
+}
+
+// oneRole is the role of the user's open pairs that is worth the most alone: with no call to spare, it goes on role by role.
+func (p *Pool) oneRole(o *Offer, u int) uint64 {
+	var best choice
+	for left := project(o, o.left[u]); left != 0; left &= left - 1 {
+		best.consider(left&-left, p.chooser.worth(left&-left))
+	}
+	return best.set
 }
 
 // completes reports whether a call with the roles of the set serves all that is open of a small offer.
@@ -92,6 +122,14 @@ func (p *Pool) completes(o *Offer, set uint64) bool {
 		}
 	}
 	return true
+}
+
+// open are the roles of a small offer that have open pairs.
+func (o *Offer) open() (set uint64) {
+	for _, left := range o.left {
+		set |= project(o, left)
+	}
+	return set
 }
 
 // leads lists users of the offer with open pairs, each asking for something else.
