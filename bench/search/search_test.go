@@ -76,10 +76,17 @@ func table() []line {
 				return ""
 			},
 		},
-		line{name: "175 letters of 40 users of 400, all still bad", slow: true, calls: 125, lasts: 5 * time.Minute,
+		line{name: "175 letters of 40 users of 400, all still bad", slow: true, calls: 120, lasts: 5 * time.Minute,
 			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond, BadUsers: spread(40, 400)}},
 			play: func(w *world) string {
 				w.one(of(company), -1)
+				return w.replay(-1)
+			},
+		},
+		line{name: "937 letters of 40 users of 400, all still bad", slow: true, calls: 120, lasts: 5 * time.Minute,
+			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond, BadUsers: spread(40, 400)}},
+			play: func(w *world) string {
+				w.one(of(covertest.Random(1, 400, 80, .3)), -1)
 				return w.replay(-1)
 			},
 		},

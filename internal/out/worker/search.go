@@ -192,6 +192,6 @@ func (iso *isolation) found(f isolate.Finding) {
 		}
 	}
 	if iso.hunt != nil {
-		iso.hunt.found(iso.g, f, c.failure)
+		iso.g.api.searches.found(iso.hunt, iso.g, f, c.failure, c.grant.At)
 	}
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/isolate"
@@ -15,9 +16,20 @@ import (
 type searches struct {
 	mu    sync.Mutex
 	byJob map[string][]*hunt
+	// proven are the ids that searches found, by job and field of the ledger, for the dead letters that are tried again.
+	proven map[string]map[string]proof
 
 	underWay int
 }
+
+// proof is why DingTalk refused an id, and when it was asked about it.
+type proof struct {
+	why   tasks.Failure
+	asked time.Time
+}
+
+// maxProven is of how many jobs proofs are kept. Whoever misses one asks again.
+const maxProven = 256
 
 // hunt is one search under way, with the ids that it suspects: job by job, as the fields of the ledger.
 type hunt struct {
@@ -27,7 +39,9 @@ type hunt struct {
 	bad map[string]tasks.Failure
 }
 
-func newSearches() *searches { return &searches{byJob: map[string][]*hunt{}} }
+func newSearches() *searches {
+	return &searches{byJob: map[string][]*hunt{}, proven: map[string]map[string]proof{}}
+}
 
 // begin opens the search of a refused group, which suspects its users or its roles. It is nil if another search looks for
 // one of them. A refusal that names neither suspects nobody: nobody waits for a search that may have to ask for each pair.
@@ -63,14 +77,52 @@ func (s *searches) begin(g *group, blame isolate.Blame) *hunt {
 	return h
 }
 
-// found notes an id that was proven bad, for those who wait.
-func (h *hunt) found(g *group, f isolate.Finding, why tasks.Failure) {
+// found notes an id that was proven bad by what was asked then: for those who wait, and for dead letters of the same id.
+func (s *searches) found(h *hunt, g *group, f isolate.Finding, why tasks.Failure, asked time.Time) {
+	var field string
 	switch f.Kind {
 	case isolate.BadUser:
-		h.bad[ledger.UserField(g.users[f.User])] = why
+		field = ledger.UserField(g.users[f.User])
 	case isolate.BadRole:
-		h.bad[ledger.RoleField(g.roles[f.Role])] = why
+		field = ledger.RoleField(g.roles[f.Role])
+	default:
+		return
 	}
+	h.bad[field] = why
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for job := range h.suspects {
+		if s.proven[job] == nil {
+			if len(s.proven) >= maxProven {
+				clear(s.proven)
+			}
+			s.proven[job] = map[string]proof{}
+		}
+		s.proven[job][field] = proof{why, asked}
+	}
+}
+
+// settles says what of a dead letter an answer settles that DingTalk gave about its one id, having been asked since. Letters
+// of an id that are tried again together are one question. What is about a share of the letter settles nothing: refused
+// again, it is one letter again.
+func (s *searches) settles(part *tasks.Part, since time.Time) (pairs.Rectangle, tasks.Failure, bool) {
+	if part.Failure == nil {
+		return pairs.Rectangle{}, tasks.Failure{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.proven[part.JobID]
+	if len(part.UserIDs) == 1 {
+		if p, ok := all[ledger.UserField(part.UserIDs[0])]; ok && p.asked.After(since) {
+			return pairs.Rectangle{Users: []pairs.User{0}}, p.why, true
+		}
+	}
+	if len(part.RoleIDs) == 1 {
+		if p, ok := all[ledger.RoleField(part.RoleIDs[0])]; ok && p.asked.After(since) {
+			return pairs.Rectangle{Roles: []pairs.Role{0}}, p.why, true
+		}
+	}
+	return pairs.Rectangle{}, tasks.Failure{}, false
 }
 
 // count is how many searches are under way.
@@ -103,7 +155,13 @@ func (s *searches) of(part *tasks.Part) *hunt {
 // about is a search that looks for an id in a rectangle of the part. mu is held.
 func (s *searches) about(part *tasks.Part, of pairs.Rectangle) *hunt {
 	if part.Failure != nil {
-		return nil // a letter is called, whatever others learn: refused again, it is one letter again
+		// A letter waits for what may settle it whole only.
+		if len(part.UserIDs) > 1 {
+			of.Users = nil
+		}
+		if len(part.RoleIDs) > 1 {
+			of.Roles = nil
+		}
 	}
 	for _, h := range s.byJob[part.JobID] {
 		ids := h.suspects[part.JobID]

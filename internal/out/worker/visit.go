@@ -26,6 +26,7 @@ type visit struct {
 	lane int
 	part *tasks.Part
 	lead int64 // the number of the lead that has taken the task
+	came time.Time
 	log  zerolog.Logger
 
 	mu    wait.Lock
@@ -42,7 +43,7 @@ type visit struct {
 }
 
 func (w *Worker) visit(id, queue string, part *tasks.Part) *visit {
-	return &visit{w: w, api: w.apis[part.Action], mu: wait.NewLock(), id: id, lane: laneOf(queue, part), part: part, lead: w.lead.Number(),
+	return &visit{w: w, api: w.apis[part.Action], mu: wait.NewLock(), id: id, lane: laneOf(queue, part), part: part, lead: w.lead.Number(), came: time.Now(),
 		log: w.log.With().Str("job", part.JobID).Str("part", part.Part).Logger()}
 }
 
@@ -105,6 +106,11 @@ func (v *visit) settleKnown() error {
 	if wait := time.Until(c.At); wait > 0 {
 		return later(wait, "the job's time has not come: "+c.At.Format(time.RFC3339))
 	}
+	if about, why, settled := v.api.searches.settles(c.Part, v.came); settled {
+		if err := v.deadLetter(about, why); err != nil {
+			return err
+		}
+	}
 	for u, id := range c.Part.UserIDs {
 		f, bad := v.badUser(pairs.User(u))
 		if v.w.cfg.Protected.User(id) {
@@ -134,6 +140,9 @@ func (v *visit) settleKnown() error {
 func (v *visit) told(h *hunt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.part.Failure != nil {
+		return // see searches.settles
+	}
 	if v.heard == nil {
 		v.heard = map[string]tasks.Failure{}
 	}
@@ -259,6 +268,9 @@ func (v *visit) refresh(newer *ledger.Claim, share, whole pairs.Rectangle, asked
 		return wanted, wanted
 	}
 	if c.Cancelled || time.Until(c.At) > 0 {
+		return false, wanted
+	}
+	if _, _, settled := v.api.searches.settles(v.part, v.came); settled {
 		return false, wanted
 	}
 	for _, u := range share.Users {
