@@ -415,6 +415,11 @@ func (o *office) look(paths ...string) {
 				}
 				if dir := os.Getenv("UNROLE_SCREENSHOT"); dir != "" {
 					o.screenshot(filepath.Join(dir, fmt.Sprintf("%02d-%d-%s.png", i, width, scheme)))
+					var paper struct{ Data []byte }
+					o.call("Page.printToPDF", map[string]any{}, &paper)
+					if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02d.pdf", i)), paper.Data, 0o600); err != nil {
+						o.Fatal(err)
+					}
 				}
 			}
 		}

@@ -108,7 +108,7 @@ func (s *story) submit(ctx context.Context, name, lane, reason string, at time.T
 	}
 	s.jobs++
 	return s.client.Submit(ctx, enqueue.Submission{JobID: fmt.Sprintf("day%d-%s", s.days, name), Removals: removals, Source: "demo",
-		Reason: reason, Priority: lane, At: at, SubmittedBy: "demo", MaxUsers: -1})
+		Reason: reason, Priority: lane, At: at, SubmittedBy: "demo", MaxUsers: -1, Simulated: true})
 }
 
 // leave is single leavers, each a job of its own, as an HR system submits them.

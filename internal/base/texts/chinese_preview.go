@@ -46,13 +46,14 @@ var previewInChinese = map[string]string{
 	"Who is meant?": "指的是哪一位？",
 	"Several fit. Nobody is taken by guess: choose, or leave them out.": "有多个符合。系统不会猜测：请选择，或不处理。",
 	"leave out": "不处理",
-	"%d more fit: say by the id in the list who is meant": "另有 %d 个符合：请在名单中用 ID 指明",
-	"Take these, and look again":                          "按所选重新核对",
-	"Many holders of a role would lose it":                "某些角色的大部分成员将失去该角色",
-	"%s: %d of its %d holders":                            "%s：%[3]d 名成员中的 %[2]d 名",
-	"Rows of which nothing would be removed: %d":          "不会处理的行：%d",
-	"Not resolved": "未能确定",
+	"%d more fit: say by the id in the list who is meant":                           "另有 %d 个符合：请在名单中用 ID 指明",
+	"Take these, and look again":                                                    "按所选重新核对",
+	"Many holders of a role would lose it":                                          "某些角色的大部分成员将失去该角色",
+	"%s: %d of its %d holders":                                                      "%s：%[3]d 名成员中的 %[2]d 名",
+	"Rows of which nothing would be removed: %d":                                    "不会处理的行：%d",
 	"Nothing would be removed: none of these roles is held by anybody for certain.": "没有可移除的内容：能够确定的人员都不拥有这些角色。",
+
+	"Nothing here reaches DingTalk: a simulator answers in its place.": "此处的一切都不会到达钉钉：由模拟器代为应答。",
 
 	// Confirming.
 	"Remove the roles of %d people":                                                                             "移除 %d 人的角色",

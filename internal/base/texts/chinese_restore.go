@@ -40,8 +40,8 @@ var restoreInChinese = map[string]string{
 	"Submitted: what was taken is given back.":                            "已提交：将恢复已移除的角色。",
 	"This has changed meanwhile: look again at what would be given back.": "情况已有变化：请重新查看将恢复的内容。",
 	"Go back and tick that this is meant.":                                "请返回勾选确认。",
-	"A later removal, %s, took all of it again.":                          "此后的任务 %s 又移除了全部内容。",
-	"It was given back already by %s, or is being given back.":            "已由任务 %s 恢复，或正在恢复。",
+	"What is not given back already was taken again by a later removal, %s. Tick below to give that back, too.":                                  "尚未恢复的内容此后又被任务 %s 移除。如也要恢复，请在下方勾选。",
+	"It was given back already by %s, or is being given back.":                                                                                   "已由任务 %s 恢复，或正在恢复。",
 	"The management scopes are of more than %d departments, which DingTalk does not take back: grant them in DingTalk's administration console.": "管理范围超过 %d 个部门，钉钉不接受恢复：请在钉钉管理后台授予。",
-	"Nothing of what is asked for was taken.": "所选内容从未被移除。",
+	"Nothing of what is asked for was taken.":                                                                                                    "所选内容从未被移除。",
 }

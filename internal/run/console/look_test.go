@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
+	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/out/dingtalk"
@@ -257,4 +258,16 @@ func TestRowsWaitAsTheyWereRead(t *testing.T) {
 			i++
 		}
 	})
+}
+
+func TestASimulationSaysSoOnEveryPage(t *testing.T) {
+	d := memoryDesk(t)
+	var err error
+	if d.pages, err = New(Config{Redis: d.rdb, Ledger: d.ledger, Pacer: d.pacer, Prefix: "/unrole", Simulated: true, Log: zerolog.Nop()}); err != nil {
+		t.Fatal(err)
+	}
+	d.submit(enqueue.Submission{JobID: "job"}, []string{"u1"}, 7)
+	for _, path := range []string{"/", "/jobs/job", "/jobs/job/restore", "/letters", "/fleet", "/removals/new"} {
+		d.has(d.see(path), "SIMULATION", "Nothing here reaches DingTalk")
+	}
 }

@@ -125,7 +125,7 @@ func (c *Console) fillRestore(ctx context.Context, page *restoreView, plan *rest
 func whyNothing(e *restore.NothingError) texts.Text {
 	switch p := e.Plan; {
 	case len(p.Later) > 0:
-		return texts.T("A later removal, %s, took all of it again.", p.Later[0].JobID)
+		return texts.T("What is not given back already was taken again by a later removal, %s. Tick below to give that back, too.", p.Later[0].JobID)
 	case p.Back > 0:
 		return texts.T("It was given back already by %s, or is being given back.", p.BackBy)
 	case len(p.TooWide) > 0:

@@ -85,7 +85,7 @@ func TestWhatWasTakenIsGivenBackOnceAfterAPlanAndAWord(t *testing.T) {
 	d.has(d.see("/jobs/first"), "Given back by", `href="/unrole/jobs/`+as+`"`)
 	d.has(d.see("/"), "gives back")
 	// A second page gives nothing back twice.
-	d.has(d.see("/jobs/first/restore"), "Nothing can be given back", "took all of it again")
+	d.has(d.see("/jobs/first/restore"), "Nothing can be given back", "was taken again by a later removal")
 	d.has(d.see("/jobs/first/restore?people=u1"), "given back already by "+as)
 }
 

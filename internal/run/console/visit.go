@@ -63,6 +63,8 @@ type visit struct {
 	// Said is what a form that was sent came to.
 	Said   texts.Sayable
 	Person signin.Person
+	// Simulated says that nothing here is real.
+	Simulated bool
 	// Page is what the template of the page shows.
 	Page any
 }
@@ -139,7 +141,7 @@ func (c *Console) within(lasts time.Duration, show func(*visit) error) http.Hand
 }
 
 func (c *Console) visit(w http.ResponseWriter, r *http.Request) *visit {
-	v := &visit{w: w, r: r, Lang: languageOf(r), Prefix: c.cfg.Prefix, Build: url.QueryEscape(c.cfg.Version), Person: signin.Of(r)}
+	v := &visit{w: w, r: r, Lang: languageOf(r), Prefix: c.cfg.Prefix, Build: url.QueryEscape(c.cfg.Version), Person: signin.Of(r), Simulated: c.cfg.Simulated}
 	if what, known := said[r.URL.Query().Get("done")]; known && r.Method == http.MethodGet {
 		v.Said = what
 	}
