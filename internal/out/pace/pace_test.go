@@ -291,3 +291,29 @@ func BenchmarkReserveUncontended(b *testing.B) {
 		p.Report(context.Background(), g, Answer{Kind: Accepted})
 	}
 }
+
+// Who only looks may have another ceiling in its environment: what is shown is that of those who call.
+func TestTheCeilingIsThatOfWhoCalls(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		look, err := New(rdb, Config{App: "app", QPS: 50})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := status(t, look); s.Ceiling != 50 {
+			t.Errorf("nobody ever called: %v", s.Ceiling)
+		}
+		worker := fleet(t, rdb, 1, Config{QPS: 7})[0]
+		worker.Report(t.Context(), reserve(t, worker), Answer{Kind: Accepted})
+		worker.Report(t.Context(), reserve(t, worker), Answer{Kind: Accepted})
+		if err := worker.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		look.Report(t.Context(), reserve(t, look), Answer{Kind: Unused}) // as a question does
+		if err := look.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := status(t, look); s.Ceiling != 7 || s.Why != AtCeiling || s.Rate > 7 || s.Rate < 6.8 {
+			t.Errorf("%v calls a second of %v, %s", s.Rate, s.Ceiling, s.Why)
+		}
+	})
+}

@@ -13,7 +13,8 @@ import (
 // Status is the state of the fleet's pace at one moment. Times are by the clock of Redis.
 type Status struct {
 	Now time.Time
-	// Ceiling is the configured calls per second, Rate the calls per second that are granted when nothing stands still.
+	// Ceiling is the calls per second that whoever called last is configured with, or this process where nobody ever called.
+	// Rate is the calls per second that are granted when nothing stands still.
 	// At the ceiling Rate is 2.4 % lower, see Config.QPS and the margin it keeps against jitter.
 	Ceiling, Rate float64
 	// Why says what sets Rate.
@@ -83,7 +84,7 @@ func (p *Pacer) Status(ctx context.Context) (Status, error) {
 	state, calls := fieldsOf(raw[0]), fieldsOf(raw[1])
 	s := Status{
 		Now:        state.time("now"),
-		Ceiling:    p.cfg.QPS,
+		Ceiling:    p.ceiling(state),
 		Rate:       state.number("rate"),
 		Why:        AtCeiling,
 		ChanceBusy: state.number("floor"),
@@ -95,7 +96,7 @@ func (p *Pacer) Status(ctx context.Context) (Status, error) {
 	switch {
 	case state["phase"] == "test":
 		s.Why = Testing
-	case s.Rate*p.cfg.spacing().Seconds() < 0.999:
+	case s.Rate*(time.Second+margin).Seconds()/s.Ceiling < 0.999:
 		s.Why = Slowed
 	}
 	if until := state.time("pause_until"); until.After(s.Now) {
@@ -115,6 +116,19 @@ func (p *Pacer) Status(ctx context.Context) (Status, error) {
 	}
 	s.Minutes = minutes(s.Now, calls)
 	return s, nil
+}
+
+// ceiling is the one that the workers keep to.
+func (p *Pacer) ceiling(state fields) float64 {
+	grants, known := state["ceiling"]
+	if !known {
+		return p.cfg.QPS
+	}
+	n, err := strconv.ParseFloat(grants, 64)
+	if err != nil {
+		return p.cfg.QPS
+	}
+	return math.Round(n*(time.Second+margin).Seconds()*1e3) / 1e3
 }
 
 func minutes(now time.Time, calls fields) []Minute {

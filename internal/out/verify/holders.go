@@ -25,6 +25,10 @@ const (
 	restarts = 5
 	// mostPages is more than the largest organisation fills; beyond it the list has no end.
 	mostPages = 100_000
+	// longestPause is how long a throttle may keep a verification waiting; a ban is longer. mostThrottled is how often one page
+	// may meet one.
+	longestPause  = time.Minute
+	mostThrottled = 30
 )
 
 // holders reads which of the job's users hold a role.
@@ -74,6 +78,7 @@ func (s *survey) readList(ctx context.Context, role int64) (map[uint32]bool, err
 
 // page asks for one page, as often as a busy DingTalk needs, each time at a moment that the pacer gives.
 func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.HoldersPage, error) {
+	throttled := 0
 	for attempt := 1; ; {
 		grant, err := s.cfg.Pacer.Reserve(ctx)
 		if err != nil {
@@ -85,8 +90,10 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 			return dingtalk.HoldersPage{}, &deniedError{"the fleet makes no calls now (a hold, or DingTalk does not answer): unrole status says why"}
 		}
 		page, err := s.cfg.Directory.RoleHolders(ctx, role, offset, dingtalk.MaxHoldersPage)
+		// The fleet learns nothing from a question: each API has limits, permissions and troubles of its own, and no removal is to
+		// wait for those of this one.
+		s.cfg.Pacer.Report(ctx, grant, pace.Answer{Kind: pace.Unused})
 		answer := outcome.Decide(dingtalk.Reply{}, err, time.Now())
-		s.cfg.Pacer.Report(ctx, grant, asked(answer.Pace))
 		var refused *dingtalk.Error
 		if err != nil && !errors.As(err, &refused) {
 			return dingtalk.HoldersPage{}, err // DingTalk was not asked
@@ -95,10 +102,15 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 		case outcome.Settle:
 			return page, nil
 		case outcome.StandBy:
-			if answer.Hold != "" {
+			if answer.Hold != "" || refused.Wait > longestPause {
 				return dingtalk.HoldersPage{}, &deniedError{err.Error()}
 			}
-			// The fleet pauses, and Reserve with it.
+			if throttled++; throttled > mostThrottled {
+				return dingtalk.HoldersPage{}, err
+			}
+			if err := wait.For(ctx, max(refused.Wait, s.cfg.RetryBase)); err != nil {
+				return dingtalk.HoldersPage{}, err
+			}
 		case outcome.Retry:
 			if attempt++; attempt > s.cfg.Attempts {
 				return dingtalk.HoldersPage{}, err
@@ -110,14 +122,4 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 			return dingtalk.HoldersPage{}, err
 		}
 	}
-}
-
-// asked is what the fleet learns from a question. Only what concerns every call is told: an answer says nothing about
-// removals, so that it must neither end a hold nor count as an accepted removal, and a missing permission to read must
-// not stop them.
-func asked(o pace.Answer) pace.Answer {
-	if o.Kind == pace.Busy || o.Kind == pace.Throttled {
-		return o
-	}
-	return pace.Answer{Kind: pace.Unused}
 }

@@ -184,14 +184,20 @@ func TestBusyIsAskedAgainAndWhatIsDeniedIsNot(t *testing.T) {
 		unknown int64
 		calls   int
 		denied  bool
-		told    pace.AnswerKind
 	}{
-		{name: "busy twice", fail: func(n int) error { return when(n <= 2, busy) }, calls: 5, told: pace.Busy},
-		{name: "always busy", fail: func(int) error { return busy }, calls: 9, unknown: 3, told: pace.Busy},
-		{name: "throttled costs no attempt", fail: func(n int) error { return when(n <= 9, throttled) }, calls: 12, told: pace.Throttled},
-		{name: "no permission", fail: func(int) error { return &dingtalk.Error{Class: dingtalk.ClassPermission} }, calls: 1, unknown: 3, denied: true, told: pace.Unused},
-		{name: "quota", fail: func(int) error { return &dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: dingtalk.ScopeQuota} }, calls: 1, unknown: 3, denied: true, told: pace.Unused},
-		{name: "the fleet holds", probe: true, fail: func(int) error { return nil }, calls: 0, unknown: 3, denied: true, told: pace.Unused},
+		{name: "busy twice", fail: func(n int) error { return when(n <= 2, busy) }, calls: 5},
+		{name: "always busy", fail: func(int) error { return busy }, calls: 9, unknown: 3},
+		{name: "throttled costs no attempt", fail: func(n int) error { return when(n <= 9, throttled) }, calls: 12},
+		{name: "no permission", fail: func(int) error { return &dingtalk.Error{Class: dingtalk.ClassPermission} }, calls: 1, unknown: 3, denied: true},
+		{name: "an address that is banned", fail: func(int) error {
+			return &dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: dingtalk.ScopeIPBan, Wait: 5 * time.Minute}
+		}, calls: 1, unknown: 3, denied: true},
+		{name: "always throttled", fail: func(int) error { return throttled }, calls: 93, unknown: 3},
+		{name: "no answer has a result", fail: func(int) error {
+			return &dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: dingtalk.ScopeWide, HTTPStatus: 200}
+		}, calls: 93, unknown: 3},
+		{name: "quota", fail: func(int) error { return &dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: dingtalk.ScopeQuota} }, calls: 1, unknown: 3, denied: true},
+		{name: "the fleet holds", probe: true, fail: func(int) error { return nil }, calls: 0, unknown: 3, denied: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := &directory{before: func(_ *directory, call int, _ int64) error { return c.fail(call) }}
@@ -200,7 +206,8 @@ func TestBusyIsAskedAgainAndWhatIsDeniedIsNot(t *testing.T) {
 			if err != nil || res.Unknown != c.unknown || res.Denied != c.denied || d.calls != c.calls {
 				t.Errorf("%d calls, %+v, %v", d.calls, res, err)
 			}
-			if !slices.Contains(p.told, c.told) || c.told == pace.Unused && len(p.told) > 1 {
+			// A question declares no outage, pause or hold, and ends none, whatever comes back.
+			if slices.ContainsFunc(p.told, func(k pace.AnswerKind) bool { return k != pace.Unused }) || len(p.told) == 0 {
 				t.Errorf("the pacer was told %v", p.told)
 			}
 		})

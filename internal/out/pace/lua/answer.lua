@@ -94,7 +94,10 @@ end
 local function take_answers(list)
 	for _, o in ipairs(list) do
 		local seq = o.q or 0
-		if o.k ~= 'unused' then count(o.k) end
+		if o.k ~= 'unused' then
+			count(o.k)
+			s.ceiling = cap -- who calls sets the pace; who only looks, or asks, may have another ceiling
+		end
 		if o.k == 'accepted' then
 			s.accepted = (s.accepted or 0) + 1
 			s.refused_ids, s.bad_row, s.refusals_known = nil, nil, nil

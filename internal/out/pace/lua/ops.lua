@@ -50,6 +50,7 @@ elseif op == 'clear' then
 	end
 	return reply(held or '', 0)
 elseif op == 'status' then
+	cap = s.ceiling or cap
 	local out = {'now', text(now), 'rate', text(rate())}
 	for k, v in pairs(s) do
 		out[#out + 1] = k
