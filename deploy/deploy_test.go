@@ -59,7 +59,7 @@ func TestKubernetesKeepsSecretsInFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(data)) {
-			for _, name := range []string{"DINGTALK_APP_SECRET", "UNROLE_UI_PASSWORD", "REDIS_URL"} {
+			for _, name := range []string{"DINGTALK_APP_SECRET", "UNROLE_UI_PASSWORD", "UNROLE_UI_USERS", "UNROLE_API_TOKENS", "REDIS_URL"} {
 				if strings.Contains(line, name) && !strings.Contains(line, name+"_FILE") {
 					t.Errorf("%s: %s is given as a value: %s", file, name, line)
 				}
@@ -109,5 +109,32 @@ func TestSystemdUnitsAreWellFormed(t *testing.T) {
 				t.Errorf("%s has no %s", file, want)
 			}
 		}
+	}
+}
+
+func TestSystemdTakesTheUnits(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not installed")
+	}
+	binary, err := os.Executable() // the units' own is not installed here
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	args := []string{"verify", "--man=no"}
+	for _, file := range files(t, "systemd/*.service") {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unit := filepath.Join(dir, filepath.Base(file))
+		if err := os.WriteFile(unit, bytes.ReplaceAll(data, []byte("/usr/local/bin/unrole"), []byte(binary)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, unit)
+	}
+	if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }

@@ -189,9 +189,10 @@ func serverWords(s redisconn.Server) string {
 		words += ", append-only file off"
 	}
 	words += fmt.Sprintf(", %s used", megabytes(s.UsedMemory))
-	if s.MaxMemory > 0 {
+	switch {
+	case s.MaxMemory > 0:
 		words += fmt.Sprintf(" of %s", megabytes(s.MaxMemory))
-	} else {
+	case s.MemoryKnown:
 		words += ", no limit of memory"
 	}
 	return words

@@ -33,6 +33,8 @@ type Queue struct {
 	// Oldest is how long the task that waits the longest has waited: since it was enqueued, or for an active one since
 	// its job was submitted or due. It is 0 for an empty queue.
 	Oldest time.Duration
+	// OldestUnknown says that nothing tells how long: of a task that a worker has in its hands the job is not known.
+	OldestUnknown bool
 	// Memory is asynq's estimate of the queue's size in Redis, in bytes; -1 where it is not known, since
 	// Redis forbids MEMORY USAGE.
 	Memory int64
@@ -134,11 +136,12 @@ func (r *Reader) queue(ctx context.Context, name string) (Queue, error) {
 		}
 	}
 	if q.Active > 0 {
-		age, err := r.oldestActive(ctx, name)
+		age, known, err := r.oldestActive(ctx, name)
 		if err != nil {
 			return q, err
 		}
 		q.Oldest = max(q.Oldest, age)
+		q.OldestUnknown = !known && q.Oldest == 0
 	}
 	// A Redis that forbids MEMORY USAGE has everything but this figure.
 	if info, err := r.inspector.GetQueueInfo(name); err == nil {
@@ -151,22 +154,22 @@ func (r *Reader) queue(ctx context.Context, name string) (Queue, error) {
 
 // oldestActive is the age of the task that a handler has had the longest. Handlers take tasks long before their slot
 // comes, so during a hold a lane shows no pending task at all; asynq keeps no time for an active one, its job does.
-func (r *Reader) oldestActive(ctx context.Context, queue string) (time.Duration, error) {
+func (r *Reader) oldestActive(ctx context.Context, queue string) (age time.Duration, known bool, err error) {
 	active, err := r.inspector.ListActiveTasks(queue, asynq.PageSize(1))
 	if err != nil || len(active) == 0 {
-		return 0, err
+		return 0, err == nil, err
 	}
 	part, err := tasks.Decode(active[0].Payload)
 	if err != nil {
-		return 0, nil // a worker is about to make a dead letter of it
+		return 0, false, nil // a worker is about to make a dead letter of it
 	}
 	job, err := r.ledger.Get(ctx, part.JobID)
 	var unknown *ledger.NotFoundError
 	if errors.As(err, &unknown) {
-		return 0, nil // about to be adopted
+		return 0, false, nil // about to be adopted
 	}
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	since := job.CreatedAt
 	if job.At != nil && job.At.After(since) {
@@ -175,7 +178,7 @@ func (r *Reader) oldestActive(ctx context.Context, queue string) (time.Duration,
 	if f := part.Failure; f != nil && f.FailedAt.After(since) {
 		since = f.FailedAt
 	}
-	return max(r.now().Sub(since), 0), nil
+	return max(r.now().Sub(since), 0), true, nil
 }
 
 // Workers are the worker processes that gave a sign of life within asynq's last seconds, by host and process id.

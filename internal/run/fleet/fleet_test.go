@@ -75,6 +75,13 @@ func TestATaskInAHandlerStillWaits(t *testing.T) {
 		if err != nil || len(workers) != 1 || workers[0].PID != os.Getpid() || workers[0].Stopping {
 			t.Errorf("%v %+v", err, workers)
 		}
+		// A task whose job is not known tells nobody how long it has waited.
+		if err := rdb.Rename(t.Context(), "unrole:job:{old}", "unrole:job:{away}").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if q := byName(t, r)[tasks.QueueDefault]; q.Oldest != 0 || !q.OldestUnknown {
+			t.Errorf("without its job %+v", q)
+		}
 		close(release)
 		server.Shutdown()
 		if q := byName(t, r)[tasks.QueueDefault]; q.Oldest != 0 || q.Completed != 1 || q.Processed != 1 {

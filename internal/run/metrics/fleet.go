@@ -142,16 +142,27 @@ func (c *fleetCollector) read(ctx context.Context) []prometheus.Metric {
 		r.jobs(jobs)
 	}
 	if servers, ok := readInto(ctx, r, c.fleet.Redis); ok {
-		var used, most int64
-		for _, s := range servers {
-			used += s.UsedMemory
-			most += s.MaxMemory
-		}
-		r.gauge(usedDesc, float64(used))
-		r.gauge(maxMemoryDesc, float64(most))
+		r.memory(servers)
 	}
 	r.gauge(upDesc, oneIf(!r.failed))
 	return r.metrics
+}
+
+// memory leaves out what one of the nodes does not tell: a sum of the others would be wrong.
+func (r *reading) memory(servers []redisconn.Server) {
+	var used, most int64
+	usedKnown, mostKnown := true, true
+	for _, s := range servers {
+		used += s.UsedMemory
+		most += s.MaxMemory
+		usedKnown, mostKnown = usedKnown && s.UsedMemory > 0, mostKnown && s.MemoryKnown
+	}
+	if usedKnown {
+		r.gauge(usedDesc, float64(used))
+	}
+	if mostKnown {
+		r.gauge(maxMemoryDesc, float64(most))
+	}
 }
 
 func (r *reading) queue(q fleet.Queue) {
@@ -164,7 +175,9 @@ func (r *reading) queue(q fleet.Queue) {
 		r.gauge(tasksDesc, float64(s.n), q.Name, s.name)
 	}
 	r.gauge(sizeDesc, float64(q.Waiting()+q.Scheduled+q.Archived), q.Name)
-	r.gauge(latencyDesc, q.Oldest.Seconds(), q.Name)
+	if !q.OldestUnknown {
+		r.gauge(latencyDesc, q.Oldest.Seconds(), q.Name)
+	}
 	if q.Memory >= 0 {
 		r.gauge(memoryDesc, float64(q.Memory), q.Name)
 	}

@@ -38,7 +38,7 @@ func still() Fleet {
 		},
 		Jobs: func(context.Context) ([]ledger.Job, error) { return []ledger.Job{{State: ledger.StateRunning}}, nil },
 		Redis: func(context.Context) ([]redisconn.Server, error) {
-			return []redisconn.Server{{UsedMemory: 5, MaxMemory: 10}, {UsedMemory: 6, MaxMemory: 10}}, nil
+			return []redisconn.Server{{UsedMemory: 5, MaxMemory: 10, MemoryKnown: true}, {UsedMemory: 6, MaxMemory: 10, MemoryKnown: true}}, nil
 		},
 	}
 }
@@ -187,7 +187,7 @@ var metricName = regexp.MustCompile(`\b(unrole|asynq|process|go)_[a-z0-9_]*[a-z0
 
 func TestDeployedRulesAndDashboardUseExposedNames(t *testing.T) {
 	names := exposed(t)
-	for _, file := range []string{"prometheus/alerts.yml", "grafana/unrole.json", "kubernetes/keda.yaml"} {
+	for _, file := range []string{"prometheus/alerts.yml", "grafana/unrole.json"} {
 		data, err := os.ReadFile(filepath.Join("../../../deploy", file))
 		if err != nil {
 			t.Fatal(err)
@@ -273,5 +273,28 @@ func TestDashboardIsReadable(t *testing.T) {
 			t.Errorf("panel %d %q: no title, no query, or its id twice", p.ID, p.Title)
 		}
 		seen[p.ID] = true
+	}
+}
+
+func TestWhatIsNotKnownIsMissing(t *testing.T) {
+	m := New("test")
+	m.WatchFleet(Fleet{
+		Queues: func(context.Context) ([]fleet.Queue, error) {
+			return []fleet.Queue{{Name: "urgent", Active: 1, OldestUnknown: true, Memory: -1}, {Name: "bulk"}}, nil
+		},
+		// One node of two does not tell its limit, so the sum is not known.
+		Redis: func(context.Context) ([]redisconn.Server, error) {
+			return []redisconn.Server{{UsedMemory: 5, MaxMemory: 10, MemoryKnown: true}, {UsedMemory: 6}}, nil
+		},
+	})
+	text := scrape(t, m)
+	for name, want := range map[string]bool{
+		`asynq_queue_latency_seconds{queue="urgent"}`: false, `asynq_queue_latency_seconds{queue="bulk"} 0`: true,
+		`asynq_queue_memory_usage_approx_bytes{queue="urgent"}`: false, "\nunrole_redis_memory_max_bytes ": false, "\nunrole_redis_memory_used_bytes 11": true,
+		"unrole_fleet_rate_calls_per_second ": false, "unrole_redis_up 1": true,
+	} {
+		if strings.Contains(text, name) != want {
+			t.Errorf("%q is there: %v, want %v", name, !want, want)
+		}
 	}
 }
