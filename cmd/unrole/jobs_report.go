@@ -148,6 +148,9 @@ when the record of the job has passed its retention.`,
 // printEntry prints an entry as it comes: a trail may be long.
 func (a *app) printEntry(e ledger.Entry) error {
 	line := e.At.Local().Format("2006-01-02 15:04:05.000") + "  " + fmt.Sprintf("%-10s", e.Event)
+	if e.Simulated {
+		line += "  " + report.Simulation
+	}
 	for _, field := range []struct {
 		name  string
 		value string

@@ -37,13 +37,16 @@ The directory comes from a file of the same form as removals: its users exist an
 a file NAME.simulator.json may list ids that are refused nevertheless, {"gone_users":["u"],"invalid_roles":[1]}, also
 invalid_users, out_of_scope_users and system_roles; and as "company" what the organisation knows of its people and roles:
 {"company":{"people":[{"user_id":"u","name":"王芳","mobile":"13800001234","job_number":"00412"}],"roles":[{"id":1,"name":"出纳","group":"财务"}],"left":[…]}}.
-Without a directory, every user and role exists (--open).`,
+Without a directory, every user and role exists whose id has the form of one (--open): names, mobile numbers, totals and what a
+spreadsheet spoiled are refused as DingTalk would.`,
 		Example: `  unrole simulator
   unrole simulator --directory leavers.csv --limit 20 --busy 0.1 --gone-users 00117 --fault permission=15s@5s`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if directory == "" && !cmd.Flags().Changed("open") {
 				opt.Open = true
+				opt.UserForm = func(id string) bool { return lists.Plausible(id, 1) }
+				opt.RoleForm = func(id int64) bool { return lists.Plausible("u", id) }
 			}
 			if err := opt.Validate(); err != nil {
 				return usageError(cmd, err)

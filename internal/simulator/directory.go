@@ -178,7 +178,9 @@ func (s *Simulator) judgeUser(id string) (refusal, bool) {
 		return refusal{code, "此用户被拒绝"}, true
 	}
 	standing, said := s.userStanding[id]
-	if _, known := s.users[id]; !said && (!known && !s.opt.Open || s.chance("bad user "+id, 0) < s.opt.BadUserShare) {
+	_, known := s.users[id]
+	exists := known || s.opt.Open && (s.opt.UserForm == nil || s.opt.UserForm(id))
+	if !said && (!exists || s.chance("bad user "+id, 0) < s.opt.BadUserShare) {
 		standing = Invalid
 	}
 	if s.failing(FaultRefusesUsers, s.now()) {
@@ -194,7 +196,9 @@ func (s *Simulator) judgeRole(id int64) (refusal, bool) {
 		return refusal{code, "此角色被拒绝"}, true
 	}
 	standing, said := s.roleStanding[id]
-	if _, known := s.roles[id]; !said && (!known && !s.opt.Open || s.chance("bad role", uint64(id)) < s.opt.BadRoleShare) {
+	_, known := s.roles[id]
+	exists := known || s.opt.Open && (s.opt.RoleForm == nil || s.opt.RoleForm(id))
+	if !said && (!exists || s.chance("bad role", uint64(id)) < s.opt.BadRoleShare) {
 		standing = Invalid
 	}
 	codes := map[Standing][]int{Invalid: invalidRole, System: systemRole}[standing]

@@ -38,6 +38,9 @@ type Options struct {
 	Company Company
 	// Open takes unknown users and roles for existing ones; else only what the directory holds exists.
 	Open bool
+	// UserForm and RoleForm, if not nil, say which of them Open takes: what has the form of an id.
+	UserForm func(id string) bool
+	RoleForm func(id int64) bool
 	// These ids are refused whatever the directory says, each kind with its own codes.
 	BadUsers        []string
 	GoneUsers       []string

@@ -42,8 +42,9 @@ type Entry struct {
 	Dead      int64     `json:"dead,omitempty"`
 	Cancelled int64     `json:"cancelled,omitempty"`
 	Restores  string    `json:"restores,omitempty"`
-	Simulated bool      `json:"simulated,omitempty"`
-	Letters   int       `json:"letters,omitempty"`
+	// Simulated is set in every entry of a job that a simulator answered.
+	Simulated bool `json:"simulated,omitempty"`
+	Letters   int  `json:"letters,omitempty"`
 }
 
 func encodeEntry(e Entry) (string, error) {

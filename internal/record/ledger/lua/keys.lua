@@ -3,7 +3,13 @@ local job_key, parts_key, state_key, begun_key, bad_key, seen_key, audit_key, co
 
 local function known() return redis.call('EXISTS', job_key) == 1 end
 
-local function write_audit(entry) redis.call('XADD', audit_key, '*', 'entry', entry) end
+-- Every entry of a simulation says so, whoever writes it.
+local function write_audit(entry)
+	if redis.call('HEXISTS', job_key, 'simulated') == 1 and not string.find(entry, '"simulated":true', 1, true) then
+		entry = string.sub(entry, 1, -2) .. ',"simulated":true}'
+	end
+	redis.call('XADD', audit_key, '*', 'entry', entry)
+end
 
 -- Who takes the fleet's tasks has a number, which grows from one to the next. A job obeys the greatest that looked at it and
 -- knows no word of an earlier one any more. 0 is nobody who takes tasks.
