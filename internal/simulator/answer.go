@@ -59,9 +59,9 @@ func (s *Simulator) answer(call *Call, api string, r *http.Request, formErr erro
 	}
 	switch api {
 	case apiRemove:
-		return s.change(call, r.Form, 20, 100, func(u *employee, role int64) { delete(u.roles, role) })
+		return s.change(call, r.Form, mostRemoved, func(u *employee, role int64) { delete(u.roles, role) })
 	case apiAdd:
-		return s.change(nil, r.Form, 20, 20, func(u *employee, role int64) { u.roles[role] = nil })
+		return s.change(call, r.Form, mostGiven, func(u *employee, role int64) { u.roles[role] = nil })
 	}
 	return read(s, r.Form)
 }
@@ -147,7 +147,7 @@ func (s *Simulator) retireToken(expired bool) {
 }
 
 // change applies a matrix of roles and users, or refuses it.
-func (s *Simulator) change(call *Call, form url.Values, mostRoles, mostUsers int, apply func(*employee, int64)) answer {
+func (s *Simulator) change(call *Call, form url.Values, mostUsers int, apply func(*employee, int64)) answer {
 	if broken := brokenLimit(form, mostRoles, mostUsers); broken != "" {
 		if !form.Has("roleIds") || !form.Has("userIds") {
 			return answer{code: 40035, message: "缺少参数 " + broken}
@@ -171,10 +171,8 @@ func (s *Simulator) change(call *Call, form url.Values, mostRoles, mostUsers int
 				}
 				before := len(u.roles)
 				apply(u, role)
-				if call != nil {
-					call.Applied++
-					s.stats.RemovedPairs += before - len(u.roles)
-				}
+				call.Applied++
+				s.stats.RemovedPairs += max(0, before-len(u.roles))
 			}
 		}
 	}

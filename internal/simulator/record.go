@@ -12,7 +12,7 @@ const (
 	CodeBan       = "ip ban"
 )
 
-// Call is one removal that reached the simulator.
+// Call is one removal, or one call that gives roles, that reached the simulator.
 type Call struct {
 	// Number counts all calls, those to other APIs too, from 1.
 	Number uint64
@@ -25,7 +25,7 @@ type Call struct {
 	Code string
 	// Lost is set when the caller did not get the answer whole.
 	Lost bool
-	// Applied is how many pairs of the call were considered removed: all, none, or the good ones of a refused call.
+	// Applied is how many pairs of the call were considered removed, or given: all, none, or the good ones of a refused call.
 	Applied int
 	// Violation is set for a call that breaks a documented limit.
 	Violation bool
@@ -43,7 +43,7 @@ type Stats struct {
 	TokenCodes map[string]int
 	// RemovedPairs is how many pairs really left the directory.
 	RemovedPairs int
-	// Violations counts removals that broke a documented limit.
+	// Violations counts removals, and calls that give roles, that broke a documented limit.
 	Violations int
 	// PeakPerSecond is the most removals that arrived in one calendar second, whatever the answer.
 	PeakPerSecond int
@@ -65,6 +65,17 @@ func (s *Simulator) Calls() []Call {
 	defer s.mu.Unlock()
 	all := make([]Call, 0, len(s.calls))
 	for _, c := range s.calls {
+		all = append(all, *c)
+	}
+	return all
+}
+
+// Gifts returns the calls that gave roles and are remembered, in the order of their arrival. The slices in it are shared.
+func (s *Simulator) Gifts() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Call, 0, len(s.gifts))
+	for _, c := range s.gifts {
 		all = append(all, *c)
 	}
 	return all
@@ -142,4 +153,18 @@ func (s *Simulator) remember(c *Call) {
 		s.forgot = true
 	}
 	s.calls = append(s.calls, c)
+}
+
+// rememberGift keeps a call that gives roles; s.mu is held.
+func (s *Simulator) rememberGift(c *Call) {
+	if c.Violation {
+		s.stats.Violations++
+	}
+	switch keep := s.opt.KeepCalls; {
+	case keep < 0:
+		return
+	case keep > 0 && len(s.gifts) >= 2*keep:
+		s.gifts = append(s.gifts[:0], s.gifts[len(s.gifts)-keep+1:]...)
+	}
+	s.gifts = append(s.gifts, c)
 }

@@ -52,6 +52,9 @@ var readers = map[string]func(*Simulator, url.Values) answer{
 var byGet = map[string]bool{"auth/scopes": true, newHost + "contact/empLeaveRecords": true,
 	newHost + "hrm/employees/dismissions": true, newHost + "hrm/employees/dimissionInfos": true}
 
+// The most roles and users of a call.
+const mostRoles, mostRemoved, mostGiven = 20, 100, 20
+
 const (
 	mostForm        = 1 << 20 // bytes
 	defaultTokenTTL = 2 * time.Hour
@@ -86,6 +89,7 @@ type Simulator struct {
 	capacity int            // removals that were not busy
 
 	calls      []*Call
+	gifts      []*Call
 	stats      Stats
 	peakSecond int64
 	peakCount  int
@@ -218,11 +222,19 @@ func (s *Simulator) arrive(api string, r *http.Request, formErr error) *outcome 
 		o.latency += time.Duration(s.dice("jitter") * float64(s.opt.Jitter))
 	}
 	var call *Call
-	if api == apiRemove {
-		call = newCall(s.number, now, r.Form)
+	switch api {
+	case apiRemove:
+		call = newCall(s.number, now, r.Form, mostRemoved)
+	case apiAdd:
+		call = newCall(s.number, now, r.Form, mostGiven)
 	}
 	code := s.travel(o, call, api, r, formErr, now)
-	if call != nil {
+	switch {
+	case call == nil:
+	case api == apiAdd:
+		call.Code = code
+		s.rememberGift(call)
+	default:
 		call.Code = code
 		o.call = call
 		s.remember(call)
@@ -310,9 +322,9 @@ func (s *Simulator) hash(purpose string, n uint64) uint64 {
 	return x ^ x>>32
 }
 
-func newCall(number uint64, now time.Time, form url.Values) *Call {
+func newCall(number uint64, now time.Time, form url.Values, mostUsers int) *Call {
 	roles, users, _ := ids(form)
-	return &Call{Number: number, Arrived: now, Roles: roles, Users: users, Violation: brokenLimit(form, 20, 100) != ""}
+	return &Call{Number: number, Arrived: now, Roles: roles, Users: users, Violation: brokenLimit(form, mostRoles, mostUsers) != ""}
 }
 
 // perSecond counts a call to the API and reports whether it is within the limit of its calendar second.

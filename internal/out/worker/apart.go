@@ -66,8 +66,9 @@ func (v *visit) deadLetter(about pairs.Rectangle, f tasks.Failure) error {
 
 // reopen makes the pairs of a dead letter that is tried again pending. mu is held.
 func (v *visit) reopen() error {
+	err := v.settle(v.claim.Dead(), ledger.Outcome{Kind: ledger.Pending, Letter: v.part.Part})
 	v.w.turns.forget(v.part.JobID)
-	return v.settle(v.claim.Dead(), ledger.Outcome{Kind: ledger.Pending, Letter: v.part.Part})
+	return err
 }
 
 // setAside makes one dead letter of everything that is open.

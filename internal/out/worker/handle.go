@@ -79,7 +79,7 @@ func (v *visit) through(ctx context.Context, panics int) error {
 		if err := v.settleKnown(); err != nil || !v.open() {
 			return err
 		}
-		if err := v.takeTurn(ctx); err != nil {
+		if err := v.takeTurn(ctx); err != nil || !v.open() {
 			return err
 		}
 		err := v.wait(ctx)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,5 +117,40 @@ func TestTheLastWordHolds(t *testing.T) {
 				t.Errorf("%s holds %d: %t, the last word said %t", user, role, !holds, holds)
 			}
 		}
+	}
+}
+
+// A dead letter keeps the place of its job: tried again, it does not undo what was said since.
+func TestALetterThatIsTriedAgainDoesNotOvertakeALaterWord(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{Open: true, GoneUsers: []string{"back"}})
+	w.work()
+	w.submit("gone", []string{"back", "also"}, []int64{1})
+	w.finished("gone")
+	w.sim.SetUser(simulator.Accepted, "back")
+	r, err := enqueue.FromLists([]string{"back"}, []int64{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.restore("given", r)
+	w.finished("given")
+	for name := range w.letters() {
+		if err := newInspector(rdb).RunTask(tasks.QueueDeadLetter, "gone:"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.until(func() bool {
+		for _, letter := range w.letters() {
+			return strings.Contains(letter.Failure.ErrMsg, "job given, which came later, gave the role back")
+		}
+		return false
+	})
+	if job := w.finished("gone"); job.Pairs.Dead != 1 || !w.sim.Holds("back", 1) {
+		t.Errorf("%+v; held: %t", job.Pairs, w.sim.Holds("back", 1))
+	}
+	w.submit("again", []string{"back"}, []int64{1})
+	w.finished("again")
+	if w.sim.Holds("back", 1) {
+		t.Error("the removal that came last was not done")
 	}
 }

@@ -3,9 +3,10 @@ package worker
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
@@ -16,11 +17,21 @@ import (
 type turns struct {
 	ledger *ledger.Ledger
 
-	mu sync.Mutex
+	mu wait.Lock
 	// removals are those that have their turn before a restore, by the restore. They are looked for once, when the first task of
 	// the restore comes: what is submitted later has its turn later.
 	removals  map[string][]string
 	unsettled map[string]*unsettled
+	// due are the jobs with a time of their own that have begun.
+	due map[string]bool
+	// later are the last words since the jobs whose dead letters are tried again.
+	later map[string]*words
+}
+
+// words are what jobs that had their turn later said about the pairs of a job, when they were read.
+type words struct {
+	by    map[string]map[int64]string
+	began time.Time
 }
 
 // unsettled are the pairs that calls of a job could still be about when they were read.
@@ -38,20 +49,18 @@ const (
 	unsettledShare = 20
 	// maxTurns bounds how many restores are remembered; one that is forgotten is looked at anew.
 	maxTurns = 1000
+	// maxLater bounds for how many jobs the later words are remembered.
+	maxLater = 20
 	// turnPause is how long a task waits in asynq for its turn, so that it takes no place of one whose turn it is.
 	turnPause = waitedOutHere
 )
 
 func newTurns(l *ledger.Ledger) *turns {
-	return &turns{ledger: l, removals: map[string][]string{}, unsettled: map[string]*unsettled{}}
+	return &turns{ledger: l, mu: wait.NewLock(), removals: map[string][]string{}, unsettled: map[string]*unsettled{}, due: map[string]bool{}, later: map[string]*words{}}
 }
 
-// before is a job that the task has to wait for; empty where none has its turn before. A dead letter that is tried again waits
-// for nobody: it is what somebody said just now.
+// before is a job that the task has to wait for; empty where none has its turn before.
 func (t *turns) before(ctx context.Context, part *tasks.Part) (string, error) {
-	if part.Failure != nil {
-		return "", nil
-	}
 	jobs, err := t.earlier(ctx, part)
 	if err != nil {
 		return "", err
@@ -73,7 +82,7 @@ func (t *turns) before(ctx context.Context, part *tasks.Part) (string, error) {
 // earlier lists the jobs of the other action that are not over and have their turn before the part's.
 func (t *turns) earlier(ctx context.Context, part *tasks.Part) ([]string, error) {
 	if part.Action == tasks.Add {
-		return t.removalsBefore(ctx, part.JobID)
+		return t.removalsBefore(ctx, part.JobID, part.Failure != nil)
 	}
 	restores, err := t.ledger.Restores(ctx)
 	if err != nil || len(restores) == 0 {
@@ -92,11 +101,11 @@ func (t *turns) earlier(ctx context.Context, part *tasks.Part) ([]string, error)
 	return ids, nil
 }
 
-func (t *turns) removalsBefore(ctx context.Context, restore string) ([]string, error) {
+// removalsBefore lists them; anew where a dead letter of an earlier job may have opened that one again.
+func (t *turns) removalsBefore(ctx context.Context, restore string, anew bool) (ids []string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ids, known := t.removals[restore]
-	if known {
+	if ids, known := t.removals[restore]; known && !anew {
 		return ids, nil
 	}
 	own, err := t.ledger.Get(ctx, restore)
@@ -140,6 +149,43 @@ func (t *turns) of(ctx context.Context, jobID string) (map[string][]int64, error
 	return pairs, nil
 }
 
+// begin has whatever is submitted from now on come after a job whose time has come: its tasks are not alone by then.
+func (t *turns) begin(ctx context.Context, jobID string, at time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.due[jobID] {
+		return nil
+	}
+	if err := t.ledger.Due(ctx, at); err != nil {
+		return err
+	}
+	if len(t.due) >= maxTurns {
+		clear(t.due)
+	}
+	t.due[jobID] = true
+	return nil
+}
+
+// since is what later jobs said about the pairs of a job, read after a moment: letters that are tried again together share
+// what is read.
+func (t *turns) since(ctx context.Context, jobID string, moment time.Time) (map[string]map[int64]string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.later[jobID]; l != nil && l.began.After(moment) {
+		return l.by, nil
+	}
+	began := time.Now()
+	by, err := t.ledger.Later(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.later) >= maxLater {
+		clear(t.later)
+	}
+	t.later[jobID] = &words{by, began}
+	return by, nil
+}
+
 // forget has the pairs of a job read anew: a dead letter of it is tried again.
 func (t *turns) forget(jobID string) {
 	t.mu.Lock()
@@ -147,8 +193,18 @@ func (t *turns) forget(jobID string) {
 	delete(t.unsettled, jobID)
 }
 
-// takeTurn returns nil when it is the task's turn.
+// takeTurn returns nil when it is the task's turn, or it has nothing open any more.
 func (v *visit) takeTurn(ctx context.Context) error {
+	if at := v.claim.At; !at.IsZero() {
+		if err := v.w.turns.begin(ctx, v.part.JobID, at); err != nil {
+			return err
+		}
+	}
+	if v.part.Failure != nil && !v.yielded {
+		if err := v.yield(ctx); err != nil || !v.open() {
+			return err
+		}
+	}
 	job, err := v.w.turns.before(ctx, v.part)
 	switch {
 	case err != nil:
@@ -157,6 +213,53 @@ func (v *visit) takeTurn(ctx context.Context) error {
 		return later(turnPause, "its turn comes after job "+job+", which is about the same pairs")
 	case v.w.other(v.api).isAbout(v.part):
 		return later(turnPause, "its turn comes after a search that is about the same pairs")
+	}
+	return nil
+}
+
+// yield puts the pairs of a dead letter that is tried again apart anew that a later job of the other action did something with, or
+// is about to: what was said last holds. The letter's pairs are open by now, so a job that comes later still waits for them.
+func (v *visit) yield(ctx context.Context) error {
+	since, err := v.w.turns.since(ctx, v.part.JobID, time.Now())
+	if err != nil {
+		return err
+	}
+	v.yielded = true
+	if since == nil {
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	open := v.claim.Open()
+	var gone []pairs.Pair
+	count, last := 0, ""
+	for u, r := range open.Hull().All() {
+		if !open.Has(u, r) {
+			continue
+		}
+		count++
+		if by := since[v.part.UserIDs[u]][v.part.RoleIDs[r]]; by != "" {
+			gone, last = append(gone, pairs.Pair{User: u, Role: r}), by
+		}
+	}
+	if gone == nil {
+		return nil
+	}
+	f := *v.part.Failure
+	did := "gave the role back"
+	if v.part.Action == tasks.Add {
+		did = "removed the role"
+	}
+	f.ErrMsg = "not tried again: job " + last + ", which came later, " + did
+	if len(gone) == count {
+		return v.deadLetter(pairs.Rectangle{}, f)
+	}
+	for _, p := range gone {
+		f := f
+		f.ErrMsg = "not tried again: job " + since[v.part.UserIDs[p.User]][v.part.RoleIDs[p.Role]] + ", which came later, " + did
+		if err := v.deadLetter(pairs.Rectangle{Users: []pairs.User{p.User}, Roles: []pairs.Role{p.Role}}, f); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ type visit struct {
 	heard map[string]tasks.Failure
 	// narrowed: what is asked for goes portion by portion, counted from the try after the first of them.
 	narrowed bool
+	yielded  bool // the dead letter has given way to what was said later
 	from     int
 	// given are the pairs that were given back and have no management scope yet; nil where there are none.
 	given    map[pairs.Pair]bool

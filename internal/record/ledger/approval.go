@@ -105,11 +105,7 @@ func (l *Ledger) Approve(ctx context.Context, jobID, by, why string) (Job, error
 	if err != nil {
 		return Job{}, err
 	}
-	word, err := l.word(ctx)
-	if err != nil {
-		return Job{}, err
-	}
-	reply, err := l.run(ctx, approveScript, jobID, formatTime(now), by, entry, word)
+	reply, err := l.speak(ctx, approveScript, jobID, formatTime(now), by, entry)
 	if err != nil {
 		return Job{}, fmt.Errorf("approve job %s: %w", jobID, err)
 	}

@@ -11,7 +11,7 @@ var luaFiles embed.FS
 
 // Every script of the ledger, by file in lua/. Those of a job find its keys by name, see lua/keys.lua.
 var (
-	approveScript         = ofJob("approve")
+	approveScript         = redis.NewScript(lua("keys") + lua("say") + lua("approve"))
 	cancelScript          = ofJob("cancel")
 	cancelUsersScript     = ofJob("cancel_users")
 	checkedScript         = ofJob("checked")
@@ -22,7 +22,7 @@ var (
 	expireScript          = ofJob("expire")
 	learnScript           = ofJob("learn")
 	letterActScript       = ofJob("record_letter_act")
-	plannedScript         = ofJob("planned")
+	plannedScript         = redis.NewScript(lua("keys") + lua("say") + lua("planned"))
 	putPartsScript        = ofJob("put_parts")
 	putVerdictsScript     = ofJob("put_verdicts")
 	putVerificationScript = ofJob("put_verification")
@@ -36,7 +36,7 @@ var (
 
 	admitScript = redis.NewScript(lua("admit"))
 	tidyScript  = redis.NewScript(lua("tidy"))
-	wordScript  = redis.NewScript(lua("word"))
+	wordScript  = redis.NewScript(lua("say") + lua("word"))
 )
 
 func ofJob(name string) *redis.Script { return redis.NewScript(lua("keys") + lua(name)) }

@@ -188,16 +188,18 @@ func (l *Ledger) PutParts(ctx context.Context, jobID, plan string, parts []tasks
 
 // Planned closes the planning of a job: all of its parts are in the record, and it has its place among what was said.
 func (l *Ledger) Planned(ctx context.Context, jobID, plan string, parts int) error {
-	word, err := l.word(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = l.planning(ctx, plannedScript, jobID, plan, parts, word)
+	reply, err := l.speak(ctx, plannedScript, jobID, plan, parts)
+	_, err = planning(jobID, reply, err)
 	return err
 }
 
 func (l *Ledger) planning(ctx context.Context, s *redis.Script, jobID string, args ...any) (bool, error) {
 	reply, err := l.run(ctx, s, jobID, args...)
+	return planning(jobID, reply, err)
+}
+
+// planning reads the answer of a script that writes a plan.
+func planning(jobID string, reply []any, err error) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("write the plan of job %s: %w", jobID, err)
 	}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -17,13 +18,77 @@ const (
 	restoresKey = "unrole:jobs:restores"
 )
 
-// word is the number of what is being said now: that a job takes its turn. Every number is higher than those before it.
-func (l *Ledger) word(ctx context.Context) (string, error) {
-	word, err := wordScript.Run(ctx, l.rdb, []string{wordKey}).Text()
+// word is the number of what is being said now: that a job takes its turn. Every number is higher than those before it, and
+// than least.
+func (l *Ledger) word(ctx context.Context, least int64) (string, error) {
+	word, err := wordScript.Run(ctx, l.rdb, []string{wordKey}, least).Text()
 	if err != nil {
 		return "", fmt.Errorf("number what is said: %w", err)
 	}
 	return word, nil
+}
+
+// speak runs a script that gives a job its turn. It takes the number itself, so that who is kept from going on between the two says
+// nothing of yesterday; only on a cluster, where the job and the number are in different slots, it is given one.
+func (l *Ledger) speak(ctx context.Context, s *redis.Script, jobID string, args ...any) ([]any, error) {
+	k, word := keys(jobID), ""
+	if _, slots := l.rdb.(*redis.ClusterClient); slots {
+		var err error
+		if word, err = l.word(ctx, 0); err != nil {
+			return nil, err
+		}
+	} else {
+		k = append(k, wordKey)
+	}
+	reply, err := s.Run(ctx, l.rdb, k, append(args, word)...).Slice()
+	return reply, err
+}
+
+// Due has whatever is said from now on come after a job whose time has come, by whichever clock.
+func (l *Ledger) Due(ctx context.Context, at time.Time) error {
+	_, err := l.word(ctx, at.UnixMicro())
+	return err
+}
+
+// Later finds, for pairs of the job, a job of the other action that had its turn after it and did something with them, or is
+// about to: by user and role, its id.
+func (l *Ledger) Later(ctx context.Context, jobID string) (map[string]map[int64]string, error) {
+	own, err := l.Get(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	var later []string
+	for job, err := range l.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if job.Action != own.Action && !job.Planning && job.Awaiting == "" && job.State != StateScheduled && own.Before(job) {
+			later = append(later, job.JobID)
+		}
+	}
+	if later == nil {
+		return nil, nil
+	}
+	words := map[string]map[int64]string{}
+	if err := l.Each(ctx, jobID, func(rec PartRecord) error {
+		for _, user := range rec.Part.UserIDs {
+			words[user] = map[int64]string{}
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	for _, id := range later {
+		if err := l.Rows(ctx, id, func(row Row) error {
+			if of := words[row.UserID]; of != nil && row.Outcome.Kind != Dead && row.Outcome.Kind != Cancelled {
+				of[row.RoleID] = id
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return words, nil
 }
 
 // turn is when a job takes its turn, in µs: when its submission was complete, or it was approved, or its time comes.

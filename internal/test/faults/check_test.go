@@ -40,7 +40,7 @@ func (w *world) check() {
 		h.Jobs = append(h.Jobs, &promises.Job{ID: j.id, Pairs: j.pairs, Cancelled: w.cancelled[j.id], Counts: record.Pairs, Ends: w.endsOf(j)})
 	}
 	h.Check(w.Errorf)
-	worst, _ := h.Densest()
+	worst, _ := h.Densest(calls)
 	w.Logf("%d calls, at most %d within a second that counts, %d allowed; the machine was late %d times", len(calls), worst, w.plan.qps, len(w.stalls))
 	w.noSecretWritten()
 	w.nobodyCrashed()

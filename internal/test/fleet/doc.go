@@ -10,6 +10,9 @@
 //	go test ./internal/test/fleet -run Histories -for 10m -seed 5000         # as many as there is time for
 //	go test ./internal/test/fleet -run CrashPoint -every 1 -timeout 0        # the reference story, ended at each operation
 //
+// Half of the histories have a talk in them: removals and restores of overlapping pairs, each submitted when the one before it
+// was, and the last word about a pair is what has to hold (words.go).
+//
 // # Long times
 //
 //	go test ./internal/test/fleet -long -run "SixWeeks|InTheNight|BusyForADay"

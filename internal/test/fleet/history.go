@@ -77,9 +77,10 @@ type step struct {
 // live plays the history, lets all faults end, waits for the end of every job, and checks.
 func (w *world) live() {
 	var steps []step
-	for _, j := range w.plan.jobs {
+	for _, j := range w.plan.jobs[:len(w.plan.jobs)-len(w.plan.words)] {
 		steps = append(steps, step{j.at, func() { w.people.Go(func() { w.submit(j) }) }})
 	}
+	w.people.Go(w.talk)
 	for _, e := range w.plan.events {
 		k := kinds[e.kind]
 		steps = append(steps, step{e.at, func() { w.gate.say(e.String()); k.begin(w, e) }})
@@ -151,6 +152,9 @@ func (w *world) end() bool {
 func (w *world) left() []string {
 	var left []string
 	for _, j := range w.plan.jobs {
+		if j.nothing {
+			continue
+		}
 		if job, err := w.ledger.Get(w.ctx, j.ID); err != nil || !job.State.Finished() {
 			left = append(left, fmt.Sprintf("%s is %s with %+v (%v)", j.ID, job.State, job.Pairs, err))
 		}
@@ -247,15 +251,19 @@ func (w *world) check() {
 		w.broken("%v", err)
 		return
 	}
-	h := &promises.History{Sim: w.sim, Calls: w.sim.Calls(), Letters: letters, Protected: w.plan.protected, Bad: w.plan.bad, BadRole: w.plan.badRole,
+	h := &promises.History{Sim: w.sim, Calls: w.sim.Calls(), Gifts: w.sim.Gifts(), Before: w.plan.before, Late: w.late, Letters: letters, Protected: w.plan.protected, Bad: w.plan.bad, BadRole: w.plan.badRole,
 		Mended: w.mended, Archived: w.archived, QPS: w.plan.qps, Extra: 2, Latency: w.plan.dingtalk.Latency + w.plan.dingtalk.Jitter,
 		Disturbed: w.disturbedAt, Unclear: w.unclear}
 	for _, j := range w.plan.jobs {
+		if j.nothing {
+			continue
+		}
 		record, err := w.ledger.Get(w.ctx, j.ID)
 		if err != nil {
 			w.broken("%s: %v", j.ID, err)
 			continue
 		}
+		j.Record = record
 		j.Counts, j.Ends = record.Pairs, map[promises.Pair]promises.End{}
 		err = w.ledger.Rows(w.ctx, j.ID, func(r ledger.Row) error {
 			p := promises.Pair{User: r.UserID, Role: r.RoleID}
@@ -268,6 +276,11 @@ func (w *world) check() {
 		})
 		if err != nil {
 			w.broken("%s: %v", j.ID, err)
+		}
+		if j.restores != nil { // which pairs there are was found out when it was submitted
+			for p := range j.Ends {
+				j.Pairs[p] = true
+			}
 		}
 		h.Jobs = append(h.Jobs, &j.Job)
 	}

@@ -58,6 +58,7 @@ var mutants = []mutant{
 	{"a later lead takes nothing over", "nothing lost", "internal/base/queue/lua/back.lua", "if fence ~= number then redis.call('SET', fence_key, number) end\nlocal active", "if fence ~= number then redis.call('SET', fence_key, number) redis.call('DEL', active_key) return 0 end\nlocal active"},
 	{"what joins a call is not counted", "limits", "internal/out/combine/take.go", "		if len(d.call.Users)+len(more) > d.pool.most.Users {\n			continue\n		}\n", ""},
 	{"the last of two is guilty", "the innocent unharmed", "internal/out/isolate/axis.go", "		case len(m.ids) == 1:\n", "		case len(m.ids) <= 2:\n"},
+	{"a restore and a removal wait for nobody", "the last word holds", "internal/out/worker/turns.go", "	case job != \"\":\n", "	case job == \"nobody\":\n"},
 	{"a refused id is as good as removed", "nothing lost", "internal/out/isolate/search.go", "	if !answer.Passed {\n		return s.refused(r, answer)\n	}\n	for user, role", "	if !answer.Passed {\n		_ = s.refused(r, answer)\n	}\n	for user, role"},
 }
 

@@ -40,7 +40,7 @@ func (w *world) submit(j *job) {
 	if !w.submitAs(j, "submits "+j.ID) {
 		return
 	}
-	if j.waits {
+	if j.waits && !j.nothing {
 		w.approve(j)
 	}
 	close(w.submitted[j.ID])
@@ -50,10 +50,12 @@ func (w *world) submitAs(j *job, name string) bool {
 	return w.again(name, func() error {
 		p, end := w.somebody(name)
 		defer end()
-		switch j.by {
-		case byIntake:
+		switch {
+		case j.Action == tasks.Add:
+			return w.giveBack(p, j)
+		case j.by == byIntake:
 			return w.postJob(j)
-		case byQueue:
+		case j.by == byQueue:
 			return putTask(p, j)
 		default:
 			return submitJob(p, j)
@@ -150,7 +152,7 @@ func (w *world) whenSubmitted(e event, do func(*job)) {
 func (w *world) submitAgain(j *job) { w.submitAs(j, "submits "+j.ID+" again") }
 
 func (w *world) submitOtherwise(j *job) {
-	if j.by == byQueue {
+	if j.by == byQueue || j.nothing {
 		return
 	}
 	w.again("submits "+j.ID+" otherwise", func() error {
@@ -208,7 +210,7 @@ func (w *world) cancelJob(j *job) {
 			if finished.Job.CancelledAt == nil {
 				return nil
 			}
-		case errors.As(err, &unknown) && j.by == byQueue:
+		case errors.As(err, &unknown) && (j.by == byQueue || j.nothing):
 			return nil // no worker has seen it yet
 		case err != nil:
 			return err

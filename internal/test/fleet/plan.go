@@ -26,8 +26,12 @@ type plan struct {
 	bad       map[string]tasks.Reason
 	badRole   int64 // 0 for none
 	jobs      []*job
-	events    []event
-	crash     *point // nil for none
+	// words are those of the jobs that are submitted one after the other; see talk. before are the pairs that they are about, and
+	// whether they were held at the beginning.
+	words  []*job
+	before map[promises.Pair]bool
+	events []event
+	crash  *point // nil for none
 	// tune changes the configuration of workers and intake; nil for none.
 	tune func(*config.Config)
 }
@@ -43,6 +47,10 @@ type job struct {
 	by way
 	// waits is set for a job that somebody has to approve.
 	waits bool
+	// restores is the job whose removals a restore gives back, as they are when it is submitted, nil for pairs of its own;
+	// evenLater as the command has it. Its pairs are known when it is submitted; nothing says that there were none.
+	restores           *job
+	evenLater, nothing bool
 }
 
 // way is how a removal reaches Redis.
@@ -129,6 +137,7 @@ func planOf(seed uint64) plan {
 		p.jobs = append(p.jobs, jobOf(rng, i, users, roles))
 	}
 	p.events = eventsOf(rng, rng.IntN(7))
+	p.talk()
 	return p
 }
 

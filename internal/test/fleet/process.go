@@ -160,7 +160,11 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	asked := time.Now()
 	f, err := p.pass(r.Context(), what)
+	if err == nil && time.Since(asked) > lateAfter {
+		p.world.lateCall(r)
+	}
 	switch {
 	case err != nil:
 		return nil, err

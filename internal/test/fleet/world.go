@@ -20,6 +20,7 @@ import (
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/promises"
 )
 
 const (
@@ -58,7 +59,8 @@ type world struct {
 	submitted    map[string]chan struct{}
 	mended       map[string]bool
 	archived     bool
-	faulty       []window // when a process was kept from doing anything in time
+	late         map[promises.Pair]bool // see promises.History
+	faulty       []window               // when a process was kept from doing anything in time
 	fetches      []time.Time
 	told         map[string]int // messages of the webhook that arrived, by id
 	deaf         bool           // its receiver is down
@@ -77,7 +79,7 @@ type world struct {
 type window struct{ from, to time.Time }
 
 func newWorld(t testing.TB, p plan, trace io.Writer) *world {
-	w := &world{t: t, plan: p, intaking: wait.NewLock(), began: time.Now(), redis: newStore(t), submitted: map[string]chan struct{}{}, mended: map[string]bool{},
+	w := &world{t: t, plan: p, intaking: wait.NewLock(), began: time.Now(), redis: newStore(t), submitted: map[string]chan struct{}{}, mended: map[string]bool{}, late: map[promises.Pair]bool{},
 		told: map[string]int{}, removed: map[string]int64{}, situations: map[string]int{}, frozenLeader: map[string]string{}, rng: rand.New(rand.NewPCG(p.seed, 3))}
 	w.gate = newGate(rand.New(rand.NewPCG(p.seed, 2)), p.pace)
 	w.gate.fateOf, w.gate.after, w.gate.log = w.fateOf, w.look, trace
@@ -94,8 +96,12 @@ func newWorld(t testing.TB, p plan, trace io.Writer) *world {
 	w.outside.free = true
 	w.ledger = ledger.New(w.outside.rdb, 0)
 	w.inspector = asynq.NewInspectorFromRedisClient(w.outside.rdb)
+	p.held(w.sim)
 	for _, j := range p.jobs {
 		w.submitted[j.ID] = make(chan struct{})
+		if slices.Contains(p.words, j) {
+			continue
+		}
 		for pr := range j.Pairs {
 			w.sim.Grant(pr.User, pr.Role)
 		}

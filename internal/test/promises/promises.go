@@ -24,11 +24,15 @@ type Pair struct {
 type Job struct {
 	ID    string
 	Pairs map[Pair]bool
+	// Action is what it does with them. Scopes are the management scopes that a restore gives back.
+	Action tasks.Action
+	Scopes map[Pair][]int64
 	// Cancelled is when somebody's cancel was done; zero if nobody did. Discarded are pairs whose dead letter somebody
 	// threw away.
 	Cancelled time.Time
 	Discarded map[Pair]bool
-	// Counts are those of the record; Ends what its report says of each pair.
+	// Record is that of the job at the end. Counts are those of the record; Ends what its report says of each pair.
+	Record ledger.Job
 	Counts ledger.Pairs
 	Ends   map[Pair]End
 }
@@ -42,9 +46,13 @@ type End struct {
 
 // History is what is known of one at its end.
 type History struct {
-	Jobs  []*Job
-	Sim   *simulator.Simulator
-	Calls []simulator.Call
+	Jobs []*Job
+	Sim  *simulator.Simulator
+	// Calls are the removals, Gifts the calls that gave roles.
+	Calls, Gifts []simulator.Call
+	// Before are the pairs that were held at the beginning, of those that restores are about. Late are those in calls that a
+	// frozen process had begun and sent when it woke up.
+	Before, Late map[Pair]bool
 	// Letters are the pairs that dead letters wait for, by job.
 	Letters map[string]map[Pair]bool
 
@@ -72,8 +80,11 @@ type Fail func(format string, args ...any)
 
 // Check checks every promise.
 func (h *History) Check(fail Fail) {
-	h.onlyWhatWasAsked(fail)
-	h.nothingCalledOnceCancelled(fail)
+	for _, action := range []tasks.Action{tasks.Remove, tasks.Add} {
+		h.onlyWhatWasAsked(action, fail)
+		h.nothingCalledOnceCancelled(action, fail)
+	}
+	h.theLastWordHolds(fail)
 	for _, j := range h.Jobs {
 		h.countsAddUp(j, fail)
 		for p := range j.Pairs {
@@ -88,7 +99,8 @@ func (h *History) Check(fail Fail) {
 	if n := h.Sim.Stats().Violations; n != 0 {
 		fail("limits: %d calls broke DingTalk's", n)
 	}
-	h.paceHeld(fail)
+	h.paceHeld(h.Calls, fail)
+	h.paceHeld(h.Gifts, fail)
 	h.nobodyCallsWhilePaused(fail)
 }
 
@@ -101,14 +113,28 @@ func eachPair(c simulator.Call, visit func(Pair)) {
 	}
 }
 
-func (h *History) onlyWhatWasAsked(fail Fail) {
-	asked := map[Pair]bool{}
+// of are the jobs of an action, and its calls.
+func (h *History) of(action tasks.Action) (jobs []*Job, calls []simulator.Call) {
 	for _, j := range h.Jobs {
+		if j.Action == action {
+			jobs = append(jobs, j)
+		}
+	}
+	if action == tasks.Add {
+		return jobs, h.Gifts
+	}
+	return jobs, h.Calls
+}
+
+func (h *History) onlyWhatWasAsked(action tasks.Action, fail Fail) {
+	jobs, calls := h.of(action)
+	asked := map[Pair]bool{}
+	for _, j := range jobs {
 		for p := range j.Pairs {
 			asked[p] = true
 		}
 	}
-	for _, c := range h.Calls {
+	for _, c := range calls {
 		eachPair(c, func(p Pair) {
 			if !asked[p] || p.User == h.Protected {
 				fail("only what was asked: call %d covers %v, which nobody may have called", c.Number, p)
@@ -122,10 +148,11 @@ const inFlight = time.Second
 
 // nothingCalledOnceCancelled: a pair that every job that asked for it counts as cancelled is in no call after the last
 // of the cancels, but for calls that were on their way.
-func (h *History) nothingCalledOnceCancelled(fail Fail) {
+func (h *History) nothingCalledOnceCancelled(action tasks.Action, fail Fail) {
+	jobs, calls := h.of(action)
 	since := map[Pair]time.Time{}
 	never := time.Now().Add(time.Hour)
-	for _, j := range h.Jobs {
+	for _, j := range jobs {
 		for p := range j.Pairs {
 			at := j.Cancelled
 			if j.Ends[p].Outcome != "cancelled" || at.IsZero() {
@@ -136,7 +163,7 @@ func (h *History) nothingCalledOnceCancelled(fail Fail) {
 			}
 		}
 	}
-	for _, c := range h.Calls {
+	for _, c := range calls {
 		eachPair(c, func(p Pair) {
 			if late := c.Arrived.Sub(since[p]); late > inFlight && !h.Disturbed(since[p], c.Arrived) {
 				fail("only what was asked: call %d covers %v, cancelled %v before", c.Number, p, late)
@@ -145,14 +172,14 @@ func (h *History) nothingCalledOnceCancelled(fail Fail) {
 	}
 	// A call that took effect and whose answer arrived is not reported as cancelled by every job that it can have served.
 	answered := map[Pair]uint64{}
-	for _, c := range h.Calls {
+	for _, c := range calls {
 		if c.Code == "0" && !c.Lost && !h.Disturbed(c.Arrived.Add(-2*time.Second), c.Arrived.Add(2*time.Second)) {
 			eachPair(c, func(p Pair) { answered[p] = c.Number })
 		}
 	}
 	for p, number := range answered {
 		owned := false
-		for _, j := range h.Jobs {
+		for _, j := range jobs {
 			if end, asked := j.Ends[p]; asked && end.Outcome != "cancelled" {
 				owned = true
 			}
@@ -169,7 +196,7 @@ func (h *History) countsAddUp(j *Job, fail Fail) {
 		count[end.Outcome]++
 	}
 	c := j.Counts
-	if c.Total != int64(len(j.Pairs)) || c.Removed != count["removed"] || c.Dead != count["dead_letter"] || c.Cancelled != count["cancelled"] || c.Pending != 0 {
+	if c.Total != int64(len(j.Pairs)) || c.Removed != count["removed"] || c.Restored != count["restored"] || c.Dead != count["dead_letter"] || c.Cancelled != count["cancelled"] || c.Pending != 0 {
 		fail("counted once: %s of %d pairs says %+v, its report %v", j.ID, len(j.Pairs), c, count)
 	}
 }
@@ -182,9 +209,12 @@ func (h *History) rightEnd(j *Job, p Pair, fail Fail) {
 	}
 	why, badUser := h.Bad[p.User]
 	switch end.Outcome {
-	case "removed":
-		if h.Sim.Holds(p.User, p.Role) || h.Sim.Taken(p.User, p.Role) == 0 {
-			broken("nothing lost: DingTalk has never removed it")
+	case "removed", "restored":
+		if (end.Outcome == "restored") != (j.Action == tasks.Add) {
+			broken("counted once")
+		}
+		if _, given := h.Before[p]; !given && h.Sim.Holds(p.User, p.Role) || !h.accepted(j.Action, p) {
+			broken("nothing lost: DingTalk has never done it")
 		}
 		if badUser && !h.Mended[p.User] || p.Role == h.BadRole || p.User == h.Protected {
 			broken("a bad id cannot be removed")
@@ -223,21 +253,21 @@ func (h *History) reasonOfMended(reason tasks.Reason) bool {
 }
 
 // paceHeld counts the calls in every second that begins with one.
-func (h *History) paceHeld(fail Fail) {
-	if worst, at := h.Densest(); worst > h.QPS+h.Extra {
+func (h *History) paceHeld(calls []simulator.Call, fail Fail) {
+	if worst, at := h.Densest(calls); worst > h.QPS+h.Extra {
 		fail("pace: %d calls arrived within the second from %s, %d are allowed", worst, at.Format("15:04:05.000"), h.QPS)
 	}
 }
 
 // Densest is the most calls of a second that counts, and when it began.
-func (h *History) Densest() (worst int, at time.Time) {
+func (h *History) Densest(calls []simulator.Call) (worst int, at time.Time) {
 	first := 0
-	for i, c := range h.Calls {
-		for c.Arrived.Sub(h.Calls[first].Arrived) >= time.Second {
+	for i, c := range calls {
+		for c.Arrived.Sub(calls[first].Arrived) >= time.Second {
 			first++
 		}
-		if n := i - first + 1; n > worst && !h.Unclear(h.Calls[first].Arrived, c.Arrived) {
-			worst, at = n, h.Calls[first].Arrived
+		if n := i - first + 1; n > worst && !h.Unclear(calls[first].Arrived, c.Arrived) {
+			worst, at = n, calls[first].Arrived
 		}
 	}
 	return worst, at

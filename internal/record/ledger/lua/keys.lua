@@ -1,5 +1,5 @@
 -- Before every script: the keys of one job, and what several scripts do with them.
-local job_key, parts_key, state_key, begun_key, bad_key, seen_key, audit_key, copy_key = unpack(KEYS)
+local job_key, parts_key, state_key, begun_key, bad_key, seen_key, audit_key, copy_key, word_key = unpack(KEYS)
 
 local function known() return redis.call('EXISTS', job_key) == 1 end
 
