@@ -58,6 +58,7 @@ type plan struct {
 	badRole   int64 // 0 for none
 	jobs      []*job
 	events    []event
+	redis     []string // further arguments of redis-server
 }
 
 // active is the time in which jobs come and faults begin.

@@ -56,7 +56,7 @@ func newWorld(t *testing.T, p plan) *world {
 	w := &world{T: t, plan: p, dir: t.TempDir(), submitted: map[string]chan struct{}{}, cancelled: map[string]time.Time{},
 		mended: map[string]bool{}}
 	w.sim = simulator.Start(t, p.dingtalk)
-	w.redis = redistest.Start(t)
+	w.redis = redistest.Start(t, p.redis...)
 	w.proxy = startProxy(t, w.redis.Addr, p.seed)
 	w.rdb = w.redis.Client()
 	w.ledger = ledger.New(w.rdb, 0)
