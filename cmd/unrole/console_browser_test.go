@@ -44,7 +44,7 @@ func (b *browser) text(expression string) string {
 // becomes waits until an expression is true, asking from outside: a page whose script is switched off cannot wait.
 func (b *browser) becomes(expression string) {
 	b.Helper()
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(20 * time.Millisecond) {
 		if b.text(expression) == "true" {
 			return
 		}
