@@ -152,15 +152,15 @@ func (a *app) printEntry(e ledger.Entry) error {
 		line += "  " + report.Simulation
 	}
 	for _, field := range []struct {
-		name  string
+		name  texts.Text
 		value string
 	}{
-		{"part", e.Part}, {"pairs", positive(e.Pairs)}, {"users", positive(int64(e.Users))}, {"roles", positive(int64(e.Roles))},
-		{"removed", changed(e.Removed)}, {"dead", changed(e.Dead)}, {"cancelled", changed(e.Cancelled)},
-		{"by", e.By}, {"source", e.Source}, {"why", e.Why}, {"request", e.RequestID},
+		{texts.T("part"), e.Part}, {texts.T("pairs"), positive(e.Pairs)}, {texts.T("users"), positive(int64(e.Users))}, {texts.T("roles"), positive(int64(e.Roles))},
+		{texts.T("removed"), changed(e.Removed)}, {texts.T("given back"), changed(e.Restored)}, {texts.T("dead"), changed(e.Dead)}, {texts.T("cancelled"), changed(e.Cancelled)},
+		{texts.T("by"), e.By}, {texts.T("source"), e.Source}, {texts.T("why"), e.Why}, {texts.T("request"), e.RequestID},
 	} {
 		if field.value != "" {
-			line += "  " + field.name + " " + printable(field.value)
+			line += "  " + field.name.In(a.lang) + " " + printable(field.value)
 		}
 	}
 	_, err := fmt.Fprintln(a.stdout, line)
