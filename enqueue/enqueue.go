@@ -80,6 +80,9 @@ type Submission struct {
 	// AwaitApproval keeps the job from beginning until somebody approves it (`unrole jobs approve`); meanwhile it is
 	// scheduled, and may be cancelled.
 	AwaitApproval bool
+	// LastLook keeps the job from beginning, also where it is due and approved, until whoever submitted it has looked again
+	// whether it still stands and calls Begin; meanwhile it is scheduled, and may be cancelled.
+	LastLook bool
 	// OtherApproves says that another person than SubmittedBy has to approve it.
 	OtherApproves bool
 	// Action is what is done with the pairs: tasks.Remove, also when it is left out, or tasks.Add, which gives back what a
@@ -155,7 +158,7 @@ const submitTries = 3
 func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []tasks.Part) (Submitted, error) {
 	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
-		Roles: len(s.Removals.Roles()), Content: contentOf(s), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), OtherApproves: s.OtherApproves, Simulated: s.Simulated,
+		Roles: len(s.Removals.Roles()), Content: contentOf(s), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), LastLook: s.LastLook, OtherApproves: s.OtherApproves, Simulated: s.Simulated,
 		Snapshot: s.Snapshot, Action: s.Action, Restores: s.Restores, Asked: s.Asked})
 	if err != nil {
 		return Submitted{}, err
@@ -165,7 +168,7 @@ func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []
 			return Submitted{}, err
 		}
 	}
-	waits := s.AwaitApproval
+	waits := s.AwaitApproval || s.LastLook
 	if created.Existed {
 		// Whether it waits was decided when it was first submitted.
 		job, err := c.ledger.Get(ctx, s.JobID)
@@ -211,8 +214,11 @@ func contentOf(s Submission) string {
 }
 
 func awaiting(s Submission) string {
-	if s.AwaitApproval {
+	switch {
+	case s.AwaitApproval:
 		return ledger.AwaitingApproval
+	case s.LastLook:
+		return ledger.AwaitingLastLook
 	}
 	return ""
 }

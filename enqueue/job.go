@@ -3,10 +3,12 @@ package enqueue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/producer"
 )
 
 // Job is the record of a submitted removal.
@@ -39,6 +41,9 @@ type NotFoundError = ledger.NotFoundError
 
 // FinishedError says that a job cannot be cancelled, since it has ended; it holds the record.
 type FinishedError = ledger.FinishedError
+
+// NotAwaitingError says that a job does not wait for what was given to it.
+type NotAwaitingError = ledger.NotAwaitingError
 
 // SubmittingError says that a job cannot be cancelled yet, since it is being submitted.
 type SubmittingError = ledger.SubmittingError
@@ -74,4 +79,17 @@ func (c *Client) Wait(ctx context.Context, jobID string) (Job, error) {
 // gives a *SubmittingError.
 func (c *Client) Cancel(ctx context.Context, jobID, by, why string) (Job, error) {
 	return c.ledger.Cancel(ctx, jobID, by, why)
+}
+
+// Begin lets a job begin that was submitted with LastLook, at its time or at once where that has passed. by and why are for
+// the audit. A job that does not wait for it gives a *NotAwaitingError.
+func (c *Client) Begin(ctx context.Context, jobID, by, why string) (Job, error) {
+	job, err := c.ledger.Begin(ctx, jobID, by, why)
+	if err != nil {
+		return Job{}, err
+	}
+	if _, err := producer.Repair(ctx, c.ledger, c.cfg.Redis, c.asynq, job); err != nil {
+		return Job{}, fmt.Errorf("%w\njob %s may begin; a worker enqueues its parts within minutes", err, jobID)
+	}
+	return c.ledger.Get(ctx, jobID)
 }

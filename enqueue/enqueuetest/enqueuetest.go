@@ -69,7 +69,7 @@ func (f *Fake) Jobs() []Submitted {
 	slices.Reverse(list)
 	jobs := make([]Submitted, len(list))
 	for i, j := range list {
-		s := Submitted{JobID: j.JobID, Source: j.Source, Reason: j.Reason, Priority: j.Priority, AwaitsApproval: j.Awaiting != "",
+		s := Submitted{JobID: j.JobID, Source: j.Source, Reason: j.Reason, Priority: j.Priority, AwaitsApproval: j.Awaiting == ledger.AwaitingApproval,
 			Roles: map[string][]int64{}}
 		if j.At != nil {
 			s.At = *j.At

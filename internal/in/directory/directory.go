@@ -29,6 +29,8 @@ type Source interface {
 	Department(ctx context.Context, id int64) (dingtalk.Department, error)
 	Admins(ctx context.Context) ([]string, error)
 	Members(ctx context.Context, department, cursor int64, size int) (dingtalk.MembersPage, error)
+	OnJob(ctx context.Context, statuses []dingtalk.OnJobStatus, offset, size int) (dingtalk.OnJobPage, error)
+	Dismissals(ctx context.Context, userIDs []string) ([]dingtalk.Dismissal, error)
 	Leavers(ctx context.Context, from, to time.Time, next string, size int) (dingtalk.LeaversPage, error)
 }
 
@@ -54,12 +56,13 @@ type Directory struct {
 	mu    sync.Mutex
 	paces map[string]*rate.Limiter
 	asked map[string]int
-	names map[int64]string // of departments
+	names map[int64]dingtalk.Department
 
 	people  once[*everybody]
 	leavers once[[]dingtalk.Leaver]
 	roles   once[[]dingtalk.Role]
 	admins  once[map[string]bool]
+	staying once[map[string]bool]
 }
 
 // New reads from source with at most qps calls a second to each API.
@@ -67,7 +70,7 @@ func New(source Source, qps float64) (*Directory, error) {
 	if !(qps > 0) {
 		return nil, fmt.Errorf("directory: %v calls per second: must be over 0", qps)
 	}
-	return &Directory{source: source, qps: rate.Limit(qps), now: time.Now, paces: map[string]*rate.Limiter{}, asked: map[string]int{}, names: map[int64]string{}}, nil
+	return &Directory{source: source, qps: rate.Limit(qps), now: time.Now, paces: map[string]*rate.Limiter{}, asked: map[string]int{}, names: map[int64]dingtalk.Department{}}, nil
 }
 
 // Lookups counts the questions put so far, and how long they take at the least at the pace: each API's are asked beside

@@ -235,41 +235,37 @@ func (d *Directory) Department(ctx context.Context, u dingtalk.User) string {
 	if len(u.Departments) == 0 || u.Departments[0] == dingtalk.RootDepartment {
 		return ""
 	}
-	id := u.Departments[0]
-	d.mu.Lock()
-	name, known := d.names[id]
-	d.mu.Unlock()
-	if known {
-		return name
-	}
-	found, err := ask(ctx, d, "v2/department/get", func() (dingtalk.Department, error) { return d.source.Department(ctx, id) })
+	found, err := d.department(ctx, u.Departments[0])
 	if err != nil {
 		return ""
 	}
-	d.named(found)
 	return found.Name
+}
+
+func (d *Directory) department(ctx context.Context, id int64) (dingtalk.Department, error) {
+	d.mu.Lock()
+	known, found := d.names[id]
+	d.mu.Unlock()
+	if found {
+		return known, nil
+	}
+	asked, err := ask(ctx, d, "v2/department/get", func() (dingtalk.Department, error) { return d.source.Department(ctx, id) })
+	if err == nil {
+		d.named(asked)
+	}
+	return asked, err
 }
 
 func (d *Directory) named(department dingtalk.Department) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.names[department.ID] = department.Name
+	d.names[department.ID] = department
 }
 
 // amongLeavers looks through those who left within a year. An app that may not read them finds nobody there.
 func (d *Directory) amongLeavers(ctx context.Context, is func(dingtalk.Leaver) bool) (Found, error) {
 	all, err := d.leavers.get(func() ([]dingtalk.Leaver, error) {
-		var all []dingtalk.Leaver
-		to := d.now()
-		next := ""
-		err := pages(func() (bool, error) {
-			page, err := ask(ctx, d, "contact/empLeaveRecords", func() (dingtalk.LeaversPage, error) {
-				return d.source.Leavers(ctx, to.Add(-dingtalk.MaxLeaversSpan), to, next, dingtalk.MaxLeaversPage)
-			})
-			all = append(all, page.Leavers...)
-			next = page.Next
-			return next != "", err
-		})
+		all, err := d.LeftSince(ctx, d.now().Add(-dingtalk.MaxLeaversSpan))
 		var failed *dingtalk.Error
 		if errors.As(err, &failed) && failed.Class == dingtalk.ClassPermission {
 			return nil, nil

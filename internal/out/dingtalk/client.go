@@ -46,6 +46,8 @@ const (
 	opScopes      = "auth/scopes"
 	opSearch      = "v1.0/contact/users/search"
 	opLeavers     = "v1.0/contact/empLeaveRecords"
+	opOnJob       = "topapi/smartwork/hrm/employee/queryonjob"
+	opDismissals  = "v1.0/hrm/employees/dimissionInfos"
 )
 
 // Ops lists every path that is called.

@@ -105,6 +105,8 @@ func (c *Client) UserByUnionID(ctx context.Context, unionID string) (userID stri
 type Department struct {
 	ID   int64
 	Name string
+	// Parent is the department right above; 0 for the root, and where it is not known.
+	Parent int64
 }
 
 // Departments lists those right below another; the root is RootDepartment.
@@ -118,7 +120,7 @@ func (c *Client) Departments(ctx context.Context, below int64) ([]Department, er
 	}
 	departments := make([]Department, len(list))
 	for i, d := range list {
-		departments[i] = Department{ID: int64(d.ID), Name: d.Name}
+		departments[i] = Department{ID: int64(d.ID), Name: d.Name, Parent: below}
 	}
 	return departments, nil
 }
@@ -126,10 +128,11 @@ func (c *Client) Departments(ctx context.Context, below int64) ([]Department, er
 // Department returns one department by its id (C).
 func (c *Client) Department(ctx context.Context, id int64) (Department, error) {
 	var found struct {
-		Name string `json:"name"`
+		Name   string  `json:"name"`
+		Parent flexInt `json:"parent_id"`
 	}
 	err := c.read(ctx, opDepartment, url.Values{"dept_id": {strconv.FormatInt(id, 10)}}, &found)
-	return Department{ID: id, Name: found.Name}, err
+	return Department{ID: id, Name: found.Name, Parent: int64(found.Parent)}, err
 }
 
 // MembersPage is a page of the direct members of a department. Somebody in two departments is in both.

@@ -9,13 +9,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/tasks"
 )
 
-// AwaitingApproval is what Job.Awaiting says of a job that waits for somebody's word. Its parts are in the record and
-// not in the queues, so nothing can begin it but Approve.
-const AwaitingApproval = "approval"
+// What Job.Awaiting says of a job that waits for a word. Its parts are in the record and not in the queues, so nothing can begin
+// it but Approve, which is somebody's word, or Begin, which is that of the program that submitted it: it has looked again
+// whether the job still stands.
+const (
+	AwaitingApproval = "approval"
+	AwaitingLastLook = "last_look"
+)
 
 // guardWindow is how long a user counts against the rolling guard of its source.
 const guardWindow = 24 * time.Hour
@@ -101,18 +107,31 @@ func (l *Ledger) Approve(ctx context.Context, jobID, by, why string) (Job, error
 		return Job{}, &SamePersonError{Job: waiting}
 	}
 	now := l.now()
-	entry, err := encodeEntry(Entry{At: now, Event: EventApproved, JobID: jobID, By: by, Why: why})
+	return l.letBegin(ctx, approveScript, Entry{At: now, Event: EventApproved, JobID: jobID, By: by, Why: why}, formatTime(now), by)
+}
+
+// Begin lets a job begin that was submitted to be looked at again, and was, with an entry in its audit; see Approve for what
+// remains to be done, and for errors. One that waits for approval, too, gives a *NotAwaitingError.
+func (l *Ledger) Begin(ctx context.Context, jobID, by, why string) (Job, error) {
+	if err := tasks.ValidateJobID(jobID); err != nil {
+		return Job{}, err
+	}
+	return l.letBegin(ctx, beginScript, Entry{At: l.now(), Event: EventReleased, JobID: jobID, By: by, Why: why})
+}
+
+func (l *Ledger) letBegin(ctx context.Context, s *redis.Script, e Entry, args ...any) (Job, error) {
+	entry, err := encodeEntry(e)
 	if err != nil {
 		return Job{}, err
 	}
-	reply, err := l.speak(ctx, approveScript, jobID, formatTime(now), by, entry)
+	reply, err := l.speak(ctx, s, e.JobID, append(args, entry)...)
 	if err != nil {
-		return Job{}, fmt.Errorf("approve job %s: %w", jobID, err)
+		return Job{}, fmt.Errorf("let job %s begin: %w", e.JobID, err)
 	}
 	if reply[0].(int64) == -2 {
-		return Job{}, &NotFoundError{JobID: jobID}
+		return Job{}, &NotFoundError{JobID: e.JobID}
 	}
-	job, err := l.Get(ctx, jobID)
+	job, err := l.Get(ctx, e.JobID)
 	if err == nil && reply[0].(int64) == 0 {
 		err = &NotAwaitingError{Job: job}
 	}

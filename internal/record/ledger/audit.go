@@ -12,6 +12,8 @@ type Event string
 const (
 	EventSubmitted Event = "submitted"
 	EventApproved  Event = "approved"
+	// EventReleased: the program that submitted the job has looked again, and lets it begin.
+	EventReleased  Event = "released"
 	EventAdopted   Event = "adopted"
 	EventSettled   Event = "settled"
 	EventReopened  Event = "reopened"

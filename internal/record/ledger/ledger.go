@@ -116,7 +116,8 @@ type Job struct {
 	CancelReason string     `json:"cancel_reason,omitempty"`
 	// PlannedCalls is what the planner needed, without faults.
 	PlannedCalls int64 `json:"planned_calls,omitempty"`
-	// Awaiting is AwaitingApproval while somebody has to approve the job before it begins; see Approve.
+	// Awaiting is AwaitingApproval while somebody has to approve the job before it begins, then AwaitingLastLook where the
+	// program that submitted it looks again; see Approve and Begin.
 	Awaiting string `json:"awaiting,omitempty"`
 	// OtherApproves says that another person than SubmittedBy has to.
 	OtherApproves bool       `json:"-"`

@@ -12,6 +12,7 @@ var luaFiles embed.FS
 // Every script of the ledger, by file in lua/. Those of a job find its keys by name, see lua/keys.lua.
 var (
 	approveScript         = redis.NewScript(lua("keys") + lua("say") + lua("approve"))
+	beginScript           = redis.NewScript(lua("keys") + lua("say") + lua("begin"))
 	cancelScript          = ofJob("cancel")
 	cancelUsersScript     = ofJob("cancel_users")
 	checkedScript         = ofJob("checked")

@@ -26,7 +26,8 @@ type NewJob struct {
 	JobID, Source, Reason, Priority, SubmittedBy string
 	CreatedAt                                    time.Time
 	At                                           time.Time // zero: at once
-	Awaiting                                     string    // AwaitingApproval, or empty
+	Awaiting                                     string    // AwaitingApproval, AwaitingLastLook, or empty
+	LastLook                                     bool      // once approved, it waits for Begin
 	OtherApproves                                bool      // see Job.OtherApproves
 	Simulated                                    bool      // see Job.Simulated
 	// Action is what is done with the pairs, Restores the job whose removals are given back by it, if there is one.
@@ -140,6 +141,9 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	}
 	if j.Awaiting != "" {
 		args = append(args, "awaiting", j.Awaiting)
+	}
+	if j.LastLook {
+		args = append(args, "last_look", 1)
 	}
 	if j.OtherApproves {
 		args = append(args, "other_approves", 1)

@@ -233,7 +233,8 @@ func EventName(e ledger.Event) texts.Text {
 }
 
 var events = map[ledger.Event]texts.Text{
-	ledger.EventSubmitted: texts.T("submitted"), ledger.EventApproved: texts.T("approved"), ledger.EventAdopted: texts.T("found in the queue"),
+	ledger.EventSubmitted: texts.T("submitted"), ledger.EventApproved: texts.T("approved"), ledger.EventReleased: texts.T("looked at again: it begins"),
+	ledger.EventAdopted:   texts.T("found in the queue"),
 	ledger.EventCancelled: texts.T("cancelled"), ledger.EventReplayed: texts.T("tried again"), ledger.EventDiscarded: texts.T("given up"),
 	ledger.EventVerified: texts.T("asked DingTalk who still holds the roles"), ledger.EventErased: texts.T("people erased"),
 }

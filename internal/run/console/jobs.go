@@ -198,7 +198,7 @@ func (c *Console) needs(ctx context.Context) (needs, error) {
 		if err != nil {
 			return n, err
 		}
-		if job.Awaiting == "" {
+		if job.Awaiting != ledger.AwaitingApproval {
 			continue
 		}
 		if len(n.Approvals) < mostNeeds {

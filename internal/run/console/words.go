@@ -10,6 +10,8 @@ import (
 // stateOf is what a job does, in words, and the class by which it is coloured.
 func stateOf(j ledger.Job) (texts.Text, string) {
 	switch {
+	case j.Awaiting == ledger.AwaitingLastLook:
+		return texts.T("scheduled"), "wait"
 	case j.Awaiting != "":
 		return texts.T("waits for approval"), "ask"
 	case j.State == ledger.StateSubmitting:
