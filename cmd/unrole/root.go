@@ -76,6 +76,7 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 		{groupRemove, a.enqueueCommand()},
 		{groupRemove, a.rolesCommand()},
 		{groupRemove, a.whoCommand()},
+		{groupRemove, a.leaversCommand()},
 		{groupOperate, a.workerCommand()},
 		{groupOperate, a.jobsCommand()},
 		{groupOperate, a.deadletterCommand()},

@@ -5,6 +5,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -12,8 +13,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/in/leavers"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/out/worker"
@@ -61,6 +64,7 @@ type Engine struct {
 	end, closeSteady func()
 	notifier         *webhook.Notifier // nil without a receiver
 	audit            audit.Config      // without a File there is none
+	leavers          *leavers.Poller   // nil without a rule
 	log              zerolog.Logger
 }
 
@@ -101,6 +105,16 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 		return nil, err
 	}
 	e.audit = audit.Config{Redis: with.Redis, Ledger: e.Ledger, File: c.AuditFile, Keep: c.AuditKeep, Log: with.Log, Hold: e.holdForAudit, Release: e.releaseForAudit}
+	if c.LeaversFile != "" {
+		producer, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention})
+		if err != nil {
+			return nil, err
+		}
+		if e.leavers, err = leavers.New(leavers.Config{Redis: with.Redis, Ledger: e.Ledger, Client: producer, Source: e.DingTalk, Protected: protected,
+			QPS: c.QPS, MaxShare: c.MaxShare, File: c.LeaversFile, Log: with.Log}); err != nil {
+			return nil, &Fault{fmt.Errorf("UNROLE_LEAVERS_FILE: %w", err)}
+		}
+	}
 	e.worker, err = worker.New(worker.Config{Redis: steady.Redis, Gate: gate, DingTalk: e.DingTalk, Pacer: e.pacer, Adding: e.adding, Ledger: ledger.New(steady.Redis, c.Retention), Protected: protected,
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
 		BusyMaxAge: c.BusyMaxAge, CheckInterval: c.CheckInterval, Observer: e.Observed.metrics, Random: with.Random, Log: with.Log})
@@ -126,6 +140,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Go(func() { e.pacer.Run(pacing) })
 	background.Go(func() { e.adding.Run(pacing) })
 	background.Go(func() { notify(ctx, e.notifier, e.log) })
+	if e.leavers != nil {
+		background.Go(func() { e.leavers.Run(ctx) })
+	}
 	if e.audit.File != "" {
 		// No call before it is known whether it can be recorded.
 		started := make(chan struct{})

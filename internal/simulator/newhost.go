@@ -151,16 +151,37 @@ func (s *Simulator) dismissionInfos(form url.Values) answer {
 	var result []any
 	for _, id := range ids {
 		info := map[string]any{"userId": id, "status": 3, "preStatus": 3}
+		person := Person{}
 		if u := s.users[id]; u != nil {
+			person = u.person
 			if last := u.person.LastDay; !last.IsZero() {
 				info["status"], info["lastWorkDay"] = 1, last.UnixMilli()
 			}
-		} else if i := slices.IndexFunc(s.leavers, func(l leaver) bool { return l.UserID == id }); i >= 0 {
-			info["status"], info["lastWorkDay"] = 2, s.leavers[i].at.UnixMilli()
+		} else if l, left := s.lastLeft(id); left {
+			person = l.Person
+			info["status"], info["lastWorkDay"] = 2, l.at.UnixMilli()
+			if !person.LastDay.IsZero() {
+				info["lastWorkDay"] = person.LastDay.UnixMilli()
+			}
 		} else {
 			continue
 		}
+		departments := []any{}
+		for _, dept := range person.Departments {
+			departments = append(departments, map[string]any{"dept_id": dept, "dept_path": s.departments[dept].Name})
+		}
+		info["deptList"] = departments
 		result = append(result, info)
 	}
 	return ok(map[string]any{"result": result})
+}
+
+// lastLeft is how somebody left the last time; s.mu is held.
+func (s *Simulator) lastLeft(id string) (leaver, bool) {
+	for _, l := range slices.Backward(s.leavers) {
+		if l.UserID == id {
+			return l, true
+		}
+	}
+	return leaver{}, false
 }

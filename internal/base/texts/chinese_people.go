@@ -54,6 +54,26 @@ var peopleInChinese = map[string]string{
 	"say who is meant by the user id, and submit the row again":       "请用 UserID 指明人员后重新提交此行",
 	"DingTalk still lists %s that it said were removed: asking again": "钉钉仍显示 %s 已移除的角色：稍后再查",
 	"%s: nobody is known by that":                                     "%s：查无此人",
+
+	// Leavers.
+	"works here again":                      "已重新入职",
+	"stays":                                 "未离职",
+	"the departure is still being approved": "离职审批尚未完成",
+	"an administrator of the organisation, who is protected": "组织管理员，受保护",
+	"the department is not known, and the rule asks for it":  "部门未知，而规则限定了部门",
+	"in none of the rule's departments":                      "不在规则限定的部门内",
+	"in a department that the rule leaves alone":             "所在部门被规则排除",
+	"the last working day is not known":                      "最后工作日未知",
+	"no rule: set UNROLE_LEAVERS_FILE":                       "没有规则：请设置 UNROLE_LEAVERS_FILE",
+	"nothing: %s":                                            "不处理：%s",
+	"nothing: no role to take":                               "不处理：没有可移除的角色",
+	"proposed, for %s":                                       "待批准，时间 %s",
+	"all roles taken at %s":                                  "将于 %s 移除全部角色",
+	"nobody is leaving, by DingTalk's HR":                    "钉钉智能人事中没有正在离职的员工",
+	"user id":                                                "UserID", "name": "姓名",
+	"last day":                   "最后工作日",
+	"what happens":               "处理方式",
+	"looked at again: it begins": "再次核实后开始",
 }
 
 func init() { maps.Copy(inChinese, peopleInChinese) }

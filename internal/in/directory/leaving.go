@@ -55,10 +55,9 @@ func (d *Directory) Dismissals(ctx context.Context, userIDs []string) (map[strin
 	return known, nil
 }
 
-// LeftSince lists those who left after a time, which is at most dingtalk.MaxLeaversSpan ago.
-func (d *Directory) LeftSince(ctx context.Context, from time.Time) ([]dingtalk.Leaver, error) {
+// Left lists those who left between two times, at most dingtalk.MaxLeaversSpan apart.
+func (d *Directory) Left(ctx context.Context, from, to time.Time) ([]dingtalk.Leaver, error) {
 	var all []dingtalk.Leaver
-	to := d.now()
 	next := ""
 	err := pages(func() (bool, error) {
 		page, err := ask(ctx, d, "contact/empLeaveRecords", func() (dingtalk.LeaversPage, error) {

@@ -265,7 +265,8 @@ func (d *Directory) named(department dingtalk.Department) {
 // amongLeavers looks through those who left within a year. An app that may not read them finds nobody there.
 func (d *Directory) amongLeavers(ctx context.Context, is func(dingtalk.Leaver) bool) (Found, error) {
 	all, err := d.leavers.get(func() ([]dingtalk.Leaver, error) {
-		all, err := d.LeftSince(ctx, d.now().Add(-dingtalk.MaxLeaversSpan))
+		to := d.now()
+		all, err := d.Left(ctx, to.Add(-dingtalk.MaxLeaversSpan), to)
 		var failed *dingtalk.Error
 		if errors.As(err, &failed) && failed.Class == dingtalk.ClassPermission {
 			return nil, nil

@@ -39,6 +39,8 @@ type Config struct {
 	MaxShare float64
 	// ApproveAbove is how many users a removal may concern without the approval of another person; 0 is any number.
 	ApproveAbove int
+	// LeaversFile is the rule by which a worker takes the roles of leavers; empty is none.
+	LeaversFile string
 	// ProtectedUsers and ProtectedRoles are lists, or @FILE, as package protect reads them.
 	ProtectedUsers, ProtectedRoles string
 

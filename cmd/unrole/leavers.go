@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/directory"
+	"github.com/unrole/unrole/internal/in/leavers"
+	"github.com/unrole/unrole/internal/in/resolve"
+)
+
+func (a *app) leaversCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "leavers",
+		Short: "List who is leaving, by DingTalk's own HR, and what the rule for leavers would do",
+		Long: `leavers lists the people who are leaving by DingTalk's own HR (智能人事), and those who left within 30 days: their last working
+day, the roles they hold, and what the rule of UNROLE_LEAVERS_FILE would do about them. It only reads, and none of what it asks
+counts towards the monthly quota.
+
+Workers that have the rule act by it: they submit a job for each leaver that takes all roles on the last working day, as a
+proposal that waits for unrole jobs approve, or by themselves where the rule says mode: automatic.`,
+		Example: `  unrole leavers --leavers-file rule.yaml
+  unrole leavers --output json | jq .user_id`,
+		Args: noArgs,
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := a.loadConfig(cmd)
+		if err != nil {
+			return err
+		}
+		var rule *leavers.Rule
+		if c.LeaversFile != "" {
+			data, err := os.ReadFile(c.LeaversFile)
+			if err != nil {
+				return exitf(exitUsage, "UNROLE_LEAVERS_FILE: %w", err)
+			}
+			read, err := leavers.ParseRule(data)
+			if err != nil {
+				return exitf(exitUsage, "UNROLE_LEAVERS_FILE: %s: %w", c.LeaversFile, err)
+			}
+			rule = &read
+		}
+		return a.withDirectory(func(ctx context.Context, d *directory.Directory, _ []string) error {
+			return a.leavers(ctx, d, rule)
+		})(cmd, args)
+	}
+	addConfigFlags(cmd.Flags(), "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_LEAVERS_FILE")
+	return cmd
+}
+
+// leaverLine is somebody who is leaving, as leavers prints them in JSON.
+type leaverLine struct {
+	UserID string `json:"user_id"`
+	Name   string `json:"name"`
+	// Stage is leaving, undecided, left, rehired or staying.
+	Stage      leavers.Stage `json:"stage"`
+	LastDay    string        `json:"last_day"`
+	Department string        `json:"department"`
+	Roles      []roleLine    `json:"roles"`
+	// Would is schedule, propose or nothing; empty without a rule. JobID and Due are of the job.
+	Would string     `json:"would"`
+	Why   string     `json:"why"`
+	JobID string     `json:"job_id"`
+	Due   *time.Time `json:"due"`
+}
+
+func (a *app) leavers(ctx context.Context, d *directory.Directory, rule *leavers.Rule) error {
+	people, err := leavers.Look(ctx, d, a.now().Add(-leavers.FirstLook), a.now())
+	if err != nil {
+		return err
+	}
+	var kept map[int64]bool
+	zone := leavers.DefaultZone
+	if rule != nil {
+		zone = rule.Zone
+		if kept, err = keptBy(ctx, d, *rule); err != nil {
+			return err
+		}
+	}
+	t := a.newTable(texts.T("user id"), texts.T("name"), texts.T("last day"), texts.T("roles"), texts.T("what happens"))
+	for _, l := range people {
+		line := leaverLine{UserID: l.UserID, Name: l.Name, Stage: l.Stage, Department: l.Main(), Roles: []roleLine{}}
+		for _, role := range l.Roles {
+			if !kept[role.ID] {
+				line.Roles = append(line.Roles, lineOf(role))
+			}
+		}
+		if !l.LastDay.IsZero() {
+			line.LastDay = l.LastDay.In(zone).Format(time.DateOnly)
+		}
+		happens := texts.T("no rule: set UNROLE_LEAVERS_FILE")
+		if rule != nil {
+			happens = line.by(*rule, l)
+			line.Why = happens.String()
+		}
+		if a.output == outputJSON {
+			if err := a.printJSON(line); err != nil {
+				return err
+			}
+			continue
+		}
+		t.row(l.UserID, l.Name, line.LastDay, len(line.Roles), happens)
+	}
+	if a.output == outputJSON {
+		return nil
+	}
+	if len(people) == 0 {
+		a.note(texts.T("nobody is leaving, by DingTalk's HR"))
+		return nil
+	}
+	return t.print()
+}
+
+// by fills in what a rule would do about somebody, and says it.
+func (line *leaverLine) by(rule leavers.Rule, l leavers.Leaver) texts.Text {
+	line.Would = "nothing"
+	v := rule.Judge(l)
+	switch {
+	case !v.Act:
+		return texts.T("nothing: %s", v.Why)
+	case l.Present && len(line.Roles) == 0:
+		return texts.T("nothing: no role to take")
+	}
+	line.Due, line.JobID = &v.Due, rule.JobID(l.UserID, l.LastDay)
+	at := v.Due.Format("2006-01-02 15:04 -0700")
+	if !rule.Automatic {
+		line.Would = "propose"
+		return texts.T("proposed, for %s", at)
+	}
+	line.Would = "schedule"
+	return texts.T("all roles taken at %s", at)
+}
+
+// keptBy are the roles that a rule leaves to everybody.
+func keptBy(ctx context.Context, d *directory.Directory, rule leavers.Rule) (map[int64]bool, error) {
+	kept := map[int64]bool{}
+	if len(rule.Keep) == 0 {
+		return kept, nil
+	}
+	all, err := d.Roles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range rule.Keep {
+		fit := resolve.Roles(all, k)
+		if len(fit) != 1 {
+			return nil, exitWith(exitUsage, fmt.Errorf("keep_roles: %d roles are meant by %s%s: name exactly one, by its id or GROUP/NAME", len(fit), k.Name, idText(k.ID)))
+		}
+		kept[fit[0].ID] = true
+	}
+	return kept, nil
+}
+
+func idText(id int64) string {
+	if id == 0 {
+		return ""
+	}
+	return fmt.Sprint(id)
+}
