@@ -3,7 +3,6 @@ package enqueue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/unrole/unrole/internal/base/texts"
@@ -89,7 +88,7 @@ func (c *Client) Begin(ctx context.Context, jobID, by, why string) (Job, error) 
 		return Job{}, err
 	}
 	if _, err := producer.Repair(ctx, c.ledger, c.cfg.Redis, c.asynq, job); err != nil {
-		return Job{}, fmt.Errorf("%w\njob %s may begin; a worker enqueues its parts within minutes", err, jobID)
+		return Job{}, texts.T("%v\njob %s may begin; a worker enqueues its parts within minutes", err, jobID)
 	}
 	return c.ledger.Get(ctx, jobID)
 }

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -149,16 +150,9 @@ func keptBy(ctx context.Context, d *directory.Directory, rule leavers.Rule) (map
 	for _, k := range rule.Keep {
 		fit := resolve.Roles(all, k)
 		if len(fit) != 1 {
-			return nil, exitWith(exitUsage, fmt.Errorf("keep_roles: %d roles are meant by %s%s: name exactly one, by its id or GROUP/NAME", len(fit), k.Name, idText(k.ID)))
+			return nil, exitWith(exitUsage, texts.T("keep_roles: %d roles are meant by %s: name exactly one, by its id or GROUP/NAME", len(fit), cmp.Or(k.Name, strconv.FormatInt(k.ID, 10))))
 		}
 		kept[fit[0].ID] = true
 	}
 	return kept, nil
-}
-
-func idText(id int64) string {
-	if id == 0 {
-		return ""
-	}
-	return fmt.Sprint(id)
 }

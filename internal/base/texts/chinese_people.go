@@ -56,6 +56,8 @@ var peopleInChinese = map[string]string{
 	"%s: nobody is known by that":                                     "%s：查无此人",
 
 	// Leavers.
+	"keep_roles: %d roles are meant by %s: name exactly one, by its id or GROUP/NAME": "keep_roles：%[2]s 对应 %[1]d 个角色，请用角色 ID 或 组/名称 指明一个",
+	"%v\njob %s may begin; a worker enqueues its parts within minutes":                "%v\n任务 %s 可以开始；worker 会在几分钟内将其入队",
 	"works here again":                      "已重新入职",
 	"stays":                                 "未离职",
 	"the departure is still being approved": "离职审批尚未完成",
