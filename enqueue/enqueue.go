@@ -39,6 +39,9 @@ type Config struct {
 	Protected ProtectedIDs
 	// Retention is how long the record of a finished job is kept. Zero means 30 days; negative is refused.
 	Retention time.Duration
+	// Secret is what nobody knows who reads Redis, the app's secret say: by it, what was asked by names is known again (see Ask) and
+	// cannot be guessed from the record. Empty means a key that is kept in Redis. All who submit should have the same.
+	Secret []byte
 }
 
 // Client submits removals. It is safe for concurrent use.
@@ -102,6 +105,8 @@ type Submission struct {
 	Snapshot *Snapshot
 	// Progress, when set, is told how many of the parts are written and enqueued.
 	Progress func(done, total int)
+
+	resolved *int64 // the lead by which it was looked up, see SubmitResolved
 }
 
 // Snapshot is what DingTalk showed of the pairs of a removal before it was submitted: when that was, which pairs nobody
@@ -159,7 +164,7 @@ func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []
 	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
 		Roles: len(s.Removals.Roles()), Content: contentOf(s), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), LastLook: s.LastLook, OtherApproves: s.OtherApproves, Simulated: s.Simulated,
-		Snapshot: s.Snapshot, Action: s.Action, Restores: s.Restores, Asked: s.Asked})
+		Snapshot: s.Snapshot, Action: s.Action, Restores: s.Restores, Asked: s.Asked, Resolved: s.resolved})
 	if err != nil {
 		return Submitted{}, err
 	}
@@ -228,17 +233,8 @@ func (c *Client) check(s *Submission) error {
 	if s.Removals == nil || s.Removals.Pairs() == 0 {
 		return errors.New("enqueue: a submission needs at least one pair")
 	}
-	if s.JobID == "" {
-		s.JobID = tasks.NewJobID(time.Now())
-	}
-	if err := tasks.ValidateJobID(s.JobID); err != nil {
+	if err := defaultJob(&s.JobID, &s.Priority); err != nil {
 		return err
-	}
-	if s.Priority == "" {
-		s.Priority = tasks.QueueDefault
-	}
-	if !tasks.IsLane(s.Priority) {
-		return fmt.Errorf("priority %q is not one of urgent, default, bulk", s.Priority)
 	}
 	if err := checkPlan(s); err != nil {
 		return err

@@ -20,6 +20,8 @@ type State = ledger.State
 const (
 	// StateSubmitting: some of its parts are not enqueued yet.
 	StateSubmitting = ledger.StateSubmitting
+	// StateResolving: a worker looks up in DingTalk whom and what it means (see Ask); nothing of it is sent before that is certain.
+	StateResolving = ledger.StateResolving
 	// StateScheduled: it waits for its time (Submission.At), or for an approval (Submission.AwaitApproval).
 	StateScheduled = ledger.StateScheduled
 	StateRunning   = ledger.StateRunning
@@ -29,6 +31,8 @@ const (
 	StateCompletedWithDeadLetters = ledger.StateCompletedWithDeadLetter
 	// StateCancelled: somebody cancelled it. What had been called before was removed.
 	StateCancelled = ledger.StateCancelled
+	// StateRefused: it names nobody for certain, or what must not be touched. Nothing of it was removed; Job.Unresolved has the reasons.
+	StateRefused = ledger.StateRefused
 )
 
 // ConflictError says that a job id is taken by other content.

@@ -48,6 +48,14 @@ func (a *app) follow(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, j
 			a.tell(bar, &said, texts.T("Redis is away: %v", err))
 			return nil
 		}
+		if job.State == ledger.StateResolving {
+			word := states[ledger.StateResolving].words
+			if job.ResolvingFailed != "" {
+				word = texts.T("%s", job.ResolvingFailed)
+			}
+			a.tell(nil, &said, word)
+			return nil
+		}
 		if bar == nil {
 			bar = a.newProgress(int(job.Pairs.Total), "pairs")
 		}
@@ -102,6 +110,8 @@ func codeOfJob(job ledger.Job) exitCode {
 		return exitDeadLetters
 	case ledger.StateCancelled:
 		return exitCancelled
+	case ledger.StateRefused:
+		return exitUsage
 	}
 	return exitError
 }

@@ -32,6 +32,12 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 	}
 	t.row(texts.T("job"), job.JobID)
 	t.row(texts.T("state"), a.stateOf(job.State))
+	if job.Refusal != "" {
+		t.row(texts.T("refused"), job.Refusal)
+	}
+	if job.ResolvingFailed != "" {
+		t.row(texts.T("waits"), job.ResolvingFailed)
+	}
 	if job.Action == tasks.Add {
 		t.row(texts.T("given back"), pairsOf(p.Restored))
 	} else {
@@ -59,7 +65,28 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 	if err := t.print(); err != nil {
 		return err
 	}
+	if err := a.printUnresolved(job); err != nil {
+		return err
+	}
 	return a.printRefused(refused)
+}
+
+// printUnresolved names what of a job was not resolved, and where it stood.
+func (a *app) printUnresolved(job ledger.Job) error {
+	if len(job.Unresolved) == 0 {
+		return nil
+	}
+	t := a.newTable("pointer", "reason", "detail")
+	for _, u := range job.Unresolved {
+		t.row(u.Pointer, string(u.Reason), u.Detail)
+	}
+	if err := t.print(); err != nil {
+		return err
+	}
+	if job.MoreUnresolved > 0 {
+		a.note(texts.T("… and %d more: unrole jobs report %s has all", job.MoreUnresolved, job.JobID))
+	}
+	return nil
 }
 
 // callsOfJob is how many calls a job took, and how many were planned once that can be compared.
@@ -80,11 +107,13 @@ var states = map[ledger.State]struct {
 	colour text.Color
 }{
 	ledger.StateSubmitting:              {texts.T("being submitted"), 0},
+	ledger.StateResolving:               {texts.T("people and roles are being looked up"), 0},
 	ledger.StateScheduled:               {texts.T("scheduled"), 0},
 	ledger.StateRunning:                 {texts.T("running"), 0},
 	ledger.StateCompleted:               {texts.T("completed"), text.FgGreen},
 	ledger.StateCompletedWithDeadLetter: {texts.T("completed, with dead letters"), text.FgRed},
 	ledger.StateCancelled:               {texts.T("cancelled"), text.FgYellow},
+	ledger.StateRefused:                 {texts.T("refused, nothing removed"), text.FgRed},
 }
 
 func (a *app) stateOf(s ledger.State) cell {

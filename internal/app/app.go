@@ -16,7 +16,9 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/leavers"
+	"github.com/unrole/unrole/internal/in/resolver"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/out/worker"
@@ -60,6 +62,9 @@ type Engine struct {
 	pacer  *pace.Pacer
 	adding *pace.Pacer
 	worker *worker.Worker
+	// resolver looks up whom and what jobs mean, over a client of its own: a lookup takes no slot of a removal.
+	resolver  *resolver.Resolver
+	directory *dingtalk.Client
 	// end ends the waits for a Redis that refuses; closeSteady closes the connections that have them.
 	end, closeSteady func()
 	notifier         *webhook.Notifier // nil without a receiver
@@ -118,7 +123,28 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	e.worker, err = worker.New(worker.Config{Redis: steady.Redis, Gate: gate, DingTalk: e.DingTalk, Pacer: e.pacer, Adding: e.adding, Ledger: ledger.New(steady.Redis, c.Retention), Protected: protected,
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
 		BusyMaxAge: c.BusyMaxAge, CheckInterval: c.CheckInterval, Observer: e.Observed.metrics, Random: with.Random, Log: with.Log})
-	return e, err
+	if err != nil {
+		return nil, err
+	}
+	return e, e.newResolver(c, steady, protected)
+}
+
+// newResolver makes what looks up jobs that were asked for by names.
+func (e *Engine) newResolver(c *config.Config, with Parts, protected protect.Set) (err error) {
+	if e.directory, err = dingtalk.New(Credentials(c, with)); err != nil {
+		return &Fault{err}
+	}
+	d, err := directory.New(e.directory, c.QPS)
+	if err != nil {
+		return err
+	}
+	client, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention})
+	if err != nil {
+		return err
+	}
+	e.resolver, err = resolver.New(resolver.Config{Ledger: ledger.New(with.Redis, c.Retention), Client: client, Directory: d, Lead: e.worker,
+		MaxShare: c.MaxShare, Log: with.Log.With().Str("room", "resolver").Logger()})
+	return err
 }
 
 // holdForAudit stops the fleet while the audit file cannot be written; releaseForAudit lets it go on.
@@ -143,6 +169,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.leavers != nil {
 		background.Go(func() { e.leavers.Run(ctx) })
 	}
+	background.Go(func() { e.resolver.Run(ctx) })
 	if e.audit.File != "" {
 		// No call before it is known whether it can be recorded.
 		started := make(chan struct{})
@@ -156,6 +183,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Wait()
 	e.closeSteady()
 	e.DingTalk.Close()
+	e.directory.Close()
 	return err
 }
 

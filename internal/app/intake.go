@@ -44,12 +44,12 @@ func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, erro
 	if err != nil {
 		return nil, err
 	}
-	client, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention})
+	client, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention, Secret: []byte(c.DingTalk.AppSecret)})
 	if err != nil {
 		return nil, err
 	}
 	handler, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: records, Redis: with.Redis, Keys: admission.Keys, Protected: protected,
-		MaxUsers: admission.MaxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Rate: admission.Rate, Log: with.Log})
+		MaxUsers: admission.MaxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Preflight: c.Preflight == "true", Rate: admission.Rate, Log: with.Log})
 	if err != nil {
 		return nil, err
 	}

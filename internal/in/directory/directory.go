@@ -50,11 +50,10 @@ const (
 // safe for concurrent use.
 type Directory struct {
 	source Source
-	qps    rate.Limit
+	paces  *paces
 	now    func() time.Time
 
 	mu    sync.Mutex
-	paces map[string]*rate.Limiter
 	asked map[string]int
 	names map[int64]dingtalk.Department
 
@@ -63,6 +62,31 @@ type Directory struct {
 	roles   once[[]dingtalk.Role]
 	admins  once[map[string]bool]
 	staying once[map[string]bool]
+	// holders has the roles that were read by one of those who share the directory; nil where nobody does.
+	holders map[int64]*once[[]dingtalk.Person]
+}
+
+// Limiter lets a question go when it is its turn. *rate.Limiter is one.
+type Limiter interface {
+	Wait(ctx context.Context) error
+}
+
+// paces has the limiter of each API.
+type paces struct {
+	qps float64
+	of  func(api string) Limiter
+
+	mu   sync.Mutex
+	apis map[string]Limiter
+}
+
+func (p *paces) limiter(api string) Limiter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.apis[api] == nil {
+		p.apis[api] = p.of(api)
+	}
+	return p.apis[api]
 }
 
 // New reads from source with at most qps calls a second to each API.
@@ -70,7 +94,19 @@ func New(source Source, qps float64) (*Directory, error) {
 	if !(qps > 0) {
 		return nil, fmt.Errorf("directory: %v calls per second: must be over 0", qps)
 	}
-	return &Directory{source: source, qps: rate.Limit(qps), now: time.Now, paces: map[string]*rate.Limiter{}, asked: map[string]int{}, names: map[int64]dingtalk.Department{}}, nil
+	return newDirectory(source, &paces{qps: qps, of: func(string) Limiter { return rate.NewLimiter(rate.Limit(qps), 1) }, apis: map[string]Limiter{}}), nil
+}
+
+func newDirectory(source Source, p *paces) *Directory {
+	return &Directory{source: source, paces: p, now: time.Now, asked: map[string]int{}, names: map[int64]dingtalk.Department{}}
+}
+
+// Fresh is the same directory at the same pace, which remembers nothing of what was read before. What several ask of it at once,
+// who holds a role too, is read once.
+func (d *Directory) Fresh() *Directory {
+	fresh := newDirectory(d.source, d.paces)
+	fresh.holders = map[int64]*once[[]dingtalk.Person]{}
+	return fresh
 }
 
 // Lookups counts the questions put so far, and how long they take at the least at the pace: each API's are asked beside
@@ -80,20 +116,17 @@ func (d *Directory) Lookups() (n int, takes time.Duration) {
 	defer d.mu.Unlock()
 	for _, asked := range d.asked {
 		n += asked
-		takes = max(takes, time.Duration(float64(asked)/float64(d.qps)*float64(time.Second)))
+		takes = max(takes, time.Duration(float64(asked)/d.paces.qps*float64(time.Second)))
 	}
 	return n, takes
 }
 
 // pace is the limiter of one API, which is about to be asked once more.
-func (d *Directory) pace(api string) *rate.Limiter {
+func (d *Directory) pace(api string) Limiter {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.asked[api]++
-	if d.paces[api] == nil {
-		d.paces[api] = rate.NewLimiter(d.qps, 1)
-	}
-	return d.paces[api]
+	d.mu.Unlock()
+	return d.paces.limiter(api)
 }
 
 // ask puts one question at the API's pace, as often as a busy or throttling DingTalk needs.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/out/dingtalk"
@@ -265,7 +266,7 @@ func (d *Directory) named(department dingtalk.Department) {
 // amongLeavers looks through those who left within a year. An app that may not read them finds nobody there.
 func (d *Directory) amongLeavers(ctx context.Context, is func(dingtalk.Leaver) bool) (Found, error) {
 	all, err := d.leavers.get(func() ([]dingtalk.Leaver, error) {
-		to := d.now()
+		to := d.now().Add(time.Second) // the question has whole seconds: whoever left within this one is among them
 		all, err := d.Left(ctx, to.Add(-dingtalk.MaxLeaversSpan), to)
 		var failed *dingtalk.Error
 		if errors.As(err, &failed) && failed.Class == dingtalk.ClassPermission {

@@ -102,6 +102,20 @@ func (d *Directory) EachHolders(ctx context.Context, roleIDs []int64, take func(
 
 // Holders lists who holds a role, in DingTalk's order.
 func (d *Directory) Holders(ctx context.Context, roleID int64) ([]dingtalk.Person, error) {
+	if d.holders == nil {
+		return d.readHolders(ctx, roleID)
+	}
+	d.mu.Lock()
+	shared := d.holders[roleID]
+	if shared == nil {
+		shared = &once[[]dingtalk.Person]{}
+		d.holders[roleID] = shared
+	}
+	d.mu.Unlock()
+	return shared.get(func() ([]dingtalk.Person, error) { return d.readHolders(ctx, roleID) })
+}
+
+func (d *Directory) readHolders(ctx context.Context, roleID int64) ([]dingtalk.Person, error) {
 	var all []dingtalk.Person
 	offset := 0
 	err := pages(func() (bool, error) {

@@ -79,6 +79,8 @@ type Row struct {
 	// Also is what the row says of its person besides, in less exact columns: it has to be true of the same person. Empty
 	// without Options.Lookup, and where the row names several.
 	Also []Person
+	// AllRoles says that they lose all that they hold. No list has it: see Options.AllRoles.
+	AllRoles bool
 	// Cells are all cells of the row as they stand there, by the headings of Report.Header; nil without Options.Cells.
 	Cells []string
 }

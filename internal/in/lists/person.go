@@ -44,6 +44,16 @@ func (p Person) String() string {
 	return clip(p.Text)
 }
 
+// Hint is the person as their own number or name does not get known by it: mobile:…34. A user id stands as it is.
+func (p Person) Hint() string {
+	if p.Kind == UserID {
+		return p.String()
+	}
+	name, text, _ := strings.Cut(p.String(), ":")
+	last := []rune(text)
+	return name + ":…" + string(last[len(last)-min(2, len(last)-1):])
+}
+
 // Role is a role as the input names it: by its id or, where that is 0, by its name or group/name.
 type Role struct {
 	ID   int64

@@ -13,6 +13,7 @@ import (
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/in/resolve"
 	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/record/snapshot"
 )
 
 // DefaultMaxShare is the share of a role's holders above which a removal needs somebody's word, and LeastHolders the fewest
@@ -33,6 +34,8 @@ type Request struct {
 	EvenAdmins bool
 	// MaxShare is that of Result.Shares; 0 means DefaultMaxShare.
 	MaxShare float64
+	// Discreet has the problems say whom they are about by a hint, see lists.Person.Hint.
+	Discreet bool
 }
 
 // Result is what was seen. Removals are exactly the pairs that were asked for by rows without a problem, and held.
@@ -61,6 +64,11 @@ type Result struct {
 type Problem struct {
 	Line int
 	Why  texts.Text
+	// Reason says the same in a word; Candidates are those who fit where several do.
+	Reason     snapshot.Reason
+	Candidates []resolve.Candidate
+	// OfRole says that a role is to blame, not the person.
+	OfRole bool
 }
 
 // Doubt is a person or a role of the list who may be one of several. Exactly one of Person and Role is set.
@@ -88,6 +96,7 @@ type run struct {
 	people   []lists.Person
 	at       map[lists.Person]int
 	detailed map[int]bool // people who have to be looked at one by one
+	all      map[int]bool // people of whom all roles are asked for
 	found    []resolve.Person
 
 	roles  []dingtalk.Role
@@ -104,7 +113,7 @@ func Run(ctx context.Context, d *directory.Directory, req Request) (*Result, err
 	if req.MaxShare == 0 {
 		req.MaxShare = DefaultMaxShare
 	}
-	r := &run{d: d, req: req, at: map[lists.Person]int{}, detailed: map[int]bool{}, named: map[lists.Role][]dingtalk.Role{},
+	r := &run{d: d, req: req, at: map[lists.Person]int{}, detailed: map[int]bool{}, all: map[int]bool{}, named: map[lists.Role][]dingtalk.Role{},
 		keep: map[int64]bool{}, held: map[int64]map[string][]int64{}, holders: map[int64]int{},
 		res: &Result{Removals: &enqueue.Removals{}, Asked: &enqueue.Removals{}, Snapshot: &enqueue.Snapshot{SeenAt: time.Now()}}}
 	r.res.run = r
@@ -138,11 +147,17 @@ func (r *run) meet(row lists.Row) {
 		if p.Kind != lists.UserID || len(row.Also) > 0 {
 			r.detailed[at] = true
 		}
+		if r.asksAll(row) {
+			r.all[at] = true
+		}
 	}
 	for _, role := range row.Roles {
 		r.named[role] = nil
 	}
 }
+
+// asksAll reports whether a row asks for all that its people hold.
+func (r *run) asksAll(row lists.Row) bool { return r.req.AllRoles || row.AllRoles }
 
 func (r *run) readRoles(ctx context.Context) (err error) {
 	if r.roles, err = r.d.Roles(ctx); err != nil {
@@ -168,8 +183,13 @@ func (r *run) readRoles(ctx context.Context) (err error) {
 // the others, too, unless reading who holds each role takes fewer questions.
 func (r *run) findPeople(ctx context.Context) error {
 	r.found = make([]resolve.Person, len(r.people))
-	byPerson := r.req.AllRoles && len(r.people)-len(r.detailed) <= len(r.roles)
-	return r.look(ctx, func(i int) bool { return byPerson || r.detailed[i] })
+	unknown := 0
+	for i := range r.all {
+		if !r.detailed[i] {
+			unknown++
+		}
+	}
+	return r.look(ctx, func(i int) bool { return r.detailed[i] || r.all[i] && unknown <= len(r.roles) })
 }
 
 // look looks for some of the people.
@@ -202,23 +222,19 @@ func (r *run) concerned() []int64 {
 			set[roles[0].ID] = true
 		}
 	}
-	if r.req.AllRoles {
-		everybody := true
-		for i, p := range r.found {
-			if everybody = everybody && r.detailed[i]; p.Status == resolve.Found {
-				for _, role := range p.User.Roles {
-					if r.takes(role) {
-						set[role.ID] = true
-					}
-				}
+	add := func(roles []dingtalk.Role) {
+		for _, role := range roles {
+			if r.takes(role) {
+				set[role.ID] = true
 			}
 		}
-		if !everybody {
-			for _, role := range r.roles {
-				if r.takes(role) {
-					set[role.ID] = true
-				}
-			}
+	}
+	for i := range r.all {
+		switch {
+		case !r.detailed[i]:
+			add(r.roles)
+		case r.found[i].Status == resolve.Found:
+			add(r.found[i].User.Roles)
 		}
 	}
 	ids := make([]int64, 0, len(set))

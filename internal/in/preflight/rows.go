@@ -12,6 +12,7 @@ import (
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/in/resolve"
 	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/record/snapshot"
 )
 
 // RoleError says that a role to be kept names none, or several.
@@ -30,13 +31,14 @@ func (r *run) take(row lists.Row) {
 	users, roles, why := r.meaning(row)
 	if len(why) > 0 {
 		for _, w := range why {
-			r.res.Problems = append(r.res.Problems, Problem{row.Line, w})
+			w.Line = row.Line
+			r.res.Problems = append(r.res.Problems, w)
 		}
 		r.res.Snapshot.Unresolved++
 		return
 	}
 	for _, p := range users {
-		if r.req.AllRoles {
+		if r.asksAll(row) {
 			r.takeAll(p)
 		}
 		for _, role := range roles {
@@ -46,7 +48,7 @@ func (r *run) take(row lists.Row) {
 }
 
 // meaning is whom and what a row means; why says what keeps it from meaning that.
-func (r *run) meaning(row lists.Row) (users []resolve.Person, roles []dingtalk.Role, why []texts.Text) {
+func (r *run) meaning(row lists.Row) (users []resolve.Person, roles []dingtalk.Role, why []Problem) {
 	for _, said := range row.People {
 		p := r.found[r.at[said]]
 		if w, bad := r.whyNot(said, p); bad {
@@ -55,8 +57,9 @@ func (r *run) meaning(row lists.Row) (users []resolve.Person, roles []dingtalk.R
 		}
 		for _, also := range row.Also {
 			if resolve.Contradicts(p.User, also) {
-				why = append(why, texts.T("%s is %s, not %s: the list may be shifted by a row, or the name has changed; correct the row, or take what is wrong out of it",
-					said.String(), describe(p.User), also.String()))
+				why = append(why, Problem{Reason: snapshot.Contradiction,
+					Why: texts.T("%s is %s, not %s: the list may be shifted by a row, or the name has changed; correct the row, or take what is wrong out of it",
+						r.say(said), describe(p.User), r.say(also))})
 			}
 		}
 		users = append(users, p)
@@ -65,9 +68,14 @@ func (r *run) meaning(row lists.Row) (users []resolve.Person, roles []dingtalk.R
 		fit := r.named[said]
 		switch {
 		case len(fit) != 1:
-			why = append(why, whyNoRole(said, fit))
+			reason := snapshot.AmbiguousRole
+			if len(fit) == 0 {
+				reason = snapshot.UnknownRole
+			}
+			why = append(why, Problem{OfRole: true, Reason: reason, Why: whyNoRole(said, fit)})
 		case directory.IsDefault(fit[0]):
-			why = append(why, texts.T("role %s is of the default group, which follows the organisation's structure: it is taken away in DingTalk's administration console", nameOf(fit[0])))
+			why = append(why, Problem{OfRole: true, Reason: snapshot.DefaultGroup,
+				Why: texts.T("role %s is of the default group, which follows the organisation's structure: it is taken away in DingTalk's administration console", nameOf(fit[0]))})
 		default:
 			roles = append(roles, fit[0])
 		}
@@ -76,17 +84,19 @@ func (r *run) meaning(row lists.Row) (users []resolve.Person, roles []dingtalk.R
 }
 
 // whyNot says why nobody is meant, or somebody who must not be touched.
-func (r *run) whyNot(said lists.Person, p resolve.Person) (texts.Text, bool) {
+func (r *run) whyNot(said lists.Person, p resolve.Person) (Problem, bool) {
+	name := r.say(said)
 	switch p.Status {
 	case resolve.Unknown:
-		return texts.T("%s: nobody whom this app may see in DingTalk is known by that", said.String()), true
+		return Problem{Reason: snapshot.Unknown, Why: texts.T("%s: nobody whom this app may see in DingTalk is known by that", name)}, true
 	case resolve.Departed:
-		return texts.T("%s: %s has left the organisation and holds no role any more; take the row out", said.String(), describe(p.User)), true
+		return Problem{Reason: snapshot.Departed, Why: texts.T("%s: %s has left the organisation and holds no role any more; take the row out", name, describe(p.User))}, true
 	case resolve.External:
-		return texts.T("%s: a contact from outside, who holds no role", said.String()), true
+		return Problem{Reason: snapshot.External, Why: texts.T("%s: a contact from outside, who holds no role", name)}, true
 	case resolve.Ambiguous:
 		if p.Fit == 1 && len(p.Candidates) == 1 {
-			return texts.T("%s: DingTalk knows %s, who is not called exactly so; say who is meant by the user id", said.String(), p.Candidates[0].String()), true
+			return Problem{Reason: snapshot.Ambiguous, Candidates: p.Candidates,
+				Why: texts.T("%s: DingTalk knows %s, who is not called exactly so; say who is meant by the user id", name, p.Candidates[0].String())}, true
 		}
 		var fit []string
 		for _, c := range p.Candidates {
@@ -95,12 +105,22 @@ func (r *run) whyNot(said lists.Person, p resolve.Person) (texts.Text, bool) {
 		if more := p.Fit - len(p.Candidates); more > 0 {
 			fit = append(fit, fmt.Sprintf("… (%d)", more))
 		}
-		return texts.T("%s fits several people: %s; say which by the user id", said.String(), strings.Join(fit, ", ")), true
+		return Problem{Reason: snapshot.Ambiguous, Candidates: p.Candidates,
+			Why: texts.T("%s fits several people: %s; say which by the user id", name, strings.Join(fit, ", "))}, true
 	}
 	if r.admins[p.User.UserID] || p.User.Admin && !r.req.EvenAdmins {
-		return texts.T("%s: %s is an administrator of the organisation, who is protected unless --even-admin is said", said.String(), describe(p.User)), true
+		return Problem{Reason: snapshot.Administrator,
+			Why: texts.T("%s: %s is an administrator of the organisation, who is protected unless --even-admin is said", name, describe(p.User))}, true
 	}
-	return texts.Text{}, false
+	return Problem{}, false
+}
+
+// say names somebody as the list does, or by a hint.
+func (r *run) say(p lists.Person) string {
+	if r.req.Discreet {
+		return p.Hint()
+	}
+	return p.String()
 }
 
 func whyNoRole(said lists.Role, fit []dingtalk.Role) texts.Text {
@@ -246,7 +266,7 @@ func (res *Result) Row(row lists.Row) (users []string, roles []int64) {
 	for _, role := range of {
 		roles = append(roles, role.ID)
 	}
-	if res.run.req.AllRoles {
+	if res.run.asksAll(row) {
 		// What each of them holds differs; whoever joins the rows with the pairs of the job passes those over that are none.
 		roles = res.Removals.Roles()
 	}

@@ -7,6 +7,10 @@ import (
 	"github.com/unrole/unrole/internal/out/dingtalk"
 )
 
+// Held reports whether this worker has the lead of the fleet for certain, Number its number.
+func (w *Worker) Held() bool    { return w.lead.Held() }
+func (w *Worker) Number() int64 { return w.lead.Number() }
+
 // leading makes calls only while this worker has the lead: another one may make the same ones otherwise.
 type leading struct {
 	Caller

@@ -11,7 +11,10 @@ type Event string
 
 const (
 	EventSubmitted Event = "submitted"
-	EventApproved  Event = "approved"
+	// EventResolved: whom and what the job means was looked up; EventRefused: it could not be.
+	EventResolved Event = "resolved"
+	EventRefused  Event = "refused"
+	EventApproved Event = "approved"
 	// EventReleased: the program that submitted the job has looked again, and lets it begin.
 	EventReleased  Event = "released"
 	EventAdopted   Event = "adopted"

@@ -13,9 +13,11 @@
 //	unrole:job:{ID}:bad     hash    "u:…" or "r:…" → why DingTalk refuses that id, learned by any batch of the job; "c:…" →
 //	                                why that user keeps what was not called yet (see CancelUsers)
 //	unrole:job:{ID}:seen    string  what a preflight saw of the pairs (see Ledger.Snapshot), where there was one
+//	unrole:job:{ID}:asked   string  what was asked, while people and roles of it are to be looked up (see asked.go)
 //	unrole:job:{ID}:audit   stream  what happened, never trimmed
 //	unrole:jobs             zset    job ids by time of creation
 //	unrole:jobs:open        zset    ids of jobs that are not finished (see open.go)
+//	unrole:jobs:resolving   zset    ids of jobs whose people and roles are to be looked up
 //	unrole:jobs:restores    zset    ids of the jobs that give back, and unrole:word, the number of the last word (see word.go)
 //
 // State changes by compare-and-set: the caller computes the new state of a part in Go, and the script takes it only if
@@ -34,6 +36,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -60,22 +63,26 @@ func New(rdb redis.UniversalClient, retention time.Duration) *Ledger {
 type State string
 
 const (
-	StateSubmitting              State = "submitting"
+	StateSubmitting State = "submitting"
+	// StateResolving: a worker looks up whom and what the job means; nothing of it is sent before that is certain.
+	StateResolving               State = "resolving"
 	StateScheduled               State = "scheduled"
 	StateRunning                 State = "running"
 	StateCompleted               State = "completed"
 	StateCompletedWithDeadLetter State = "completed_with_dead_letters"
 	StateCancelled               State = "cancelled"
+	// StateRefused: it could not be looked up as it was asked, and nothing of it was removed; see Job.Refusal.
+	StateRefused State = "refused"
 )
 
 // States lists every State, in the order of a job's life.
 func States() []State {
-	return []State{StateSubmitting, StateScheduled, StateRunning, StateCompleted, StateCompletedWithDeadLetter, StateCancelled}
+	return []State{StateSubmitting, StateResolving, StateScheduled, StateRunning, StateCompleted, StateCompletedWithDeadLetter, StateCancelled, StateRefused}
 }
 
 // Finished reports whether nothing more happens to the job by itself.
 func (s State) Finished() bool {
-	return s == StateCompleted || s == StateCompletedWithDeadLetter || s == StateCancelled
+	return s == StateCompleted || s == StateCompletedWithDeadLetter || s == StateCancelled || s == StateRefused
 }
 
 // Pairs are the counts of a job. Total = Removed + Restored + Dead + Cancelled + Pending at any instant.
@@ -134,6 +141,12 @@ type Job struct {
 	Asked string `json:"-"`
 	// Snapshot sums up what a preflight saw; nil where there was none.
 	Snapshot *Seen `json:"snapshot,omitempty"`
+	// Refusal says why the job was refused, and ResolvingFailed why it cannot be looked up at this moment.
+	Refusal         string `json:"refusal,omitempty"`
+	ResolvingFailed string `json:"resolving_failed,omitempty"`
+	// Unresolved are the first of what was asked for and not resolved, MoreUnresolved counts the others; see snapshot.Snapshot.
+	Unresolved     []snapshot.Unresolved `json:"unresolved,omitempty"`
+	MoreUnresolved int64                 `json:"more_unresolved,omitempty"`
 
 	word int64 // its place among what was said, see lua/word.lua
 }
@@ -169,7 +182,7 @@ func jobKey(jobID string) string { return "unrole:job:{" + jobID + "}" }
 // keys are the keys of a job in the order in which lua/keys.lua names them.
 func keys(jobID string) []string {
 	k := jobKey(jobID)
-	return []string{k, k + ":parts", k + ":state", k + ":begun", k + ":bad", k + ":seen", k + ":audit", k + ":copy"}
+	return []string{k, k + ":parts", k + ":state", k + ":begun", k + ":bad", k + ":seen", k + ":asked", k + ":audit", k + ":copy"}
 }
 
 // Positions in keys.
@@ -180,6 +193,7 @@ const (
 	keyBegun
 	keyBad
 	keySeen
+	keyAsked
 	keyAudit
 	keyCopy // of the audit, within one script
 )
@@ -219,7 +233,8 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 	if by := f["restored_by"]; by != "" {
 		j.RestoredBy = strings.Split(by, ",")
 	}
-	j.Planning = f["phase"] == phasePlanning
+	j.Planning = f["phase"] == phasePlanning || f["phase"] == phaseResolving
+	j.readAsked(f)
 	j.Pairs.Pending = j.Pairs.Total - j.Pairs.Removed - j.Pairs.Dead - j.Pairs.Cancelled
 	if j.Action == tasks.Add {
 		j.Pairs.Removed, j.Pairs.Restored = 0, j.Pairs.Removed
@@ -228,6 +243,12 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		j.Awaiting = f["awaiting"]
 	}
 	switch {
+	case f["phase"] == phaseRefused:
+		j.State = StateRefused
+	case f["phase"] == phaseWithdrawn:
+		j.State = StateCancelled
+	case f["phase"] == phaseResolving, f["phase"] == phasePlanning && f["named"] != "":
+		j.State = StateResolving
 	case j.Pairs.Pending == 0 && j.Pairs.Cancelled > 0 && (j.CancelledAt != nil || j.Pairs.Cancelled == j.Pairs.Total):
 		j.State = StateCancelled
 	case j.Pairs.Pending == 0 && j.Pairs.Dead > 0:

@@ -177,7 +177,7 @@ func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error)
 	if err != nil {
 		return Job{}, err
 	}
-	reply, err := l.run(ctx, cancelScript, jobID, formatTime(now), by, why, entry)
+	reply, err := l.run(ctx, cancelScript, jobID, formatTime(now), by, why, entry, l.retention.Milliseconds())
 	if err != nil {
 		return Job{}, fmt.Errorf("cancel job %s: %w", jobID, err)
 	}

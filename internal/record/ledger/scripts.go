@@ -12,17 +12,20 @@ var luaFiles embed.FS
 // Every script of the ledger, by file in lua/. Those of a job find its keys by name, see lua/keys.lua.
 var (
 	approveScript         = redis.NewScript(lua("keys") + lua("say") + lua("approve"))
+	askScript             = ofJob("ask")
 	beginScript           = redis.NewScript(lua("keys") + lua("say") + lua("begin"))
 	cancelScript          = ofJob("cancel")
 	cancelUsersScript     = ofJob("cancel_users")
 	checkedScript         = ofJob("checked")
 	claimScript           = ofJob("claim")
 	createScript          = ofJob("create")
+	endAskedScript        = ofJob("end_asked")
 	eraseScript           = ofJob("erase")
 	eraseTrailScript      = ofJob("erase_trail")
 	expireScript          = ofJob("expire")
 	learnScript           = ofJob("learn")
 	letterActScript       = ofJob("record_letter_act")
+	noteAskedScript       = ofJob("note_asked")
 	plannedScript         = redis.NewScript(lua("keys") + lua("say") + lua("planned"))
 	putPartsScript        = ofJob("put_parts")
 	putVerdictsScript     = ofJob("put_verdicts")
@@ -32,6 +35,7 @@ var (
 	settleScript          = ofJob("settle")
 	splitScript           = ofJob("split")
 	submittedScript       = ofJob("submitted")
+	takeAskedScript       = ofJob("take_asked")
 	toldScript            = ofJob("told")
 	trimScript            = ofJob("trim")
 

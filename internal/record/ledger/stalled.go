@@ -61,7 +61,7 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 		switch {
 		case f[3] != "" || f[0] == "": // a hash without a phase is what others left of a record
 			ended = append(ended, id)
-		case f[0] == phasePlanning:
+		case f[0] == phasePlanning, f[0] == phaseResolving:
 		case due.After(now):
 			r.rests[id] = rest{until: due, long: r.longOf(id, f[1]), moved: f[1]}
 		default:

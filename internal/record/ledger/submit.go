@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,6 +21,10 @@ const (
 	phasePlanning  = "planning"
 	phasePlanned   = "planned"
 	phaseSubmitted = "submitted"
+	// Before them, where people and roles have to be looked up; and what such a job ends in that has no pairs.
+	phaseResolving = "resolving"
+	phaseRefused   = "refused"
+	phaseWithdrawn = "withdrawn"
 )
 
 // New job, as Create takes it.
@@ -42,6 +48,8 @@ type NewJob struct {
 	// Plan identifies the parts, so that two plans of the same content cannot mix.
 	Plan  string
 	Parts int
+	// Resolved says by which lead it was looked up what the job means, whose record is there; nil where nothing had to be.
+	Resolved *int64
 }
 
 // Created says what Create found.
@@ -70,6 +78,8 @@ type ConflictError struct {
 	HaveFinished bool
 	// Erased says that people of the job were erased: nothing tells any more whether it is the same.
 	Erased bool
+	// Named says that this submission, or the job, names people or roles that have to be looked up.
+	Named bool
 }
 
 func (e *ConflictError) Error() string { return e.In(texts.English) }
@@ -80,7 +90,13 @@ func (e *ConflictError) In(l texts.Lang) string {
 		return texts.T("job id %s is taken: people of the job of %s were erased since, so that nothing tells whether this is the same; take another job id",
 			e.JobID, e.HaveCreated.Format(time.RFC3339)).In(l)
 	}
-	if e.SamePairs {
+	switch {
+	case e.Named && e.SamePairs:
+		return fmt.Sprintf("job id %s is taken: the same was asked %s for %s, this submission is for %s; take another job id",
+			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt))
+	case e.Named:
+		return fmt.Sprintf("job id %s is taken by other content: something else was asked %s; take another job id", e.JobID, e.HaveCreated.Format(time.RFC3339))
+	case e.SamePairs:
 		return texts.T("job id %s is taken: the same pairs were submitted %s for %s, this submission is for %s; take another job id",
 			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt)).In(l)
 	}
@@ -119,7 +135,11 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	}); err != nil {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 	}
-	entry, err := encodeEntry(Entry{At: j.CreatedAt, Event: EventSubmitted, JobID: j.JobID, By: j.SubmittedBy, Why: j.Reason,
+	event, lead := EventSubmitted, ""
+	if j.Resolved != nil {
+		event, lead = EventResolved, strconv.FormatInt(*j.Resolved, 10)
+	}
+	entry, err := encodeEntry(Entry{At: j.CreatedAt, Event: event, JobID: j.JobID, By: j.SubmittedBy, Why: j.Reason,
 		Source: j.Source, Pairs: int64(j.Pairs), Users: j.Users, Roles: j.Roles, Simulated: j.Simulated, Restores: j.Restores})
 	if err != nil {
 		return Created{}, err
@@ -130,9 +150,11 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 			return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 		}
 	}
-	args := []any{j.Content, formatTime(j.At), j.Plan, j.Parts, entry, seen,
-		"source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
-		"created_at", formatTime(j.CreatedAt), "total", j.Pairs, "users", j.Users, "roles", j.Roles}
+	args := []any{j.Content, formatTime(j.At), j.Plan, j.Parts, entry, seen, lead, "total", j.Pairs, "users", j.Users, "roles", j.Roles}
+	if j.Resolved == nil {
+		args = append(args, "source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
+			"created_at", formatTime(j.CreatedAt))
+	}
 	if j.Action != tasks.Remove {
 		args = append(args, "action", string(j.Action), "restores", j.Restores)
 	}
@@ -151,9 +173,11 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	if j.Simulated {
 		args = append(args, "simulated", 1)
 	}
-	if s := j.Snapshot; s != nil {
-		args = append(args, "seen_at", formatTime(s.SeenAt), "not_held", len(s.NotHeld), "unresolved", s.Unresolved, "scoped", len(s.Scopes))
+	fields, err := seenFields(j.Snapshot)
+	if err != nil {
+		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 	}
+	args = append(args, fields...)
 	reply, err := l.run(ctx, createScript, j.JobID, args...)
 	if err != nil {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
@@ -165,11 +189,15 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 		return Created{Existed: true, NeedParts: true, NeedTasks: true}, nil
 	case phasePlanned:
 		return Created{Existed: true, NeedTasks: true}, nil
-	case phaseSubmitted:
+	case phaseSubmitted, phaseRefused, phaseWithdrawn:
 		return Created{Existed: true}, nil
+	case "stale":
+		return Created{}, ErrStale
+	case "gone":
+		return Created{}, &NotFoundError{JobID: j.JobID}
 	default:
 		str := func(i int) string { s, _ := reply[i].(string); return s }
-		return Created{}, &ConflictError{JobID: j.JobID, Have: parseInt(str(1)), HaveAt: str(2), HaveUsers: parseInt(str(3)),
+		return Created{}, &ConflictError{JobID: j.JobID, Named: strings.HasPrefix(str(6), askedPrefix), Have: parseInt(str(1)), HaveAt: str(2), HaveUsers: parseInt(str(3)),
 			HaveRoles: parseInt(str(4)), HaveCreated: parseTime(str(5)), SamePairs: str(6) == j.Content, Erased: str(6) == erasedContent,
 			Want: int64(j.Pairs), WantUsers: int64(j.Users), WantRoles: int64(j.Roles), WantAt: formatTime(j.At)}
 	}

@@ -180,6 +180,12 @@ func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, with 
 		if err := of(visit); err != nil || seen == nil {
 			return err
 		}
+		for _, u := range seen.Rows {
+			row := ledger.Row{Outcome: ledger.Outcome{Kind: Unresolved, Reason: tasks.Reason(u.Reason), ErrMsg: u.Pointer + ": " + u.Detail, At: seen.SeenAt}}
+			if err := visit(ledger.VerifiedRow{Row: row}); err != nil {
+				return err
+			}
+		}
 		for _, p := range seen.NotHeld {
 			row := ledger.Row{UserID: p.UserID, RoleID: p.RoleID, Outcome: ledger.Outcome{Kind: NotHeld, At: seen.SeenAt}}
 			if err := visit(ledger.VerifiedRow{Row: row}); err != nil {

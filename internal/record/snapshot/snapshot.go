@@ -22,6 +22,43 @@ type Snapshot struct {
 	Scopes []Scope
 	// Unresolved counts the rows of the list that named nobody, or more than one.
 	Unresolved int
+	// Rows say of what was asked for over HTTP and not resolved where it stands there, and why.
+	Rows []Unresolved
+}
+
+// Unresolved is something that names nobody for certain, or whom or what must not be touched: nothing of it is among the pairs.
+type Unresolved struct {
+	// Pointer is where it stands in what was asked, a JSON pointer: /removals/0/users/3.
+	Pointer string `json:"pointer"`
+	// Reason is one word for it.
+	Reason Reason `json:"reason"`
+	// Detail says it in a sentence, without the number or name that was written there.
+	Detail string `json:"detail"`
+	// Candidates are those who fit where several do, the first of them.
+	Candidates []Candidate `json:"candidates,omitempty"`
+}
+
+// Reason is why something was not resolved.
+type Reason string
+
+// The reasons that there are.
+const (
+	Unknown       Reason = "unknown"
+	Ambiguous     Reason = "ambiguous"
+	Departed      Reason = "departed"
+	External      Reason = "external"
+	Contradiction Reason = "contradiction"
+	Administrator Reason = "administrator"
+	UnknownRole   Reason = "unknown_role"
+	AmbiguousRole Reason = "ambiguous_role"
+	DefaultGroup  Reason = "default_group"
+)
+
+// Candidate is one of several people who fit, as somebody can tell them apart.
+type Candidate struct {
+	UserID     string `json:"user_id"`
+	Name       string `json:"name,omitempty"`
+	Department string `json:"department,omitempty"`
 }
 
 // Pair is one user and one role.
@@ -52,6 +89,7 @@ type stored struct {
 	NotHeld    [][]int       `json:"not_held,omitempty"`
 	Scopes     []storedScope `json:"scopes,omitempty"`
 	Unresolved int           `json:"unresolved,omitempty"`
+	Rows       []Unresolved  `json:"rows,omitempty"`
 }
 
 type storedScope struct {
@@ -62,7 +100,7 @@ type storedScope struct {
 
 // Encode returns the stored form: some 2 bytes per pair that was not held. The same snapshot always gives the same bytes.
 func (s *Snapshot) Encode() ([]byte, error) {
-	st := stored{Version: version, SeenAt: s.SeenAt.UTC(), Unresolved: s.Unresolved}
+	st := stored{Version: version, SeenAt: s.SeenAt.UTC(), Unresolved: s.Unresolved, Rows: s.Rows}
 	users, roles := map[string]int{}, map[int64]int{}
 	for _, p := range s.NotHeld {
 		u := position(users, &st.Users, p.UserID)
@@ -114,7 +152,7 @@ func Decode(data []byte) (*Snapshot, error) {
 	if st.Version != version {
 		return nil, fmt.Errorf("snapshot: version %d is not known to this build (it knows %d): use the newer one", st.Version, version)
 	}
-	s := &Snapshot{SeenAt: st.SeenAt, Unresolved: st.Unresolved}
+	s := &Snapshot{SeenAt: st.SeenAt, Unresolved: st.Unresolved, Rows: st.Rows}
 	pair := func(u, r int) (Pair, error) {
 		if u < 0 || u >= len(st.Users) || r < 0 || r >= len(st.Roles) {
 			return Pair{}, fmt.Errorf("snapshot: user %d of %d, role %d of %d", u, len(st.Users), r, len(st.Roles))

@@ -16,6 +16,10 @@ func stateOf(j ledger.Job) (texts.Text, string) {
 		return texts.T("waits for approval"), "ask"
 	case j.State == ledger.StateSubmitting:
 		return texts.T("being submitted"), "run"
+	case j.State == ledger.StateResolving:
+		return texts.T("people and roles are being looked up"), "run"
+	case j.State == ledger.StateRefused:
+		return texts.T("refused, nothing removed"), "bad"
 	case j.State == ledger.StateScheduled:
 		return texts.T("scheduled"), "wait"
 	case j.State == ledger.StateRunning && j.CancelledAt != nil:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/words"
+	"github.com/unrole/unrole/internal/in/asked"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/tasks"
 )
@@ -24,12 +26,19 @@ type removalRequest struct {
 	JobID, Source, Reason, Priority string
 	At                              time.Time
 	rectangles                      []rectangle
+	keep                            []lists.Role
+	skip                            bool
+	preflight                       *bool // nil where nothing is said of it
 }
 
 // rectangle is one element of removals: each of its users loses each of its roles.
 type rectangle struct {
 	users []string
 	roles []int64
+	// people and named have to be looked up; all takes all roles that each of them holds.
+	people []asked.Person
+	named  []lists.Role
+	all    bool
 }
 
 const (
@@ -98,7 +107,8 @@ func (r *reader) fault(at, format string, args ...any) {
 }
 
 func (r *reader) request(req *removalRequest) error {
-	return r.object("", []string{"source", "reason", "removals"}, map[string]func(string) error{
+	fields := r.lookingUp(req)
+	maps.Copy(fields, map[string]func(string) error{
 		"job_id": func(at string) error {
 			return r.text(at, func(s string) error {
 				req.JobID = s
@@ -130,17 +140,15 @@ func (r *reader) request(req *removalRequest) error {
 		"removals": func(at string) error {
 			return r.list(at, func(at string) error {
 				var rect rectangle
-				err := r.object(at, []string{"user_ids", "role_ids"}, map[string]func(string) error{
-					"user_ids": func(at string) error {
-						return r.list(at, func(at string) error { return r.text(at, rect.addUser) })
-					},
-					"role_ids": func(at string) error { return r.list(at, func(at string) error { return r.roleID(at, &rect) }) },
-				})
+				err := r.removal(at, &rect)
 				req.rectangles = append(req.rectangles, rect)
 				return err
 			})
 		},
 	})
+	err := r.object("", []string{"source", "reason", "removals"}, fields)
+	r.checkLooking(req)
+	return err
 }
 
 func (rect *rectangle) addUser(id string) error {
@@ -367,6 +375,11 @@ func (req *removalRequest) faultsOf(e *enqueue.ProtectedError) []Fault {
 		for j, u := range rect.users {
 			if users[u] {
 				found.fault(fmt.Sprintf("/removals/%d/user_ids/%d", i, j), "user %s is protected", u)
+			}
+		}
+		for j, p := range rect.people {
+			if p.Kind == lists.UserID && users[p.Text] {
+				found.fault(fmt.Sprintf("/removals/%d/users/%d", i, j), "user %s is protected", p.Text)
 			}
 		}
 		for j, r := range rect.roles {

@@ -34,6 +34,7 @@ const MaxPairs = 1_000_000
 // Submitter stores removals for the workers. *enqueue.Client is one.
 type Submitter interface {
 	Submit(ctx context.Context, s enqueue.Submission) (enqueue.Submitted, error)
+	Ask(ctx context.Context, a enqueue.Asking) (enqueue.Submitted, error)
 }
 
 // Config says what an intake works with. Submitter, Ledger and Redis are required.
@@ -52,6 +53,8 @@ type Config struct {
 	// MaxUsersPerDay is the most distinct users that one source submits in 24 hours; jobs above it wait for approval.
 	// 0 is no limit.
 	MaxUsersPerDay int
+	// Preflight has workers look up who holds what of every request that says nothing of it itself.
+	Preflight bool
 	// MaxBody is the largest body in bytes. Default 8 MiB.
 	MaxBody int64
 	// Rate is how many requests a second each caller may make on average, and twice as many at once. Default 300.

@@ -39,6 +39,9 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request) error {
 			return p
 		}
 	}
+	if a.mustLook(req) {
+		return a.ask(w, r, req, who)
+	}
 	removals, p := req.removals()
 	if p != nil {
 		return p

@@ -1,5 +1,5 @@
 -- Before every script: the keys of one job, and what several scripts do with them.
-local job_key, parts_key, state_key, begun_key, bad_key, seen_key, audit_key, copy_key, word_key = unpack(KEYS)
+local job_key, parts_key, state_key, begun_key, bad_key, seen_key, asked_key, audit_key, copy_key, word_key = unpack(KEYS)
 
 local function known() return redis.call('EXISTS', job_key) == 1 end
 
@@ -30,6 +30,12 @@ end
 
 -- What expires with the record: all but the audit trail, which stays.
 local lasting = {job_key, parts_key, state_key, begun_key, bad_key, seen_key}
+
+-- Whether people and roles of the job are still as somebody wrote them: nothing of it was enqueued, and what was planned of it
+-- may be planned otherwise.
+local function resolving(phase)
+	return phase == 'resolving' or phase == 'planning' and redis.call('EXISTS', asked_key) == 1
+end
 
 local function keep_record()
 	for _, key in ipairs(lasting) do redis.call('PERSIST', key) end
