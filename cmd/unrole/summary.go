@@ -76,7 +76,7 @@ func (a *app) printUnresolved(job ledger.Job) error {
 	if len(job.Unresolved) == 0 {
 		return nil
 	}
-	t := a.newTable("pointer", "reason", "detail")
+	t := a.newTable(texts.T("where it stood"), texts.T("reason"), texts.T("in words"))
 	for _, u := range job.Unresolved {
 		t.row(u.Pointer, string(u.Reason), u.Detail)
 	}

@@ -13,12 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
-
-	"github.com/unrole/unrole/enqueue"
 )
 
 // pairsOf lists the pairs of a set as "user role", by user and in order of first appearance.
-func pairsOf(r *enqueue.Removals) []string {
+func pairsOf(r *pairsRead) []string {
 	var pairs []string
 	for u, user := range r.Users() {
 		for p := range r.RolesOf(u) {
