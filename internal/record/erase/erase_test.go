@@ -23,6 +23,7 @@ import (
 	"github.com/unrole/unrole/internal/record/erase"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/internal/record/webhook"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/enginetest"
@@ -65,7 +66,8 @@ func past(t *testing.T, rdb *redis.Client) (l *ledger.Ledger, stop func()) {
 	submit(enqueue.Submission{JobID: "some", Reason: leaver + " left", Snapshot: &enqueue.Snapshot{SeenAt: time.Now(),
 		NotHeld: []enqueue.SnapshotPair{{UserID: leaver, RoleID: 3}}, Scopes: []enqueue.SnapshotScope{{Pair: enqueue.SnapshotPair{UserID: leaver, RoleID: 7}, Departments: []int64{1}}}}},
 		[]int64{7, 8}, "a", leaver, ghost, "c")
-	submit(enqueue.Submission{JobID: "seen", Snapshot: &enqueue.Snapshot{SeenAt: time.Now(), NotHeld: []enqueue.SnapshotPair{{UserID: leaver, RoleID: 3}}}}, []int64{7}, "a")
+	submit(enqueue.Submission{JobID: "seen", Snapshot: &enqueue.Snapshot{SeenAt: time.Now(), Rows: []snapshot.Unresolved{{Pointer: "/removals/0/users/1",
+		Reason: snapshot.Ambiguous, Detail: "two people", Candidates: []snapshot.Candidate{{UserID: leaver, Name: "王芳"}, {UserID: "b", Name: "王芳"}}}}, NotHeld: []enqueue.SnapshotPair{{UserID: leaver, RoleID: 3}}}}, []int64{7}, "a")
 	submit(enqueue.Submission{JobID: "role"}, []int64{666}, "a", leaver)
 	submit(enqueue.Submission{JobID: "offboard-" + leaver, Reason: "x"}, []int64{7}, leaver)
 	submit(enqueue.Submission{JobID: "none"}, []int64{7}, "a", leaver+"0")

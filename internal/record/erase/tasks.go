@@ -3,6 +3,7 @@ package erase
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
 
 	"github.com/unrole/unrole/internal/base/queue"
@@ -12,7 +13,7 @@ import (
 )
 
 // messageTexts are the texts of a webhook's message in which somebody may be named.
-var messageTexts = []string{"source", "reason", "cancel_reason", "restores"}
+var messageTexts = []string{"source", "reason", "cancel_reason", "restores", "refusal", "detail"}
 
 // isNamed reports whether a task has something of the people.
 func (e *eraser) isNamed(s queue.Stored) bool {
@@ -20,7 +21,7 @@ func (e *eraser) isNamed(s queue.Stored) bool {
 		return true
 	}
 	if s.Queue == webhook.Queue {
-		return e.names.JSON(string(s.Payload), messageTexts...) != string(s.Payload)
+		return !bytes.Equal(e.message(s.Payload), s.Payload)
 	}
 	part, err := tasks.Decode(s.Payload)
 	if err != nil {
@@ -30,6 +31,46 @@ func (e *eraser) isNamed(s queue.Stored) bool {
 		return true
 	}
 	return e.names.Has(part.UserIDs)
+}
+
+// message is a message of the webhook without the people, neither in its texts nor among those who might have been meant by a
+// name.
+func (e *eraser) message(payload []byte) []byte {
+	text := []byte(e.names.JSON(string(payload), messageTexts...))
+	numbers := json.NewDecoder(bytes.NewReader(text))
+	numbers.UseNumber()
+	var m any
+	if numbers.Decode(&m) != nil || !e.dropCandidates(m) {
+		return text
+	}
+	without, err := json.Marshal(m)
+	if err != nil {
+		return text
+	}
+	return without
+}
+
+// dropCandidates takes the people out of every list of candidates in a value, and reports whether there was one of them.
+func (e *eraser) dropCandidates(value any) (dropped bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		if list, ok := v["candidates"].([]any); ok {
+			kept := slices.DeleteFunc(list, func(c any) bool {
+				candidate, _ := c.(map[string]any)
+				id, _ := candidate["user_id"].(string)
+				return e.names.Has([]string{id})
+			})
+			dropped, v["candidates"] = len(kept) < len(list), kept
+		}
+		for _, child := range v {
+			dropped = e.dropCandidates(child) || dropped
+		}
+	case []any:
+		for _, child := range v {
+			dropped = e.dropCandidates(child) || dropped
+		}
+	}
+	return dropped
 }
 
 // hasBytes reports whether something that could not be read names one of the people.
@@ -45,7 +86,7 @@ func (e *eraser) rewrite(ctx context.Context, s queue.Stored) error {
 	}
 	payload := s.Payload
 	if s.Queue == webhook.Queue {
-		payload = []byte(e.names.JSON(string(payload), messageTexts...))
+		payload = e.message(payload)
 	} else {
 		part, err := tasks.Decode(payload)
 		if err != nil {

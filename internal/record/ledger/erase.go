@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,7 +52,7 @@ func (e *UnfinishedError) In(l texts.Lang) string {
 // The texts of a job and of its audit in which somebody may be named. Names of those who submitted, cancelled or approved are
 // not among them: the record says who acted.
 var (
-	jobTexts   = []string{"source", "reason", "cancel_reason", "restores", "restored_by"}
+	jobTexts   = []string{"source", "reason", "cancel_reason", "restores", "restored_by", "refusal"}
 	auditTexts = []string{"why", "source", "unreadable", "entry"}
 )
 
@@ -142,6 +143,19 @@ func (l *Ledger) erasing(ctx context.Context, e Erasure) ([]fieldChange, Erased,
 	for _, name := range jobTexts {
 		if old := fields.Val()[name]; e.Names.Text(old) != old {
 			change("job", name, old, e.Names.Text(old))
+		}
+	}
+	if old := fields.Val()["unresolved_rows"]; old != "" {
+		var rows []snapshot.Unresolved
+		if err := json.Unmarshal([]byte(old), &rows); err != nil {
+			return nil, done, fmt.Errorf("unresolved rows of job %s: %w", e.JobID, err)
+		}
+		if eraseRows(rows, e.Names) {
+			without, err := json.Marshal(rows)
+			if err != nil {
+				return nil, done, err
+			}
+			change("job", "unresolved_rows", old, string(without))
 		}
 	}
 	asked := false
@@ -243,11 +257,26 @@ func eraseSnapshot(data []byte, names forget.Names) (without []byte, changed boo
 	for i := range s.Scopes {
 		rename(&s.Scopes[i].Pair)
 	}
+	if eraseRows(s.Rows, names) {
+		changed = true
+	}
 	if !changed {
 		return nil, false, nil
 	}
 	without, err = s.Encode()
 	return without, true, err
+}
+
+// eraseRows takes people from those who might have been meant by what was not resolved: a name would tell who they are.
+func eraseRows(rows []snapshot.Unresolved, names forget.Names) (changed bool) {
+	for i := range rows {
+		r := &rows[i]
+		candidates, detail := len(r.Candidates), r.Detail
+		r.Candidates = slices.DeleteFunc(r.Candidates, func(c snapshot.Candidate) bool { return names.Has([]string{c.UserID}) })
+		r.Detail = names.Text(detail)
+		changed = changed || len(r.Candidates) != candidates || r.Detail != detail
+	}
+	return changed
 }
 
 // Drop erases a finished job that is named after somebody: its record goes, and its trail goes on under the name that
