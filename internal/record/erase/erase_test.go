@@ -67,7 +67,7 @@ func past(t *testing.T, rdb *redis.Client) (l *ledger.Ledger, stop func()) {
 		NotHeld: []enqueue.SnapshotPair{{UserID: leaver, RoleID: 3}}, Scopes: []enqueue.SnapshotScope{{Pair: enqueue.SnapshotPair{UserID: leaver, RoleID: 7}, Departments: []int64{1}}}}},
 		[]int64{7, 8}, "a", leaver, ghost, "c")
 	submit(enqueue.Submission{JobID: "seen", Snapshot: &enqueue.Snapshot{SeenAt: time.Now(), Rows: []snapshot.Unresolved{{Pointer: "/removals/0/users/1",
-		Reason: snapshot.Ambiguous, Detail: "two people", Candidates: []snapshot.Candidate{{UserID: leaver, Name: "王芳"}, {UserID: "b", Name: "王芳"}}}}, NotHeld: []enqueue.SnapshotPair{{UserID: leaver, RoleID: 3}}}}, []int64{7}, "a")
+		Reason: snapshot.Ambiguous, Detail: "name:…芳 fits several people: 王芳 (" + leaver + "), 王芳 (b)", Candidates: []snapshot.Candidate{{UserID: leaver, Name: "王芳"}, {UserID: "b", Name: "王芳"}}}}, NotHeld: []enqueue.SnapshotPair{{UserID: leaver, RoleID: 3}}}}, []int64{7}, "a")
 	submit(enqueue.Submission{JobID: "role"}, []int64{666}, "a", leaver)
 	submit(enqueue.Submission{JobID: "offboard-" + leaver, Reason: "x"}, []int64{7}, leaver)
 	submit(enqueue.Submission{JobID: "none"}, []int64{7}, "a", leaver+"0")

@@ -8,12 +8,13 @@ import (
 
 	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/internal/record/webhook"
 	"github.com/unrole/unrole/tasks"
 )
 
 // messageTexts are the texts of a webhook's message in which somebody may be named.
-var messageTexts = []string{"source", "reason", "cancel_reason", "restores", "refusal", "detail"}
+var messageTexts = []string{"source", "reason", "cancel_reason", "restores", "refusal"}
 
 // isNamed reports whether a task has something of the people.
 func (e *eraser) isNamed(s queue.Stored) bool {
@@ -60,7 +61,9 @@ func (e *eraser) dropCandidates(value any) (dropped bool) {
 				id, _ := candidate["user_id"].(string)
 				return e.names.Has([]string{id})
 			})
-			dropped, v["candidates"] = len(kept) < len(list), kept
+			if v["candidates"] = kept; len(kept) < len(list) {
+				v["detail"], dropped = snapshot.ErasedDetail, true
+			}
 		}
 		for _, child := range v {
 			dropped = e.dropCandidates(child) || dropped

@@ -271,10 +271,11 @@ func eraseSnapshot(data []byte, names forget.Names) (without []byte, changed boo
 func eraseRows(rows []snapshot.Unresolved, names forget.Names) (changed bool) {
 	for i := range rows {
 		r := &rows[i]
-		candidates, detail := len(r.Candidates), r.Detail
+		candidates := len(r.Candidates)
 		r.Candidates = slices.DeleteFunc(r.Candidates, func(c snapshot.Candidate) bool { return names.Has([]string{c.UserID}) })
-		r.Detail = names.Text(detail)
-		changed = changed || len(r.Candidates) != candidates || r.Detail != detail
+		if len(r.Candidates) < candidates || names.Text(r.Detail) != r.Detail {
+			r.Detail, changed = snapshot.ErasedDetail, true
+		}
 	}
 	return changed
 }

@@ -38,6 +38,9 @@ type Unresolved struct {
 	Candidates []Candidate `json:"candidates,omitempty"`
 }
 
+// ErasedDetail stands in the place of a Detail that named somebody who was erased since.
+const ErasedDetail = "somebody who fitted was erased from this record"
+
 // Reason is why something was not resolved.
 type Reason string
 
