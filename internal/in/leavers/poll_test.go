@@ -2,6 +2,7 @@ package leavers_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -201,6 +202,11 @@ func TestManyLeaversAtOnceAreProposals(t *testing.T) {
 // most once, and exactly what they hold.
 func TestWhateverHRSaysOnlyLeaversLoseRolesAndOnlyOnTheirDay(t *testing.T) {
 	memory, rdb := redistest.Memory(t)
+	// A check is some hundred calls of Redis; -rapid.checks asks for more.
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		flag.Set("rapid.checks", "25")
+		t.Cleanup(func() { flag.Set("rapid.checks", f.DefValue) })
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		memory.FlushAll()
 		automatic := rapid.Bool().Draw(rt, "automatic")
