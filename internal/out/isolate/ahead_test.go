@@ -88,13 +88,19 @@ func TestAskingAheadTakesAThirdOfTheTimeForFewMoreCalls(t *testing.T) {
 	}
 }
 
+// apart draws how long calls take, from so many that hardly two answers come in the same instant: who of these is first is not
+// the order that was drawn.
+func apart(random *rand.Rand) func() time.Duration {
+	return func() time.Duration { return 1 + time.Duration(random.Int64N(int64(time.Second))) }
+}
+
 func TestExactlyTheBadIdsComeOutInWhateverOrderAnswersCome(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		b := drawBatch(rt, full)
 		drawBlame(rt, b, rapid.Bool().Draw(rt, "vague"))
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "order"), 7))
 		width := rapid.IntRange(1, 30).Draw(rt, "width")
-		got, _, err := ahead(t, b, width, b.send, func() time.Duration { return time.Duration(1 + random.IntN(1000)) })
+		got, _, err := ahead(t, b, width, b.send, apart(random))
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -115,7 +121,7 @@ func TestAnErrorEndsTheSearchWhenNoProbeIsUnderWay(t *testing.T) {
 				return isolate.Answer{}, ends
 			}
 			return b.send(ctx, r)
-		}, func() time.Duration { return time.Duration(1 + random.IntN(1000)) })
+		}, apart(random))
 		// An error about what nobody wants to know any more does not end it.
 		if left < 0 && !errors.Is(err, ends) && (err != nil || len(b.unaccounted(got)) > 0) {
 			rt.Fatalf("the search says %v", err)
