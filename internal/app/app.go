@@ -142,7 +142,7 @@ func (e *Engine) newResolver(c *config.Config, with Parts, protected protect.Set
 	if err != nil {
 		return err
 	}
-	e.resolver, err = resolver.New(resolver.Config{Ledger: ledger.New(with.Redis, c.Retention), Client: client, Directory: d, Lead: e.worker,
+	e.resolver, err = resolver.New(resolver.Config{Ledger: ledger.New(with.Redis, c.Retention), Client: client, Directory: d, Protected: protected, Lead: e.worker,
 		MaxShare: c.MaxShare, Log: with.Log.With().Str("room", "resolver").Logger()})
 	return err
 }

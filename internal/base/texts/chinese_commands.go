@@ -85,6 +85,8 @@ var commandsInChinese = map[string]string{
 	"job %s was submitted by %s: another person has to approve it":                                                                                           "任务 %s 由 %s 提交：须由另一人审批",
 	"%v\nthe job is approved; a worker enqueues its parts within minutes, unrole jobs repair %s at once":                                                     "%v\n任务已审批；工作进程将在几分钟内将其入队，unrole jobs repair %s 可立即入队",
 	"job id %s is taken: people of the job of %s were erased since, so that nothing tells whether this is the same; take another job id":                     "任务号 %s 已被占用：%s 的任务中有人员已被清除，无法判断内容是否相同；请换一个任务号",
+	"job id %s is taken: the same was asked %s for %s, this submission is for %s; take another job id":                                                       "任务号 %s 已被占用：相同的请求已于 %s 提交，执行时间为 %s，而本次为 %s；请换一个任务号",
+	"job id %s is taken by other content: something else was asked %s; take another job id":                                                                  "任务号 %s 已被占用：%s 提交的是其他内容；请换一个任务号",
 	"job id %s is taken: the same pairs were submitted %s for %s, this submission is for %s; take another job id":                                            "任务号 %s 已被占用：相同的内容已于 %s 提交，执行时间为 %s，本次为 %s；请换一个任务号",
 	"job id %s is taken by other content: the job of %s has %d pairs (%d users, %d roles), this submission has %d (%d users, %d roles); take another job id": "任务号 %s 已用于其他内容：%s 的任务有 %d 条（员工 %d 名，角色 %d 个），本次提交有 %d 条（员工 %d 名，角色 %d 个）；请换一个任务号",
 

@@ -24,9 +24,8 @@ type Request struct {
 	// SkipUnresolved leaves out who or what is not resolved; otherwise it refuses the whole.
 	SkipUnresolved bool `json:"skip,omitempty"`
 	// MaxUsersPerDay is how many distinct users the source may submit in 24 hours before its jobs wait for approval, 0 for any
-	// number; ApproveAbove above how many users another person has to approve, 0 for none. They are those of whoever took the request in.
+	// number: that of whoever took the request in.
 	MaxUsersPerDay int `json:"max_users_per_day,omitempty"`
-	ApproveAbove   int `json:"approve_above,omitempty"`
 }
 
 // Element is some people and what each of them loses.
@@ -126,8 +125,8 @@ func (r *Request) Pairs() int {
 	return n
 }
 
-// Digest names what is asked, whatever the order of its elements, people and roles: two requests have the same digest exactly
-// when they ask for the same. Without the key it tells nothing of what that is.
+// Digest names what is asked, whatever the order of its elements, and of the people and roles of each. The same asked for in
+// other elements has another digest. Without the key it tells nothing of what that is.
 func (r *Request) Digest(key []byte) string {
 	var lines []string
 	for _, e := range r.Elements {

@@ -43,14 +43,21 @@ func (r *Resolver) decide(ctx context.Context, d *directory.Directory, job ledge
 	if job.At != nil {
 		s.At = *job.At
 	}
-	if s.AwaitApproval, s.OtherApproves, err = r.awaits(ctx, job, request, seen); err != nil {
+	// Before anything is counted for the day: of what is refused nothing is.
+	if p := r.cfg.Protected; p != nil {
+		if err := s.Removals.CheckProtected(p); err != nil {
+			return r.refuse(ctx, job, lead, err.Error(), seen.Snapshot)
+		}
+	}
+	tooMany, counted, err := r.cfg.Ledger.MustWait(ctx, "", job.Source, seen.Removals.Users(), request.MaxUsersPerDay)
+	if err != nil {
 		return err
 	}
-	_, err = r.cfg.Client.SubmitResolved(ctx, s, lead)
-	var protected *enqueue.ProtectedError
-	if errors.As(err, &protected) {
-		return r.refuse(ctx, job, lead, protected.Error(), seen.Snapshot)
+	if tooMany {
+		r.cfg.Log.Warn().Str("job", job.JobID).Str("source", job.Source).Int64("users", counted).Msg("the source has submitted more users than a day may have: the job waits for approval")
 	}
+	s.AwaitApproval = tooMany || len(seen.Shares) > 0
+	_, err = r.cfg.Client.SubmitResolved(ctx, s, lead)
 	return err
 }
 
@@ -59,23 +66,6 @@ func (r *Resolver) refuse(ctx context.Context, job ledger.Job, lead int64, why s
 	seen.NotHeld, seen.Scopes = nil, nil // it asks for no pair
 	r.cfg.Log.Info().Str("job", job.JobID).Int("unresolved", len(seen.Rows)).Msg("the job is refused")
 	return r.cfg.Ledger.EndAsked(ctx, job.JobID, lead, why, seen)
-}
-
-// awaits says whether somebody has to approve the job, and whether that has to be another person than who asked for it.
-func (r *Resolver) awaits(ctx context.Context, job ledger.Job, request *asked.Request, seen *preflight.Result) (approval, byAnother bool, err error) {
-	users := seen.Removals.Users()
-	approval = len(seen.Shares) > 0
-	byAnother = request.ApproveAbove > 0 && len(users) > request.ApproveAbove
-	if limit := request.MaxUsersPerDay; limit > 0 && len(users) > limit {
-		approval = true
-	} else if limit > 0 {
-		admitted, _, err := r.cfg.Ledger.Admit(ctx, job.Source, users, limit)
-		if err != nil {
-			return false, false, err
-		}
-		approval = approval || !admitted
-	}
-	return approval || byAnother, byAnother, nil
 }
 
 // unresolved says where in the request the problems are. A role that many people share is named once.

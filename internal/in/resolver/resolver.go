@@ -27,11 +27,13 @@ type Lead interface {
 	Number() int64
 }
 
-// Config says what a resolver works with. All but Interval, MaxShare and Log is required.
+// Config says what a resolver works with. All but Protected, Interval, MaxShare and Log is required.
 type Config struct {
 	Ledger *ledger.Ledger
-	// Client submits what jobs mean. Its protected ids are looked at again.
+	// Client submits what jobs mean.
 	Client *enqueue.Client
+	// Protected ids refuse a job whole, as they refuse a submission; nil protects nobody.
+	Protected enqueue.ProtectedIDs
 	// Directory is where people and roles are looked up; each batch of jobs reads it anew.
 	Directory *directory.Directory
 	Lead      Lead
@@ -44,12 +46,10 @@ type Config struct {
 
 const (
 	// mostWaiting is how many jobs are looked at in one turn, mostBatches how many batches are under way, atOnce how many jobs of a
-	// batch side by side: what limits them is the pace of the lookups, so a small job need not wait for a large one.
+	// batch side by side: what limits them is the pace of the lookups, which they share.
 	mostWaiting = 1000
 	mostBatches = 4
 	atOnce      = 32
-	// patience is how long one job may take to be looked up, 4,000 people at 20 a second; what was seen then is not older than that.
-	patience = 10 * time.Minute
 )
 
 // Resolver looks up jobs. Run is to be called once.
@@ -155,8 +155,6 @@ func (r *Resolver) resolve(ctx context.Context, batch []string) {
 
 // look brings one job on, and notes where that failed.
 func (r *Resolver) look(ctx context.Context, d *directory.Directory, id string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("looking up took too long"))
-	defer cancel()
 	lead := r.cfg.Lead.Number()
 	if lead == 0 || !r.cfg.Lead.Held() {
 		return nil // the next one to lead has it
@@ -207,7 +205,7 @@ func (r *Resolver) one(ctx context.Context, d *directory.Directory, id string, l
 	var unknown *ledger.NotFoundError
 	switch {
 	case errors.As(err, &unknown):
-		return r.cfg.Ledger.ResolvingDone(ctx, id)
+		return r.cfg.Ledger.ResolvingGone(ctx, id)
 	case err != nil:
 		return err
 	case data == nil:

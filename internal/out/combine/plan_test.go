@@ -63,8 +63,40 @@ func TestPlansAreKept(t *testing.T) {
 		if calls > planned {
 			t.Fatalf("%d calls, planned %d", calls, planned)
 		}
-		if p.saved != 0 {
-			t.Fatalf("an empty pool keeps %d saved calls", p.saved)
+	})
+}
+
+// What one job saved is not another's to spend, however the last offer left.
+func TestAnEmptyPoolHasSavedNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, waiting := NewPool(callLimits), jobs(t)
+		dice := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "dice"), 3))
+		var flying []Call
+		for _, o := range waiting {
+			p.Add(o)
+		}
+		for range dice.IntN(6) {
+			if c, ok := p.Next(); ok {
+				flying = append(flying, c)
+			}
+		}
+		end := func() {
+			for _, c := range flying {
+				p.Done(c)
+			}
+		}
+		last := rapid.Bool().Draw(t, "the last one is withdrawn")
+		if last {
+			end()
+		}
+		for _, o := range waiting {
+			p.Withdraw(o)
+		}
+		if !last {
+			end()
+		}
+		if p.Len() != 0 || p.saved != 0 {
+			t.Fatalf("%d offers, %d saved calls", p.Len(), p.saved)
 		}
 	})
 }

@@ -149,9 +149,6 @@ func (p *Pool) end(c Call, again bool) {
 			p.remove(o)
 		}
 	}
-	if p.offers == 0 {
-		p.saved = 0
-	}
 }
 
 // Withdraw takes the offer's open pairs out of the pool. Those in flight stay until their call ends and are then
@@ -238,7 +235,9 @@ func (p *Pool) index(o *Offer) {
 // remove forgets an offer that has nothing open nor in flight.
 func (p *Pool) remove(o *Offer) {
 	o.state = gone
-	p.offers--
+	if p.offers--; p.offers == 0 {
+		p.saved = 0
+	}
 	if o.shape != "" {
 		same := p.alike[o.shape]
 		if same = slices.DeleteFunc(same, func(x *Offer) bool { return x == o }); len(same) == 0 {

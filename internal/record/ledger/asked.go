@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +37,7 @@ func (l *Ledger) Ask(ctx context.Context, a Asked) (existed bool, err error) {
 	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.ZAddNX(ctx, indexKey, redis.Z{Score: float64(a.CreatedAt.UnixMicro()), Member: a.JobID})
 		p.ZAdd(ctx, openKey, redis.Z{Score: score, Member: a.JobID})
-		p.ZAddNX(ctx, resolvingKey, redis.Z{Score: score, Member: a.JobID})
+		p.ZAdd(ctx, resolvingKey, redis.Z{Score: score, Member: a.JobID})
 		return nil
 	}); err != nil {
 		return false, fmt.Errorf("create job %s: %w", a.JobID, err)
@@ -61,7 +60,8 @@ func (l *Ledger) Ask(ctx context.Context, a Asked) (existed bool, err error) {
 		return word == "existed", nil
 	}
 	str := func(i int) string { s, _ := reply[i].(string); return s }
-	return false, &ConflictError{JobID: a.JobID, Named: true, HaveCreated: parseTime(str(1)), HaveAt: str(2), WantAt: formatTime(a.At), SamePairs: str(3) == content}
+	return false, &ConflictError{JobID: a.JobID, Named: true, HaveCreated: parseTime(str(1)), HaveAt: str(2), WantAt: formatTime(a.At), SamePairs: str(3) == content,
+		Erased: str(3) == erasedContent}
 }
 
 // Resolving lists jobs that were asked for by names and have not been resolved and enqueued, the oldest first, count at most.
@@ -73,22 +73,14 @@ func (l *Ledger) Resolving(ctx context.Context, count int) ([]string, error) {
 	return ids, nil
 }
 
-// resolvingLingers is how long a name stays without a record: it may be about to get one.
-const resolvingLingers = time.Minute
+// ResolvingGone takes a name without a record out of those that Resolving lists, unless it was put in lately: then it may be
+// about to get one.
+func (l *Ledger) ResolvingGone(ctx context.Context, jobID string) error {
+	return l.tidy(ctx, resolvingKey, []string{jobID})
+}
 
-// ResolvingDone takes a job out of those that Resolving lists.
+// ResolvingDone takes a job that was resolved out of those that Resolving lists.
 func (l *Ledger) ResolvingDone(ctx context.Context, jobID string) error {
-	if n, err := l.rdb.Exists(ctx, jobKey(jobID)).Result(); err != nil {
-		return fmt.Errorf("read job %s: %w", jobID, err)
-	} else if n == 0 {
-		score, err := l.rdb.ZScore(ctx, resolvingKey, jobID).Result()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return fmt.Errorf("read job %s: %w", jobID, err)
-		}
-		if time.UnixMicro(int64(score)).After(l.now().Add(-resolvingLingers)) {
-			return nil
-		}
-	}
 	if err := l.rdb.ZRem(ctx, resolvingKey, jobID).Err(); err != nil {
 		return fmt.Errorf("list job %s as resolved: %w", jobID, err)
 	}
@@ -174,7 +166,7 @@ func seenFields(s *snapshot.Snapshot) ([]any, error) {
 // readAsked reads what became of what was asked by names.
 func (j *Job) readAsked(f map[string]string) {
 	j.Refusal, j.ResolvingFailed, j.MoreUnresolved = f["refusal"], f["unresolved_because"], parseInt(f["more_unresolved"])
-	if rows := f["unresolved_rows"]; rows != "" && f["phase"] != phaseWithdrawn && json.Unmarshal([]byte(rows), &j.Unresolved) != nil {
+	if rows := f["unresolved_rows"]; rows != "" && json.Unmarshal([]byte(rows), &j.Unresolved) != nil {
 		j.Unresolved = nil
 	}
 }

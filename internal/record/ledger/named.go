@@ -57,7 +57,7 @@ const jobKeyPrefix = "unrole:job:{"
 
 func readKey(ctx context.Context, p redis.Pipeliner, key string) redis.Cmder {
 	switch _, suffix, _ := strings.Cut(key, "}"); suffix {
-	case ":seen":
+	case ":seen", ":asked":
 		return p.Get(ctx, key)
 	case ":audit":
 		return p.XRange(ctx, key, "-", "+")
@@ -73,6 +73,9 @@ func isNamed(names forget.Names, quoted []string, suffix string, data redis.Cmde
 	}
 	switch d := data.(type) {
 	case *redis.StringCmd:
+		if suffix == ":asked" {
+			return names.Text(d.Val()) != d.Val(), nil
+		}
 		_, changed, err := eraseSnapshot([]byte(d.Val()), names)
 		return changed, err
 	case *redis.XMessageSliceCmd:

@@ -95,15 +95,15 @@ func (l *Ledger) Open(ctx context.Context) iter.Seq2[Job, error] {
 	}
 }
 
-// tidy takes jobs that ended out of the index, unless they were put in lately: then they may be opening.
-func (l *Ledger) tidy(ctx context.Context, jobIDs []string) error {
+// tidy takes jobs that ended out of an index, unless they were put in lately: then they may be opening.
+func (l *Ledger) tidy(ctx context.Context, index string, jobIDs []string) error {
 	latest := float64(l.now().Add(-lingers).UnixMicro())
 	for len(jobIDs) > 0 {
 		page := jobIDs[:min(pageOfJobs, len(jobIDs))]
 		jobIDs = jobIDs[len(page):]
-		scores, err := l.rdb.ZMScore(ctx, openKey, page...).Result()
+		scores, err := l.rdb.ZMScore(ctx, index, page...).Result()
 		if err != nil {
-			return fmt.Errorf("tidy the index of open jobs: %w", err)
+			return fmt.Errorf("tidy the index of jobs: %w", err)
 		}
 		var args []any
 		for i, score := range scores {
@@ -114,8 +114,8 @@ func (l *Ledger) tidy(ctx context.Context, jobIDs []string) error {
 		if args == nil {
 			continue
 		}
-		if err := tidyScript.Run(ctx, l.rdb, []string{openKey}, args...).Err(); err != nil {
-			return fmt.Errorf("tidy the index of open jobs: %w", err)
+		if err := tidyScript.Run(ctx, l.rdb, []string{index}, args...).Err(); err != nil {
+			return fmt.Errorf("tidy the index of jobs: %w", err)
 		}
 	}
 	return nil

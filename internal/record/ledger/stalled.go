@@ -77,7 +77,7 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 			ended = append(ended, id)
 		}
 	}
-	if err := l.tidy(ctx, ended); err != nil {
+	if err := l.tidy(ctx, openKey, ended); err != nil {
 		return nil, err
 	}
 	var stalled []Job

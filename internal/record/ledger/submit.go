@@ -92,10 +92,10 @@ func (e *ConflictError) In(l texts.Lang) string {
 	}
 	switch {
 	case e.Named && e.SamePairs:
-		return fmt.Sprintf("job id %s is taken: the same was asked %s for %s, this submission is for %s; take another job id",
-			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt))
+		return texts.T("job id %s is taken: the same was asked %s for %s, this submission is for %s; take another job id",
+			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt)).In(l)
 	case e.Named:
-		return fmt.Sprintf("job id %s is taken by other content: something else was asked %s; take another job id", e.JobID, e.HaveCreated.Format(time.RFC3339))
+		return texts.T("job id %s is taken by other content: something else was asked %s; take another job id", e.JobID, e.HaveCreated.Format(time.RFC3339)).In(l)
 	case e.SamePairs:
 		return texts.T("job id %s is taken: the same pairs were submitted %s for %s, this submission is for %s; take another job id",
 			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt)).In(l)

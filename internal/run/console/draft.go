@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	_ "embed"
 	"encoding/gob"
 	"encoding/json"
 	"errors"
@@ -94,7 +95,12 @@ func (e *draftEndedError) Unwrap() error { return e.problem }
 
 func draftKey(jobID string) string { return "unrole:draft:" + jobID }
 
-// keep writes a draft with those of its files that are not nil; how it was being looked at is over.
+//go:embed lua/keep_seen.lua
+var keepSeenLua string
+
+var keepSeenScript = redis.NewScript(keepSeenLua)
+
+// keep writes a draft with its files, of which one without content is taken away; how it was being looked at is over.
 func (c *Console) keep(ctx context.Context, d *draft) error {
 	about, err := json.Marshal(d)
 	if err != nil {
@@ -104,13 +110,30 @@ func (c *Console) keep(ctx context.Context, d *draft) error {
 	_, err = c.cfg.Redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		p.HSet(ctx, key, "about", about)
 		for name, file := range d.files {
-			p.HSet(ctx, key, name, file)
+			if len(file) == 0 {
+				p.HDel(ctx, key, name)
+			} else {
+				p.HSet(ctx, key, name, file)
+			}
 		}
 		p.HDel(ctx, key, "look")
 		p.Expire(ctx, key, draftLasts)
 		return nil
 	})
 	return err
+}
+
+// keepSeen is keep after a look. A draft that was submitted meanwhile, or is looked at anew, stays as it is.
+func (c *Console) keepSeen(ctx context.Context, d *draft) error {
+	about, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	args := []any{d.Turn, draftLasts.Milliseconds(), "about", about}
+	for name, file := range d.files {
+		args = append(args, name, file)
+	}
+	return keepSeenScript.Run(ctx, c.cfg.Redis, []string{draftKey(d.JobID)}, args...).Err()
 }
 
 // draft reads a list that waits for a confirmation, with some of its files. Nobody but who gave it sees it, or confirms it.

@@ -102,7 +102,6 @@ func (c *Console) lookAt(ctx context.Context, d *draft, rows *lists.Kept, lang t
 		}
 	}
 	told.Waits = false
-	d.Turn++
 	dir, err := c.cfg.Directory()
 	if err == nil {
 		done := make(chan error, 1)
@@ -121,7 +120,7 @@ func (c *Console) lookAt(ctx context.Context, d *draft, rows *lists.Kept, lang t
 		return
 	}
 	if err == nil {
-		if err = c.keep(ctx, d); err == nil {
+		if err = c.keepSeen(ctx, d); err == nil {
 			return
 		}
 	}

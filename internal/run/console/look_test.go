@@ -194,6 +194,47 @@ func TestADingTalkThatRefusesIsNoDeadEnd(t *testing.T) {
 	d.has(d.seen(to), "Remove the roles of 1 person", "li")
 }
 
+// What an earlier look showed goes with no later one: a restore would give back what nobody held.
+func TestALookThatFailsKeepsNothingOfTheOneBefore(t *testing.T) {
+	d, sim := office(t, simulator.Options{})
+	to, page := d.give("", nil, map[string]string{"text": "user_id,role_id\nli,8\nli,7\n"})
+	if to == "" {
+		t.Fatal(page)
+	}
+	d.has(d.seen(to), "Not held, and left out")
+	sim.Fail(simulator.FaultPermission, 0)
+	d.does(to+"/again", nil, to)
+	d.has(d.seen(to), "of the list as it stands")
+	id := strings.TrimPrefix(to, "/removals/")
+	d.does(to, url.Values{"turn": {"2"}, "why": {"left"}}, "/jobs/"+id+"?done=submitted")
+	if seen, err := d.ledger.Snapshot(t.Context(), id); err != nil || seen != nil || d.job(id).Pairs.Total != 2 {
+		t.Errorf("%+v %v %+v", seen, err, d.job(id).Pairs)
+	}
+}
+
+// A look that ends late says nothing of a list that is looked at anew, or was submitted.
+func TestALateLookIsNotKept(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	c := &Console{cfg: Config{Redis: rdb, Log: zerolog.Nop()}}
+	kept := func() string { return rdb.HGet(t.Context(), draftKey("j"), filePlan).Val() }
+	look := func(turn int, plan string, want string) {
+		t.Helper()
+		d := &draft{JobID: "j", Turn: turn}
+		d.file(filePlan, []byte(plan))
+		if err := c.keepSeen(t.Context(), d); err != nil || kept() != want {
+			t.Fatalf("turn %d: %q is kept, want %q; %v", turn, kept(), want, err)
+		}
+	}
+	if err := c.keep(t.Context(), &draft{JobID: "j", Turn: 2}); err != nil {
+		t.Fatal(err)
+	}
+	look(1, "first", "")
+	look(2, "second", "second")
+	look(2, "", "")
+	c.forget(t.Context(), "j")
+	look(2, "second", "")
+}
+
 // One whose list takes long keeps nobody waiting; of the same person the newest list counts.
 func TestALongListKeepsNobodyElseWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/in/restore"
-	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -155,16 +154,20 @@ func (c *Console) restore(v *visit) error {
 	}
 	again, err := restore.Submitted(ctx, c.ledger, wish)
 	var taken *restore.TakenError
-	if errors.As(err, &taken) || again != nil {
+	switch {
+	case errors.As(err, &taken):
+		return &problem{http.StatusConflict, texts.T("%v", err)}
+	case err != nil:
+		return err
+	case again != nil:
 		return v.done("/jobs/"+wish.As, "existed")
 	}
-	if err != nil {
-		return err
-	}
 	plan, err := restore.Of(ctx, c.ledger, wish)
-	var unknown *ledger.NotFoundError
+	var nothing *restore.NothingError
+	var unseen *restore.NoSnapshotError
+	var strangers *restore.StrangersError
 	switch {
-	case errors.As(err, &unknown):
+	case err != nil && !errors.As(err, &nothing) && !errors.As(err, &unseen) && !errors.As(err, &strangers):
 		return err
 	case err != nil || plan.Removals.Digest() != form("digest"):
 		v.redirect(restoreAddress(v, id, "restore-changed"))

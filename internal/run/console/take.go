@@ -195,13 +195,17 @@ func (c *Console) preview(v *visit, d *draft, rows *lists.Kept) error {
 	return nil
 }
 
-// lookLater keeps a draft that is not known yet, and begins to look at it.
+// lookLater keeps a draft that is not known yet, with nothing of an earlier look, and begins to look at it.
 func (c *Console) lookLater(ctx context.Context, d *draft, rows *lists.Kept, lang texts.Lang) error {
 	packed, err := packRows(rows)
 	if err != nil {
 		return err
 	}
 	d.file(fileRows, packed)
+	for _, known := range []string{filePlan, fileSnapshot, fileUnresolved} {
+		d.file(known, nil)
+	}
+	d.Turn++
 	d.Ready, d.Sample, d.Seen, d.Noted, d.Blocked = false, nil, nil, nil, ""
 	if err := c.keep(ctx, d); err != nil {
 		return err

@@ -57,6 +57,22 @@ func (a *API) storing(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), a.cfg.StoreTimeout)
 }
 
+// order reads the body of a request that needs a token: a signature covers the body only, and an old message could be sent to
+// another address again. release is to be called at its end.
+func (a *API) order(w http.ResponseWriter, r *http.Request) (who caller, body []byte, release func(), err error) {
+	if p := wantJSON(r); p != nil {
+		return who, nil, nil, p
+	}
+	if who, err = a.authenticate(w, r); err != nil {
+		return who, nil, nil, err
+	}
+	if _, body, err = a.read(w, r); err != nil {
+		return who, nil, nil, err
+	}
+	release, err = a.work(r.Context())
+	return who, body, release, err
+}
+
 // cancellation is the answer to POST /v1/cancellations.
 type cancellation struct {
 	// Cancelled counts the pairs that were taken back.
@@ -66,18 +82,7 @@ type cancellation struct {
 
 // cancelUsers is POST /v1/cancellations: nothing that has not begun is done to these people, by whichever job.
 func (a *API) cancelUsers(w http.ResponseWriter, r *http.Request) error {
-	if p := wantJSON(r); p != nil {
-		return p
-	}
-	who, err := a.authenticate(w, r) // a signature covers the body only, and an old message could be sent here again
-	if err != nil {
-		return err
-	}
-	_, body, err := a.read(w, r)
-	if err != nil {
-		return err
-	}
-	release, err := a.work(r.Context())
+	who, body, release, err := a.order(w, r)
 	if err != nil {
 		return err
 	}

@@ -68,26 +68,15 @@ func (r *reader) truth(at string, into *bool) error {
 // restore is POST /v1/removals/{job_id}/restore: what the job took is given back, by a job of its own. 202 for a new one, 200 for
 // one that was there.
 func (a *API) restore(w http.ResponseWriter, r *http.Request) error {
-	if p := wantJSON(r); p != nil {
-		return p
-	}
-	who, err := a.authenticate(w, r) // a signature covers the body only, and an old message could be sent here again
-	if err != nil {
-		return err
-	}
-	id := r.PathValue("job_id")
-	if err := tasks.ValidateJobID(id); err != nil {
-		return newProblem(http.StatusNotFound, "not-found", "%v", err)
-	}
-	_, body, err := a.read(w, r)
-	if err != nil {
-		return err
-	}
-	release, err := a.work(r.Context())
+	who, body, release, err := a.order(w, r)
 	if err != nil {
 		return err
 	}
 	defer release()
+	id := r.PathValue("job_id")
+	if err := tasks.ValidateJobID(id); err != nil {
+		return newProblem(http.StatusNotFound, "not-found", "%v", err)
+	}
 	req, p := decodeRestore(trimMark(body))
 	if p != nil {
 		return p

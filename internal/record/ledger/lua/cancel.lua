@@ -6,7 +6,7 @@ if not known() then return {-2} end
 local cancelled_at, finished_at, phase = unpack(redis.call('HMGET', job_key, 'cancelled_at', 'finished_at', 'phase'))
 if resolving(phase) then
 	redis.call('UNLINK', asked_key, parts_key, state_key, seen_key)
-	redis.call('HDEL', job_key, 'plan', 'unresolved_because', 'seen_at')
+	redis.call('HDEL', job_key, 'plan', 'unresolved_because', 'seen_at', 'unresolved_rows', 'more_unresolved')
 	redis.call('HSET', job_key, 'phase', 'withdrawn', 'total', 0, 'users', 0, 'roles', 0, 'planned_calls', 0,
 		'cancelled_at', now, 'cancelled_by', by, 'cancel_reason', why, 'finished_at', now, 'touched_at', now)
 	write_audit(entry)

@@ -15,11 +15,14 @@ local have_content, have_at, phase, have_plan, total, users, roles, created_at =
 if lead ~= '' then
 	if stale(lead) then return {'stale'} end
 	if not resolving(phase) then return {phase or 'gone'} end
-	if phase == 'planning' and have_plan == plan then return {phase} end
-	redis.call('UNLINK', parts_key, state_key)
+	-- An earlier lead may have come so far: what it saw, and whether somebody has to approve, is looked at anew.
+	local again = phase == 'planning' and have_plan == plan
+	if again then entry = '' else redis.call('UNLINK', parts_key, state_key) end
+	redis.call('UNLINK', seen_key)
+	redis.call('HDEL', job_key, 'awaiting', 'other_approves', 'last_look', 'unresolved_rows', 'more_unresolved')
 	redis.call('HSET', job_key, 'plan', plan, 'planned_calls', planned_calls, 'phase', 'planning')
 	put_fields()
-	return {'created'}
+	return {again and phase or 'created'}
 end
 if total then
 	if have_content ~= content or (have_at or '') ~= at then

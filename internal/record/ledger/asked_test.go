@@ -1,0 +1,129 @@
+package ledger
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/forget"
+	"github.com/unrole/unrole/internal/record/snapshot"
+	"github.com/unrole/unrole/internal/test/redistest"
+)
+
+// ask opens the record of a job that is asked for by names.
+func ask(t *testing.T, l *Ledger, id string) {
+	t.Helper()
+	if existed, err := l.Ask(t.Context(), Asked{JobID: id, Source: "hr", Reason: "left", CreatedAt: time.Now(), Content: "c", Request: []byte(`{"elements":[{"user_ids":["ann"]}]}`)}); err != nil || existed {
+		t.Fatal(existed, err)
+	}
+}
+
+func TestAJobThatIsBeingAskedForIsNotForgotten(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		l := New(rdb, time.Hour)
+		clock := time.Now()
+		l.now = func() time.Time { return clock }
+		listed := func(want ...string) {
+			t.Helper()
+			if ids, err := l.Resolving(t.Context(), 10); err != nil || !slices.Equal(ids, want) {
+				t.Fatalf("listed are %v, %v; want %v", ids, err, want)
+			}
+		}
+		// Its name stands before its record, and a worker finds it in between. It may have come that far a while ago, too.
+		for _, id := range []string{"j", "late"} {
+			rdb.ZAdd(t.Context(), resolvingKey, redis.Z{Score: float64(clock.UnixMicro()), Member: id})
+			if id == "late" {
+				clock = clock.Add(2 * lingers)
+			}
+			var unknown *NotFoundError
+			if _, _, err := l.TakeAsked(t.Context(), id, 1); !errors.As(err, &unknown) {
+				t.Fatal(err)
+			}
+			ask(t, l, id)
+			if err := l.ResolvingGone(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			listed(id)
+			if err := l.ResolvingDone(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rdb.ZAdd(t.Context(), resolvingKey, redis.Z{Score: float64(clock.UnixMicro()), Member: "none"})
+		clock = clock.Add(2 * lingers)
+		if err := l.ResolvingGone(t.Context(), "none"); err != nil {
+			t.Fatal(err)
+		}
+		listed()
+	})
+}
+
+// resolve creates what a job of names comes to, as the worker of a lead has it.
+func resolve(t *testing.T, l *Ledger, id string, lead int64, awaiting string, seen *snapshot.Snapshot) Created {
+	t.Helper()
+	if _, _, err := l.TakeAsked(t.Context(), id, lead); err != nil {
+		t.Fatal(err)
+	}
+	created, err := l.Create(t.Context(), NewJob{JobID: id, Source: "hr", Reason: "left", Pairs: 1, Users: 1, Roles: 1, Plan: "p", Parts: 1, Awaiting: awaiting,
+		OtherApproves: awaiting != "", Snapshot: seen, Resolved: &lead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+// What counts is what the last one saw who looked, also where it comes to the same pairs.
+func TestWhoLooksAnewSaysWhetherSomebodyHasToApprove(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		l := New(rdb, time.Hour)
+		first := &snapshot.Snapshot{SeenAt: time.Now().Add(-time.Hour), Rows: []snapshot.Unresolved{{Pointer: "/removals/0/users/0", Reason: snapshot.Unknown}}}
+		for _, c := range []struct{ id, before, after string }{{"stricter", "", AwaitingApproval}, {"milder", AwaitingApproval, ""}} {
+			ask(t, l, c.id)
+			resolve(t, l, c.id, 1, c.before, first)
+			if again := resolve(t, l, c.id, 2, c.after, &snapshot.Snapshot{SeenAt: time.Now()}); !again.NeedParts || !again.NeedTasks {
+				t.Errorf("%+v", again)
+			}
+			job, err := l.Get(t.Context(), c.id)
+			if err != nil || job.Awaiting != c.after || job.OtherApproves != (c.after != "") || job.Unresolved != nil || time.Since(job.Snapshot.At) > time.Minute {
+				t.Errorf("%s: %+v %v", c.id, job, err)
+			}
+			if seen, err := l.Snapshot(t.Context(), c.id); err != nil || seen == nil || len(seen.Rows) != 0 {
+				t.Errorf("%s: %+v %v", c.id, seen, err)
+			}
+		}
+	})
+}
+
+// A job that is withdrawn before it was planned keeps nobody who might have been meant.
+func TestAWithdrawnJobNamesNobody(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		l := New(rdb, time.Hour)
+		ask(t, l, "j")
+		resolve(t, l, "j", 1, "", &snapshot.Snapshot{SeenAt: time.Now(), Rows: []snapshot.Unresolved{{Reason: snapshot.Ambiguous, Candidates: []snapshot.Candidate{{UserID: "ann", Name: "安"}}}}})
+		if _, err := l.Cancel(t.Context(), "j", "hr", "stays"); err != nil {
+			t.Fatal(err)
+		}
+		for field, value := range rdb.HGetAll(t.Context(), jobKey("j")).Val() {
+			if strings.Contains(value, "ann") || strings.Contains(value, "安") {
+				t.Errorf("%s: %s", field, value)
+			}
+		}
+	})
+}
+
+// A request that waits to be looked up names people, and whoever is to be forgotten is found in it.
+func TestPeopleAreFoundInWhatIsStillAsked(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		l := New(rdb, time.Hour)
+		ask(t, l, "j")
+		if found, err := l.Naming(t.Context(), forget.New([]string{"ann"})); err != nil || !slices.Equal(found, []string{"j"}) {
+			t.Errorf("%v %v", found, err)
+		}
+		if found, err := l.Naming(t.Context(), forget.New([]string{"bob"})); err != nil || len(found) != 0 {
+			t.Errorf("%v %v", found, err)
+		}
+	})
+}
