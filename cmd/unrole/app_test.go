@@ -18,6 +18,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/internal/test/redistest"
 )
 
 // testApp is an app in a world of its own: a clock that stands, an environment that is empty but for env, and a
@@ -127,6 +128,23 @@ func TestLastLineSaysWhatTheExitCodeMeans(t *testing.T) {
 		if stderr.String() != c.want {
 			t.Errorf("got %q, want %q", stderr, c.want)
 		}
+	}
+}
+
+// A rule for leavers in the environment is for workers: who asks for a list or a demo gets nothing else removed.
+func TestOnlyAWorkerActsByTheRuleForLeavers(t *testing.T) {
+	env := map[string]string{"UNROLE_LEAVERS_FILE": "/there/is/no/such/file", "DINGTALK_APP_KEY": "k", "DINGTALK_APP_SECRET": "s", "UNROLE_ADMIN_LISTEN": ""}
+	for _, args := range [][]string{{"run", "--simulate", "--user", "a", "--role", "7"}, {"demo", "--for", "100ms", "--hour", "50ms"}} {
+		a, _, stderr := testApp("", false, env)
+		if code := a.main(t.Context(), args); code != exitDone {
+			t.Errorf("%v: %v, %s", args, code, stderr)
+		}
+	}
+	_, rdb := redistest.Memory(t)
+	env["REDIS_URL"] = "redis://" + rdb.Options().Addr + "/0"
+	a, _, stderr := testApp("", false, env)
+	if a.main(t.Context(), []string{"worker"}); !strings.Contains(stderr.String(), "UNROLE_LEAVERS_FILE: ") {
+		t.Errorf("a worker begins without its rule: %s", stderr)
 	}
 }
 

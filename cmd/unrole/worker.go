@@ -27,7 +27,9 @@ first SIGINT or SIGTERM finishes the calls in flight and puts the rest back; a s
 				return err
 			}
 			defer client.Close()
-			e, err := engine.New(c, parts(client, log))
+			with := parts(client, log)
+			with.Leavers = true
+			e, err := engine.New(c, with)
 			if err != nil {
 				return err
 			}

@@ -39,6 +39,9 @@ type Parts struct {
 	// Version names this build to DingTalk, to the receiver of the webhook and in the metrics.
 	Version string
 	Log     zerolog.Logger
+	// Leavers lets the engine act by the rule for leavers, if there is one: only a worker of the fleet may. Others are asked for a list
+	// or a story, and take nothing else.
+	Leavers bool
 }
 
 func (p Parts) userAgent() string { return "unrole/" + p.Version }
@@ -110,7 +113,7 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 		return nil, err
 	}
 	e.audit = audit.Config{Redis: with.Redis, Ledger: e.Ledger, File: c.AuditFile, Keep: c.AuditKeep, Log: with.Log, Hold: e.holdForAudit, Release: e.releaseForAudit}
-	if c.LeaversFile != "" {
+	if with.Leavers && c.LeaversFile != "" {
 		producer, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention})
 		if err != nil {
 			return nil, err

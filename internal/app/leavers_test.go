@@ -33,7 +33,7 @@ func TestAWorkerWithARuleTakesTheRolesOfWhoLeavesToday(t *testing.T) {
 	if err := os.WriteFile(conf.LeaversFile, []byte("mode: automatic\ntime: \"00:00\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e, _ := enginetest.Start(t, conf, app.Parts{Redis: rdb})
+	e, _ := enginetest.Start(t, conf, app.Parts{Redis: rdb, Leavers: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	select {
@@ -52,7 +52,7 @@ func TestARuleThatCannotBeReadIsNamedBeforeAnythingStarts(t *testing.T) {
 	_, rdb := redistest.Memory(t)
 	conf := enginetest.Config(simulator.Start(t, simulator.Options{}))
 	conf.LeaversFile = "/there/is/no/such/file"
-	if _, err := app.New(conf, app.Parts{Redis: rdb}); err == nil || !strings.Contains(err.Error(), "UNROLE_LEAVERS_FILE: ") {
+	if _, err := app.New(conf, app.Parts{Redis: rdb, Leavers: true}); err == nil || !strings.Contains(err.Error(), "UNROLE_LEAVERS_FILE: ") {
 		t.Errorf("%v", err)
 	}
 }
