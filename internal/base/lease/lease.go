@@ -78,6 +78,45 @@ func (l *Lease) Take(ctx context.Context) (Term, error) {
 	return Term{Mine: reply[0] > 0, Number: reply[0], Left: time.Duration(reply[1]) * time.Millisecond}, nil
 }
 
+// During takes the lease and does something for as long as this process holds it: the context of do ends once somebody else has it,
+// or when it could not be kept for ttl. mine is whether do was called.
+func (l *Lease) During(ctx context.Context, do func(ctx context.Context)) (mine bool, err error) {
+	until := time.Now().Add(l.ttl)
+	term, err := l.Take(ctx)
+	if err != nil || !term.Mine {
+		return false, err
+	}
+	holding, end := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer end()
+		for {
+			select {
+			case <-holding.Done():
+				return
+			case <-time.After(min(l.ttl/3, time.Until(until))):
+			}
+			asked := time.Now()
+			bounded, cancel := context.WithDeadline(holding, until)
+			term, err := l.Take(bounded)
+			cancel()
+			if err == nil {
+				if !term.Mine {
+					return
+				}
+				until = asked.Add(l.ttl)
+			} else if !asked.Before(until) {
+				return
+			}
+		}
+	}()
+	do(holding)
+	end()
+	<-ended
+	return true, nil
+}
+
 // End gives the lease back, so that another process can take it at once. It does nothing if somebody else holds it.
 func (l *Lease) End(ctx context.Context) error {
 	return endScript.Run(ctx, l.rdb, l.keys, l.me).Err()

@@ -1,11 +1,13 @@
 package lease
 
 import (
+	"context"
 	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/test/redistest"
@@ -68,6 +70,47 @@ func TestALeaseEndsWithItsHolder(t *testing.T) {
 	memory.FastForward(time.Second)
 	take(next, true)
 	take(gone, false)
+}
+
+func TestALeaseIsKeptWhileSomethingIsDoneAndWhatIsDoneEndsWithIt(t *testing.T) {
+	const ttl = 600 * time.Millisecond
+	for name, lose := range map[string]func(*miniredis.Miniredis, *Lease){
+		"somebody else has it": func(memory *miniredis.Miniredis, other *Lease) {
+			memory.FlushAll()
+			other.Take(t.Context())
+		},
+		"Redis is away": func(memory *miniredis.Miniredis, _ *Lease) { memory.SetError("LOADING") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory, rdb := redistest.Memory(t)
+			holder, other := New(rdb, "lease", ttl), New(rdb, "lease", ttl)
+			mine, err := holder.During(t.Context(), func(ctx context.Context) {
+				for range 3 {
+					time.Sleep(ttl / 2)
+					memory.FastForward(ttl / 2)
+					if term, err := other.Take(t.Context()); err != nil || term.Mine || ctx.Err() != nil {
+						t.Fatalf("it is not kept: %+v, %v, %v", term, err, ctx.Err())
+					}
+				}
+				lose(memory, other)
+				select {
+				case <-ctx.Done():
+				case <-time.After(10 * ttl):
+					t.Error("what is done goes on without the lease")
+				}
+			})
+			if !mine || err != nil {
+				t.Errorf("taken: %t, %v", mine, err)
+			}
+		})
+	}
+	_, rdb := redistest.Memory(t)
+	if _, err := New(rdb, "lease", time.Hour).Take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if mine, err := New(rdb, "lease", ttl).During(t.Context(), func(context.Context) { t.Error("done without the lease") }); mine || err != nil {
+		t.Errorf("somebody else has it: %t, %v", mine, err)
+	}
 }
 
 // Who lost the lease and nobody took it has missed nothing: what it did goes on.
