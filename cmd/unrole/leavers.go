@@ -76,9 +76,9 @@ func (a *app) leavers(ctx context.Context, d *directory.Directory, rule *leavers
 		return err
 	}
 	var kept map[int64]bool
-	zone := leavers.DefaultZone
+	days := leavers.Rule{Zone: leavers.DefaultZone}
 	if rule != nil {
-		zone = rule.Zone
+		days = *rule
 		if kept, err = keptBy(ctx, d, *rule); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func (a *app) leavers(ctx context.Context, d *directory.Directory, rule *leavers
 			}
 		}
 		if !l.LastDay.IsZero() {
-			line.LastDay = l.LastDay.In(zone).Format(time.DateOnly)
+			line.LastDay = days.Day(l.LastDay).Format(time.DateOnly)
 		}
 		happens := texts.T("no rule: set UNROLE_LEAVERS_FILE")
 		if rule != nil {

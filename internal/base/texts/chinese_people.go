@@ -58,7 +58,8 @@ var peopleInChinese = map[string]string{
 	// Leavers.
 	"keep_roles: %d roles are meant by %s: name exactly one, by its id or GROUP/NAME": "keep_roles：%[2]s 对应 %[1]d 个角色，请用角色 ID 或 组/名称 指明一个",
 	"%v\njob %s may begin; a worker enqueues its parts within minutes":                "%v\n任务 %s 可以开始；worker 会在几分钟内将其入队",
-	"works here again":                      "已重新入职",
+	"works here again": "已重新入职",
+	"out of the app's contact scope: nothing of them is certain": "不在应用的通讯录权限范围内，情况无法确定",
 	"stays":                                 "未离职",
 	"the departure is still being approved": "离职审批尚未完成",
 	"an administrator of the organisation, who is protected": "组织管理员，受保护",

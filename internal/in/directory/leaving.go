@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -70,13 +71,30 @@ func (d *Directory) Left(ctx context.Context, from, to time.Time) ([]dingtalk.Le
 	return all, err
 }
 
-// Serving is somebody who is in the directory; there is false for who is not, or may not be seen.
-func (d *Directory) Serving(ctx context.Context, userID string) (user dingtalk.User, there bool, err error) {
-	user, err = ask(ctx, d, "v2/user/get", func() (dingtalk.User, error) { return d.source.User(ctx, userID) })
-	if nobody(err) {
-		return dingtalk.User{}, false, nil
+// Presence is whether somebody is in the directory.
+type Presence int
+
+const (
+	Absent Presence = iota
+	Present
+	// Hidden is out of the app's contact scope: nobody can tell.
+	Hidden
+)
+
+// Serving is somebody who is in the directory, and whether they are.
+func (d *Directory) Serving(ctx context.Context, userID string) (dingtalk.User, Presence, error) {
+	user, err := ask(ctx, d, "v2/user/get", func() (dingtalk.User, error) { return d.source.User(ctx, userID) })
+	var failed *dingtalk.Error
+	switch {
+	case err == nil:
+		return user, Present, nil
+	case !errors.As(err, &failed):
+	case failed.Class == dingtalk.ClassUserOutOfScope:
+		return dingtalk.User{}, Hidden, nil
+	case failed.Class == dingtalk.ClassInvalidUser, failed.Class == dingtalk.ClassUserGone:
+		return dingtalk.User{}, Absent, nil
 	}
-	return user, err == nil, err
+	return dingtalk.User{}, Absent, err
 }
 
 // mostLevels is more than any tree of departments has.

@@ -67,11 +67,12 @@ func again(ctx context.Context, d *directory.Directory, ids []string, left []din
 }
 
 func one(ctx context.Context, d *directory.Directory, id string, dismissal dingtalk.Dismissal, decided bool, record dingtalk.Leaver, recorded bool) (Leaver, error) {
-	user, present, err := d.Serving(ctx, id)
+	user, presence, err := d.Serving(ctx, id)
 	if err != nil {
 		return Leaver{}, err
 	}
-	l := Leaver{UserID: id, Name: user.Name, Present: present, Admin: user.Admin, Stage: Staying, LastDay: dismissal.LastDay}
+	present := presence == directory.Present
+	l := Leaver{UserID: id, Name: user.Name, Present: present, Hidden: presence == directory.Hidden, Admin: user.Admin, Stage: Staying, LastDay: dismissal.LastDay}
 	if l.Name == "" {
 		l.Name = record.Name
 	}
@@ -81,6 +82,14 @@ func one(ctx context.Context, d *directory.Directory, id string, dismissal dingt
 	case dismissal.Status == dingtalk.DismissalUndecided:
 		l.Stage = Undecided
 	case !present:
+		// HR's word that they work there is worth more than that they cannot be found.
+		staying, err := d.Staying(ctx)
+		if err != nil && !closed(err) {
+			return Leaver{}, err
+		}
+		if dismissal.Status == dingtalk.DismissalNone || staying[id] {
+			break
+		}
 		if l.Stage = Left; l.LastDay.IsZero() {
 			l.LastDay = record.At
 		}
@@ -142,9 +151,11 @@ func held(ctx context.Context, d *directory.Directory, people []Leaver, keep []l
 	kept := &lists.Kept{}
 	gone := map[string]bool{}
 	for i, p := range people {
-		if p.Present {
+		switch {
+		case p.Hidden: // whatever they hold
+		case p.Present:
 			kept.Add(lists.Row{Line: i + 1, People: []lists.Person{{Kind: lists.UserID, Text: p.UserID}}})
-		} else {
+		default:
 			gone[p.UserID] = true
 		}
 	}
@@ -184,6 +195,10 @@ func goneHolders(ctx context.Context, d *directory.Directory, gone map[string]bo
 	if len(gone) == 0 {
 		return nil
 	}
+	admins, err := d.Admins(ctx)
+	if err != nil {
+		return err
+	}
 	roles, err := d.Roles(ctx)
 	if err != nil {
 		return err
@@ -199,7 +214,7 @@ func goneHolders(ctx context.Context, d *directory.Directory, gone map[string]bo
 	}
 	return d.EachHolders(ctx, ids, func(role int64, holders []dingtalk.Person) {
 		for _, h := range holders {
-			if gone[h.UserID] {
+			if gone[h.UserID] && !admins[h.UserID] {
 				add(h.UserID, role, h.Scope)
 			}
 		}

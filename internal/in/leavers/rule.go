@@ -140,8 +140,8 @@ type Leaver struct {
 	Admin       bool
 	// Roles are those held that can be taken, without those of the default group.
 	Roles []dingtalk.Role
-	// Present is whether they are in the directory.
-	Present bool
+	// Present is whether they are in the directory; Hidden that nobody can tell, since they are out of the app's contact scope.
+	Present, Hidden bool
 }
 
 // Main is the name of their department; empty where it has none.
@@ -170,6 +170,8 @@ func (r Rule) Judge(l Leaver) Verdict {
 		return Verdict{Why: texts.T("the departure is still being approved")}
 	case l.Stage != Leaving && l.Stage != Left:
 		return Verdict{Why: texts.T("stays")}
+	case l.Hidden:
+		return Verdict{Why: texts.T("out of the app's contact scope: nothing of them is certain")}
 	case l.Admin:
 		return Verdict{Why: texts.T("an administrator of the organisation, who is protected")}
 	case (len(r.Departments) > 0 || len(r.Except) > 0) && !l.Known:
@@ -186,8 +188,22 @@ func (r Rule) Judge(l Leaver) Verdict {
 
 // Due is when roles are taken of somebody with that last working day.
 func (r Rule) Due(lastDay time.Time) time.Time {
-	y, m, d := lastDay.In(r.Zone).Date()
+	y, m, d := r.Day(lastDay).Date()
 	return time.Date(y, m, d+r.Grace, r.Hour, r.Minute, 0, 0, r.Zone)
+}
+
+// Day is the calendar day of some moment of a last working day, in UTC. HR gives midnight in China, which is the day before west of it:
+// of the days in China and in the rule's zone the later one is meant.
+func (r Rule) Day(lastDay time.Time) time.Time {
+	day := func(zone *time.Location) time.Time {
+		y, m, d := lastDay.In(zone).Date()
+		return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	}
+	here, china := day(r.Zone), day(DefaultZone)
+	if here.After(china) {
+		return here
+	}
+	return china
 }
 
 func within(named []string, departments []dingtalk.Department) bool {
@@ -206,7 +222,7 @@ func (r Rule) JobID(userID string, lastDay time.Time) string {
 		sum := sha256.Sum256([]byte(userID))
 		userID = "." + hex.EncodeToString(sum[:16])
 	}
-	return prefix + lastDay.In(r.Zone).Format("20060102") + "-" + userID
+	return prefix + r.Day(lastDay).Format("20060102") + "-" + userID
 }
 
 // baseOf is a job's name without the number of its generation.

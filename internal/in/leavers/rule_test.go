@@ -33,6 +33,27 @@ func TestARuleIsReadOrEveryFaultOfItNamed(t *testing.T) {
 	}
 }
 
+func TestTheLastDayIsThatOfChinaWhereverTheRuleIs(t *testing.T) {
+	china := time.Date(2026, 12, 31, 0, 0, 0, 0, DefaultZone) // as HR gives it
+	for _, name := range []string{"Asia/Shanghai", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "Pacific/Honolulu"} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Rule{Zone: zone, Hour: 18}
+		if due := r.Due(china); !due.Equal(time.Date(2026, 12, 31, 18, 0, 0, 0, zone)) {
+			t.Errorf("%s: due %v", name, due)
+		}
+		if id := r.JobID("ann", china); id != "leaver-20261231-ann" {
+			t.Errorf("%s: %s", name, id)
+		}
+	}
+	auckland := Rule{Zone: time.FixedZone("", 13*3600)}
+	if day := auckland.Day(time.Date(2026, 12, 31, 9, 0, 0, 0, auckland.Zone).Add(-8 * time.Hour)); day.Day() != 31 {
+		t.Errorf("the day begins earlier there: %v", day)
+	}
+}
+
 func TestNobodyLosesAnythingWhoStaysOrBeforeTheLastDay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := Rule{Zone: time.FixedZone("zone", rapid.IntRange(-11, 13).Draw(t, "zone")*3600), Hour: rapid.IntRange(0, 23).Draw(t, "hour"),
