@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -76,21 +77,26 @@ func (p *Poller) read() error {
 	return nil
 }
 
-// Run looks until ctx ends. One process of the fleet does; the others wait for it to vanish.
+// Run looks until ctx ends. One process of the fleet does; the others wait for it to vanish. A look ends where the lease does; what two
+// could do at once, whoever holds it, the ledger lets one of them do.
 func (p *Poller) Run(ctx context.Context) {
 	lock := lease.New(p.cfg.Redis, lockKey, lockTTL)
 	defer func() { lock.End(context.WithoutCancel(ctx)) }()
 	var next time.Time
 	for ctx.Err() == nil {
-		term, err := lock.Take(ctx)
+		mine, err := lock.During(ctx, func(holding context.Context) {
+			if p.cfg.Now().Before(next) {
+				return
+			}
+			var err error
+			if next, err = p.Look(holding); err != nil && ctx.Err() == nil {
+				p.cfg.Log.Error().Err(err).Msg("leavers could not be looked at; their jobs wait")
+			}
+		})
 		switch {
 		case err != nil:
 			p.cfg.Log.Error().Err(err).Msg("nobody looks for leavers while Redis is away")
-		case term.Mine && !p.cfg.Now().Before(next):
-			if next, err = p.Look(ctx); err != nil && ctx.Err() == nil {
-				p.cfg.Log.Error().Err(err).Msg("leavers could not be looked at; their jobs wait")
-			}
-		case !term.Mine:
+		case !mine:
 			next = time.Time{}
 		}
 		wait.For(ctx, lockTTL/3)
@@ -172,7 +178,7 @@ func (p *Poller) waiting(ctx context.Context) ([]waits, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !look.Found || look.Job.Awaiting == "" || look.Job.At == nil {
+		if !look.Found || look.Job.Awaiting == "" || look.Job.At == nil || !own(look.Job) {
 			continue
 		}
 		w, err := p.pairsOf(ctx, look.Job)
@@ -182,6 +188,11 @@ func (p *Poller) waiting(ctx context.Context) ([]waits, error) {
 		jobs = append(jobs, w)
 	}
 	return jobs, nil
+}
+
+// own says that a job is one of a poller's, and not somebody else's of the same source.
+func own(job ledger.Job) bool {
+	return job.SubmittedBy == Source && job.LastLook && strings.HasPrefix(job.JobID, prefix)
 }
 
 func (p *Poller) pairsOf(ctx context.Context, job ledger.Job) (waits, error) {
@@ -217,7 +228,7 @@ func (p *Poller) keep(ctx context.Context, people []Leaver, jobs []waits) ([]wai
 			kept = append(kept, w)
 			continue
 		}
-		if err := p.cancel(ctx, w.job.JobID, why); err != nil {
+		if _, err := p.cancel(ctx, w.job.JobID, why); err != nil {
 			return nil, err
 		}
 	}
@@ -231,15 +242,15 @@ func (p *Poller) whyNot(people []Leaver, w waits) string {
 		return "stays"
 	}
 	l := people[at]
-	if l.Stage == Left && l.LastDay.IsZero() {
-		return "" // gone, and nobody knows the day any more: that of the job stands
+	if l.Hidden && l.Stage != Staying || l.Stage == Left && l.LastDay.IsZero() {
+		return "" // nobody can tell, or knows the day any more: that of the job stands
 	}
 	v := p.rule.Judge(l)
 	switch {
 	case !v.Act:
 		return v.Why.String()
 	case p.rule.JobID(l.UserID, l.LastDay) != baseOf(w.job.JobID):
-		return "the last working day is another: " + l.LastDay.In(p.rule.Zone).Format(time.DateOnly)
+		return "the last working day is another: " + p.rule.Day(l.LastDay).Format(time.DateOnly)
 	case !v.Due.Equal(*w.job.At):
 		return "by the rule it is due at another time: " + v.Due.Format(time.RFC3339)
 	case !p.rule.Automatic && w.job.Awaiting == ledger.AwaitingLastLook && w.job.ApprovedAt == nil:
@@ -248,16 +259,17 @@ func (p *Poller) whyNot(people []Leaver, w waits) string {
 	return ""
 }
 
-func (p *Poller) cancel(ctx context.Context, jobID, why string) error {
-	_, err := p.cfg.Ledger.Cancel(ctx, jobID, Source, why)
+// cancel says whether it was this call that cancelled the job.
+func (p *Poller) cancel(ctx context.Context, jobID, why string) (first bool, err error) {
+	_, first, err = p.cfg.Ledger.CancelFirst(ctx, jobID, Source, why)
 	var finished *ledger.FinishedError
 	if errors.As(err, &finished) {
-		return nil
+		return false, nil
 	}
-	if err == nil {
+	if first && err == nil {
 		p.cfg.Log.Info().Str("job", jobID).Str("why", why).Msg("a leaver's job was cancelled")
 	}
-	return err
+	return first, err
 }
 
 // add submits jobs for leavers who have none.
@@ -304,7 +316,7 @@ func (p *Poller) add(ctx context.Context, d *directory.Directory, people []Leave
 }
 
 func (p *Poller) submit(ctx context.Context, id string, l Leaver, h Held, propose bool) (waits, error) {
-	day := l.LastDay.In(p.rule.Zone).Format(time.DateOnly)
+	day := p.rule.Day(l.LastDay).Format(time.DateOnly)
 	done, err := p.cfg.Client.Submit(ctx, enqueue.Submission{Removals: h.Removals, Snapshot: h.Snapshot, JobID: id, Source: Source, SubmittedBy: Source,
 		Reason: "last working day " + day + ", by DingTalk's HR", At: p.rule.Due(l.LastDay), AwaitApproval: propose, LastLook: true})
 	if err != nil {
@@ -332,66 +344,4 @@ func (p *Poller) free(ctx context.Context, base string) (string, error) {
 			return "", nil
 		}
 	}
-}
-
-// begin lets jobs begin that are due. Their people are looked at once more: who stays or is back loses nothing, and of the others
-// exactly what they hold now is taken.
-func (p *Poller) begin(ctx context.Context, due []waits) error {
-	if len(due) == 0 {
-		return nil
-	}
-	d, err := directory.New(p.cfg.Source, p.cfg.QPS)
-	if err != nil {
-		return err
-	}
-	ids := make([]string, len(due))
-	for i, w := range due {
-		ids[i] = w.user
-	}
-	people, err := again(ctx, d, ids, nil)
-	if err != nil {
-		return err
-	}
-	if due, err = p.keep(ctx, people, due); err != nil || len(due) == 0 {
-		return err
-	}
-	all, _, err := held(ctx, d, people, p.rule.Keep, 1, p.cfg.Protected)
-	if err != nil {
-		return err
-	}
-	for _, w := range due {
-		h, holds := all[w.user]
-		if !holds {
-			if err := p.cancel(ctx, w.job.JobID, "holds none of the roles any more"); err != nil {
-				return err
-			}
-			continue
-		}
-		if h.Removals.Digest() != w.digest {
-			if w, err = p.replace(ctx, w, h); err != nil {
-				return err
-			}
-		}
-		if _, err := p.cfg.Client.Begin(ctx, w.job.JobID, Source, "is leaving, looked at again"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// replace submits a job anew whose person holds other roles by now.
-func (p *Poller) replace(ctx context.Context, w waits, h Held) (waits, error) {
-	if err := p.cancel(ctx, w.job.JobID, "holds other roles by now: a job of the same name with the next number takes them"); err != nil {
-		return w, err
-	}
-	id, err := p.free(ctx, baseOf(w.job.JobID))
-	if err != nil {
-		return w, err
-	}
-	if id == "" {
-		return w, fmt.Errorf("job %s was replaced meanwhile", w.job.JobID)
-	}
-	done, err := p.cfg.Client.Submit(ctx, enqueue.Submission{Removals: h.Removals, Snapshot: h.Snapshot, JobID: id, Source: Source, SubmittedBy: Source,
-		Reason: w.job.Reason, At: *w.job.At, LastLook: true})
-	return waits{job: done.Job, user: w.user}, err
 }

@@ -34,6 +34,25 @@ type world struct {
 	poller *leavers.Poller
 	now    time.Time
 	rule   string
+	// between, once set, is called once, in the middle of a look.
+	between func()
+	// admins are administrators besides those of the simulator, which has none who cannot be found.
+	admins []string
+}
+
+// source is DingTalk, in the middle of whose answers something happens.
+type source struct {
+	*dingtalk.Client
+	w *world
+}
+
+func (s source) Admins(ctx context.Context) ([]string, error) {
+	if happens := s.w.between; happens != nil {
+		s.w.between = nil
+		happens()
+	}
+	ids, err := s.Client.Admins(ctx)
+	return append(ids, s.w.admins...), err
 }
 
 var shanghai = time.FixedZone("CST", 8*3600)
@@ -58,7 +77,7 @@ func newWorld(t testing.TB, rdb *redis.Client, rule string) *world {
 		t.Fatal(err)
 	}
 	w.ledger = ledger.New(rdb, 0)
-	w.poller, err = leavers.New(leavers.Config{Redis: rdb, Ledger: w.ledger, Client: producer, Source: client, Protected: protected, QPS: 1e6, MaxShare: 0.5,
+	w.poller, err = leavers.New(leavers.Config{Redis: rdb, Ledger: w.ledger, Client: producer, Source: source{client, w}, Protected: protected, QPS: 1e6, MaxShare: 0.5,
 		File: w.rule, Log: zerolog.Nop(), Now: func() time.Time { return w.now }})
 	if err != nil {
 		t.Fatal(err)
@@ -191,8 +210,97 @@ func TestManyLeaversAtOnceAreProposals(t *testing.T) {
 		w.sim.Grant(fmt.Sprint("u", i), int64(7+i))
 	}
 	w.look(t)
-	for id, job := range w.jobs(t) {
+	jobs := w.jobs(t)
+	if len(jobs) != 3 {
+		t.Errorf("%d jobs", len(jobs))
+	}
+	for id, job := range jobs {
 		if job.Awaiting != ledger.AwaitingApproval {
+			t.Errorf("%s: %+v", id, job)
+		}
+	}
+}
+
+func TestWhoIsOutOfTheContactScopeLosesNothing(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, "mode: automatic\n")
+	for _, id := range []string{"ann", "bob", "boss"} {
+		w.leaving(id, 31)
+		w.sim.Grant(id, 7)
+	}
+	w.look(t)
+	w.stays("ann")
+	w.sim.SetUser(simulator.OutOfScope, "ann", "bob")
+	// Who administrates the organisation is protected also where the directory does not know them.
+	w.admins = []string{"boss"}
+	w.sim.SetUser(simulator.Invalid, "boss")
+	w.now = time.Date(2026, 12, 31, 18, 0, 0, 0, shanghai)
+	w.look(t)
+	jobs := w.jobs(t)
+	if job := jobs["leaver-20261231-ann"]; job.CancelReason != "stays" {
+		t.Errorf("who stays: %+v", job)
+	}
+	if job := jobs["leaver-20261231-bob"]; job.Awaiting != ledger.AwaitingLastLook || job.State != ledger.StateScheduled {
+		t.Errorf("who leaves, and cannot be seen: %+v", job)
+	}
+	if job := jobs["leaver-20261231-boss"]; job.State != ledger.StateCancelled {
+		t.Errorf("an administrator: %+v", job)
+	}
+	if len(jobs) != 3 {
+		t.Errorf("%+v", jobs)
+	}
+	w.sim.SetUser(simulator.Accepted, "bob")
+	w.look(t)
+	if job := w.jobs(t)["leaver-20261231-bob"]; job.Awaiting != "" {
+		t.Errorf("who can be seen again: %+v", job)
+	}
+}
+
+func TestALookThatIsOutOfDateReplacesNothing(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, "mode: automatic\n")
+	w.leaving("ann", 31)
+	w.sim.Grant("ann", 7)
+	w.look(t)
+	const id = "leaver-20261231-ann"
+	w.now = time.Date(2026, 12, 31, 18, 0, 0, 0, shanghai)
+	w.sim.Grant("ann", 8)
+	w.between = func() {
+		if _, err := w.ledger.Cancel(t.Context(), id, leavers.Source, "stays"); err != nil {
+			t.Error(err)
+		}
+	}
+	w.look(t)
+	if jobs := w.jobs(t); len(jobs) != 1 || jobs[id].CancelReason != "stays" {
+		t.Errorf("%+v", jobs)
+	}
+}
+
+func TestSomebodysOwnJobOfTheSameSourceIsLeftAlone(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, "")
+	w.stays("ann")
+	producer, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
+	if err != nil {
+		t.Fatal(err)
+	}
+	removals, err := enqueue.FromLists([]string{"ann"}, []int64{7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []enqueue.Submission{
+		{JobID: "mine", SubmittedBy: leavers.Source, LastLook: true},
+		{JobID: "leaver-1", SubmittedBy: "eve", LastLook: true},
+		{JobID: "leaver-2", SubmittedBy: leavers.Source},
+	} {
+		s.Source, s.Removals, s.AwaitApproval, s.At = leavers.Source, removals, true, w.now.Add(time.Hour)
+		if _, err := producer.Submit(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.look(t)
+	for id, job := range w.jobs(t) {
+		if job.State != ledger.StateScheduled {
 			t.Errorf("%s: %+v", id, job)
 		}
 	}

@@ -126,6 +126,8 @@ type Job struct {
 	// Awaiting is AwaitingApproval while somebody has to approve the job before it begins, then AwaitingLastLook where the
 	// program that submitted it looks again; see Approve and Begin.
 	Awaiting string `json:"awaiting,omitempty"`
+	// LastLook says that it waits for Begin before it begins, also once it is approved.
+	LastLook bool `json:"-"`
 	// OtherApproves says that another person than SubmittedBy has to.
 	OtherApproves bool       `json:"-"`
 	ApprovedAt    *time.Time `json:"approved_at,omitempty"`
@@ -221,7 +223,7 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		APICalls: parseInt(f["api_calls"]), Users: parseInt(f["users"]), Roles: parseInt(f["roles"]),
 		SubmittedBy: f["submitted_by"], CancelledAt: optionalTime(f["cancelled_at"]), CancelledBy: f["cancelled_by"],
 		CancelReason: f["cancel_reason"], PlannedCalls: parseInt(f["planned_calls"]),
-		ApprovedAt: optionalTime(f["approved_at"]), ApprovedBy: f["approved_by"], OtherApproves: f["other_approves"] != "", Simulated: f["simulated"] != "",
+		ApprovedAt: optionalTime(f["approved_at"]), ApprovedBy: f["approved_by"], OtherApproves: f["other_approves"] != "", LastLook: f["last_look"] != "", Simulated: f["simulated"] != "",
 		Pairs: Pairs{Total: parseInt(f["total"]), Removed: parseInt(f["removed"]), Dead: parseInt(f["dead"]),
 			Cancelled: parseInt(f["cancelled"])},
 	}

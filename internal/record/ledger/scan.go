@@ -169,38 +169,44 @@ func (e *SubmittingError) In(l texts.Lang) string {
 // Again is harmless and finishes a cancel that was interrupted. A finished job gives a *FinishedError,
 // one that is being planned a *SubmittingError.
 func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error) {
+	job, _, err := l.CancelFirst(ctx, jobID, by, why)
+	return job, err
+}
+
+// CancelFirst is Cancel, and says whether this call was the one that cancelled the job.
+func (l *Ledger) CancelFirst(ctx context.Context, jobID, by, why string) (job Job, first bool, err error) {
 	if err := tasks.ValidateJobID(jobID); err != nil {
-		return Job{}, err
+		return Job{}, false, err
 	}
 	now := l.now()
 	entry, err := encodeEntry(Entry{At: now, Event: EventCancelled, JobID: jobID, By: by, Why: why})
 	if err != nil {
-		return Job{}, err
+		return Job{}, false, err
 	}
 	reply, err := l.run(ctx, cancelScript, jobID, formatTime(now), by, why, entry, l.retention.Milliseconds())
 	if err != nil {
-		return Job{}, fmt.Errorf("cancel job %s: %w", jobID, err)
+		return Job{}, false, fmt.Errorf("cancel job %s: %w", jobID, err)
 	}
 	switch reply[0].(int64) {
 	case -3:
-		return Job{}, &SubmittingError{JobID: jobID}
+		return Job{}, false, &SubmittingError{JobID: jobID}
 	case -2:
-		return Job{}, &NotFoundError{JobID: jobID}
+		return Job{}, false, &NotFoundError{JobID: jobID}
 	case -1:
 		job, err := l.Get(ctx, jobID)
 		if err != nil {
-			return Job{}, err
+			return Job{}, false, err
 		}
-		return job, &FinishedError{Job: job}
+		return job, false, &FinishedError{Job: job}
 	}
-	job, err := l.Get(ctx, jobID)
-	if err != nil {
-		return Job{}, err
+	if job, err = l.Get(ctx, jobID); err != nil {
+		return Job{}, false, err
 	}
 	if _, err := l.cancelOpen(ctx, job, by, why, nil); err != nil {
-		return Job{}, fmt.Errorf("cancel job %s: %w", jobID, err)
+		return Job{}, false, fmt.Errorf("cancel job %s: %w", jobID, err)
 	}
-	return l.Get(ctx, jobID)
+	job, err = l.Get(ctx, jobID)
+	return job, reply[0] == int64(1), err
 }
 
 // Checked records that every open part of the job was seen to have a task.
