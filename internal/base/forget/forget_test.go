@@ -18,7 +18,10 @@ func TestAnIdGoesWhereItStandsForItself(t *testing.T) {
 		"员工user1离职":                       "员工erased:x离职",
 		"user1user1":                      "user1user1",
 		"user1,user1;user1":               "erased:x,erased:x;erased:x",
-		"offboard-user1.2026":             "offboard-erased:x.2026",
+		"user1.":                          "erased:x.",
+		"because of user1. And":           "because of erased:x. And",
+		"user1.li, li-user1, user1@a":     "user1.li, li-user1, user1@a",
+		"user1_-2 (user1)":                "user1_-2 (erased:x)",
 		"":                                "",
 		"userid user1 is invalid (user1)": "userid erased:x is invalid (erased:x)",
 	} {
@@ -40,6 +43,52 @@ func TestOnlyTheNamedFieldsOfJSONAreReadForIds(t *testing.T) {
 	}
 	if got := n.JSON("not JSON: settled", "why"); got != "not JSON: erased:y" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestAPieceOfALongerIdIsInDoubt(t *testing.T) {
+	n := Names{"user1": "erased:x"}
+	for text, want := range map[string]bool{"user1.li left": true, "li-user1": true, "user10": false, "user1 left.": false, "": false} {
+		if n.Doubts(text) != want {
+			t.Errorf("%q: %v, want %v", text, !want, want)
+		}
+	}
+	if !n.DoubtsJSON(`{"why":"user1-2"}`, "why") || n.DoubtsJSON(`{"by":"user1-2"}`, "why") {
+		t.Error("the doubts of JSON are not those of its keys")
+	}
+}
+
+func TestAJobIdNamesWhomItEndsWith(t *testing.T) {
+	n := Names{"zhang": "erased:x"}
+	for id, want := range map[string]Fit{
+		"zhang": FitSure, "offboard-zhang": FitSure, "leaver-20261231-zhang": FitSure, "leaver-20261231-zhang.v2": FitSure,
+		"2026-12-31-zhang": FitSure, "leaver-20261231-." + Hash("zhang"): FitSure, "leaver-20261231-." + Hash("zhang") + ".v2": FitSure,
+		"offboard-zhang-2": FitMaybe, "zhang.li": FitMaybe, "hr-li-zhang": FitMaybe,
+		"offboard-zhang2": FitNot, "offboard-li": FitNot, "20261231-180000-k3x9q2ab": FitNot, "x-" + Hash("li"): FitNot,
+	} {
+		if got := n.Fits(id); got != want {
+			t.Errorf("%s: %v, want %v", id, got, want)
+		}
+	}
+	for _, c := range []struct {
+		about []string
+		id    string
+		want  Fit
+	}{
+		{[]string{"zhang"}, "offboard-zhang-2", FitSure}, {[]string{"zhang-2"}, "offboard-zhang-2", FitNot},
+		{[]string{"zhang", "zhang-2"}, "offboard-zhang-2", FitNot}, {[]string{"li-zhang"}, "li-zhang", FitNot},
+		{[]string{"li"}, "offboard-zhang", FitMaybe}, {[]string{"erased:y"}, "x-" + Hash("zhang"), FitSure}, {nil, "offboard-zhang", FitSure},
+	} {
+		if got := n.FitsAmong(c.id, c.about); got != c.want {
+			t.Errorf("%s about %v: %v, want %v", c.id, c.about, got, c.want)
+		}
+	}
+	two := Names{"zhang-2": "erased:x"}
+	if got := two.FitsAmong("offboard-zhang-2", []string{"zhang", "zhang-2"}); got != FitSure {
+		t.Errorf("the longer id: %v", got)
+	}
+	if got := n.JobID("leaver-20261231-." + Hash("zhang") + ".v2"); got != "leaver-20261231-.erased-x.v2" {
+		t.Errorf("job id %q", got)
 	}
 }
 

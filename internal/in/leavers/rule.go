@@ -3,8 +3,6 @@ package leavers
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/unrole/unrole/internal/base/forget"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/out/dingtalk"
@@ -219,8 +218,7 @@ var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
 // JobID is the name of the job that takes somebody's roles on a last working day: the same from every process and at any time.
 func (r Rule) JobID(userID string, lastDay time.Time) string {
 	if !plainID.MatchString(userID) {
-		sum := sha256.Sum256([]byte(userID))
-		userID = "." + hex.EncodeToString(sum[:16])
+		userID = "." + forget.Hash(userID)
 	}
 	return prefix + r.Day(lastDay).Format("20060102") + "-" + userID
 }
