@@ -17,7 +17,10 @@ package queue
 
 import "github.com/hibiken/asynq"
 
-func key(queue, name string) string { return "asynq:{" + queue + "}:" + name }
+// keyPrefix begins the keys of every queue.
+const keyPrefix = "asynq:{"
+
+func key(queue, name string) string { return keyPrefix + queue + "}:" + name }
 
 // StateKey is where asynq keeps the ids of the tasks of a queue in a state.
 func StateKey(queue string, s asynq.TaskState) string { return key(queue, s.String()) }

@@ -5,10 +5,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/unrole/unrole/internal/base/redisconn"
 )
 
 // Stored is a task as asynq keeps it.
@@ -25,33 +28,29 @@ type Stored struct {
 var storedStates = []asynq.TaskState{asynq.TaskStateActive, asynq.TaskStatePending, asynq.TaskStateScheduled, asynq.TaskStateRetry,
 	asynq.TaskStateArchived, asynq.TaskStateCompleted}
 
-// EachStored visits the tasks of a queue, those that are over and kept for a while included. One that is there from the
-// beginning to the end is visited at least once.
-func EachStored(ctx context.Context, rdb redis.UniversalClient, queue string, visit func(Stored) error) error {
-	const atOnce = 500
-	for _, state := range storedStates {
-		for start := int64(0); ; start += atOnce {
-			ids, err := idsIn(ctx, rdb, StateKey(queue, state), state, start, start+atOnce-1)
-			if err == nil && len(ids) > 0 {
-				err = visitStored(ctx, rdb, queue, ids, visit)
+// EachStored visits the tasks of some queues, those that are over and kept for a while included. One that is there from the
+// beginning to the end is visited at least once, wherever it is moved meanwhile: it is looked for by its own key.
+func EachStored(ctx context.Context, rdb redis.UniversalClient, queues []string, visit func(Stored) error) error {
+	err := redisconn.Scan(ctx, rdb, taskPrefix("*")+"*", func(keys []string) error {
+		ids := map[string][]string{}
+		for _, k := range keys {
+			queue, id, _ := strings.Cut(strings.TrimPrefix(k, keyPrefix), "}:t:")
+			ids[queue] = append(ids[queue], id)
+		}
+		for _, queue := range queues {
+			if len(ids[queue]) == 0 {
+				continue
 			}
-			if err != nil {
-				return fmt.Errorf("read the tasks of queue %s: %w", queue, err)
-			}
-			if len(ids) < atOnce {
-				break
+			if err := visitStored(ctx, rdb, queue, ids[queue], visit); err != nil {
+				return fmt.Errorf("queue %s: %w", queue, err)
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the stored tasks: %w", err)
 	}
 	return nil
-}
-
-// idsIn reads ids from the end to which none is added while they are read.
-func idsIn(ctx context.Context, rdb redis.UniversalClient, key string, state asynq.TaskState, start, stop int64) ([]string, error) {
-	if state == asynq.TaskStateActive || state == asynq.TaskStatePending {
-		return rdb.LRange(ctx, key, start, stop).Result()
-	}
-	return rdb.ZRange(ctx, key, start, stop).Result()
 }
 
 func visitStored(ctx context.Context, rdb redis.UniversalClient, queue string, ids []string, visit func(Stored) error) error {

@@ -154,3 +154,47 @@ func TestAnIdleWorkerTakesATaskAtOnceAndAsksSeldom(t *testing.T) {
 		t.Errorf("it took %v: only a look every second can have found it", slowest)
 	}
 }
+
+// While the tasks of a queue are looked through, its worker and others go on moving and deleting them.
+func TestEveryStoredTaskIsVisitedWhateverIsMovedMeanwhile(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		const all, deleted = 1500, 400
+		enqueue(t, rdb, all)
+		for i := range 100 {
+			id := fmt.Sprint("t", i) // all but these wait already
+			rdb.LRem(t.Context(), key(queueName, "pending"), 1, id)
+			rdb.ZAdd(t.Context(), key(queueName, "retry"), redis.Z{Score: 1, Member: id})
+			rdb.HSet(t.Context(), TaskKey(queueName, id), "state", "retry")
+		}
+		inspector := asynq.NewInspectorFromRedisClient(rdb)
+		seen := map[string]bool{}
+		gone := map[string]bool{}
+		err := EachStored(t.Context(), rdb, []string{queueName}, func(s Stored) error {
+			if len(seen) == 0 {
+				for i := range 100 {
+					id := fmt.Sprint("t", i)
+					rdb.ZRem(t.Context(), key(queueName, "retry"), id)
+					rdb.LPush(t.Context(), key(queueName, "pending"), id)
+					rdb.HSet(t.Context(), TaskKey(queueName, id), "state", "pending")
+				}
+				for i := range deleted {
+					id := fmt.Sprint("t", all-1-i)
+					gone[id] = true
+					if err := inspector.DeleteTask(queueName, id); err != nil {
+						return err
+					}
+				}
+			}
+			seen[s.ID] = true
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range all {
+			if id := fmt.Sprint("t", i); !seen[id] && !gone[id] {
+				t.Fatalf("%s was passed over; %d were visited", id, len(seen))
+			}
+		}
+	})
+}

@@ -209,6 +209,15 @@ func (f *follower) move(ctx context.Context, moved map[string]string) error {
 	return nil
 }
 
+// Followed lists the jobs of which it is kept how far the file has come with their trails.
+func Followed(ctx context.Context, rdb redis.UniversalClient) ([]string, error) {
+	jobIDs, err := rdb.HKeys(ctx, cursorKey).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read how far the audit file has come: %w", err)
+	}
+	return jobIDs, nil
+}
+
 // Forget drops how far the file has come with the trail of a job that is gone.
 func Forget(ctx context.Context, rdb redis.UniversalClient, jobID string) error {
 	if err := rdb.HDel(ctx, cursorKey, jobID).Err(); err != nil {

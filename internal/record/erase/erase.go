@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -43,16 +44,19 @@ type Result struct {
 	Tasks    int `json:"tasks"`
 	Messages int `json:"messages"`
 	Limits   int `json:"limits"`
-	// Left is what still has something of them.
+	// Left is what still has something of them, or may have.
 	Left   []Left `json:"left"`
 	DryRun bool   `json:"dry_run"`
 }
 
-// Left is something that is not over, and so was left as it is.
+// Doubtful is the state of what has an id or a text that may as well be about somebody else: offboard-zhang-2, zhang.li for zhang.
+const Doubtful = "doubtful"
+
+// Left is something that is not over or is in doubt, and so was left as it is.
 type Left struct {
 	JobID string `json:"job_id"`
 	// State is that of the job, "queued" for a task whose job is not known, "moving" where a worker has a task of a finished
-	// job, "draft" for a list that waits in the console for somebody's confirmation, two hours at most.
+	// job, "draft" for a list that waits in the console for somebody's confirmation, two hours at most, or Doubtful.
 	State string `json:"state"`
 }
 
@@ -67,7 +71,7 @@ func Run(ctx context.Context, rdb redis.UniversalClient, l *ledger.Ledger, wish 
 	if err := e.survey(ctx); err != nil {
 		return e.result, err
 	}
-	for _, jobID := range e.jobs {
+	for _, jobID := range slices.Sorted(maps.Keys(e.named)) {
 		if err := e.job(ctx, jobID); err != nil {
 			return e.result, err
 		}
@@ -92,69 +96,76 @@ type eraser struct {
 	names     forget.Names
 	result    Result
 
-	jobs  []string                  // that have something of the people
-	tasks map[string][]queue.Stored // that have, by job
+	named map[string]ledger.Named   // jobs that have something of the people, or may have
+	tasks map[string][]queue.Stored // that have, or of whose job only its record knows, by job
 	bare  []string                  // jobs of which letters were given up
 }
 
-// survey finds the jobs and tasks.
-func (e *eraser) survey(ctx context.Context) error {
-	named, err := e.ledger.Naming(ctx, e.names)
+// survey finds the jobs and tasks. It takes an id of a job wherever one is, since a run that was interrupted may have left it there.
+func (e *eraser) survey(ctx context.Context) (err error) {
+	if e.named, err = e.ledger.Naming(ctx, e.names); err != nil {
+		return err
+	}
+	followed, err := audit.Followed(ctx, e.rdb)
 	if err != nil {
 		return err
 	}
-	known := map[string]bool{}
-	for _, id := range named {
-		known[id] = true
-	}
-	for _, q := range append(tasks.Lanes(), tasks.QueueDeadLetter, webhook.Queue) {
-		if err := queue.EachStored(ctx, e.rdb, q, func(s queue.Stored) error {
-			jobID := jobOf(s)
-			if e.names.JobID(jobID) != jobID && known[jobID] || e.isNamed(s) {
-				known[jobID] = true
-				e.tasks[jobID] = append(e.tasks[jobID], s)
-			}
-			return nil
-		}); err != nil {
-			return err
+	for _, jobID := range followed {
+		if e.names.Fits(jobID) != forget.FitNot {
+			e.named[jobID] = e.named[jobID]
 		}
 	}
-	for id := range known {
-		e.jobs = append(e.jobs, id)
-	}
-	slices.Sort(e.jobs)
-	return nil
+	queues := append(tasks.Lanes(), tasks.QueueDeadLetter, webhook.Queue)
+	seen := map[string]bool{}
+	return queue.EachStored(ctx, e.rdb, queues, func(s queue.Stored) error {
+		jobID, key := jobOf(s), queue.TaskKey(s.Queue, s.ID)
+		named, doubts := e.isNamed(s), e.doubts(s)
+		if seen[key] || !named && !doubts && e.names.Fits(jobID) == forget.FitNot {
+			return nil
+		}
+		seen[key] = true
+		have := e.named[jobID]
+		e.named[jobID] = ledger.Named{Sure: have.Sure || named, Doubtful: have.Doubtful || doubts}
+		e.tasks[jobID] = append(e.tasks[jobID], s)
+		return nil
+	})
 }
 
 func (e *eraser) leave(jobID, state string) {
 	e.result.Left = append(e.result.Left, Left{jobID, state})
 }
 
-// job erases one job: its letters first, so that none is tried again under a name that its record does not know any more.
+// job erases one job: its letters first, so that none is tried again under a name that its record does not know any more. Of one
+// that is named after somebody everything else goes first, since nothing leads there from a record that is gone.
 func (e *eraser) job(ctx context.Context, jobID string) error {
-	stored := e.tasks[jobID]
-	for _, s := range stored {
-		if s.State == asynq.TaskStateActive || s.Queue == tasks.QueueDeadLetter && s.State != asynq.TaskStateScheduled && s.State != asynq.TaskStateArchived {
-			e.leave(jobID, "moving")
-			return nil
-		}
-	}
 	erasure := ledger.Erasure{JobID: jobID, Names: e.names, By: e.wish.By, Why: e.wish.Why}
 	found, err := e.ledger.Erasable(ctx, erasure)
 	var unfinished *ledger.UnfinishedError
+	if err != nil && !errors.As(err, &unfinished) {
+		return err
+	}
+	stored := e.tasks[jobID]
+	if !found.NamedAfter {
+		stored = slices.DeleteFunc(stored, func(s queue.Stored) bool { return !e.isNamed(s) })
+	}
 	switch {
-	case errors.As(err, &unfinished):
+	case found.NamedAfter && found.Doubtful && len(stored) > 0:
+		e.leave(jobID, Doubtful)
+		return nil
+	case !found.NamedAfter && !e.named[jobID].Sure:
+		if found.Doubtful || e.named[jobID].Doubtful {
+			e.leave(jobID, Doubtful)
+		}
+		return nil
+	case unfinished != nil:
 		e.leave(jobID, string(unfinished.Job.State))
 		return nil
-	case err != nil:
-		return err
+	case slices.ContainsFunc(stored, isMoving):
+		e.leave(jobID, "moving")
+		return nil
 	case !found.Known && slices.ContainsFunc(stored, isToCome):
 		e.leave(jobID, "queued")
 		return nil
-	}
-	do := e.rewrite
-	if found.NamedAfter {
-		do = e.drop
 	}
 	letters, others := split(stored)
 	for _, s := range letters {
@@ -163,21 +174,21 @@ func (e *eraser) job(ctx context.Context, jobID string) error {
 		}
 	}
 	erasure.Letters = len(letters)
-	if !e.wish.DryRun {
-		erase := e.ledger.Erase
-		if found.NamedAfter {
-			erase = e.ledger.Drop
-		}
-		if _, err := erase(ctx, erasure); errors.As(err, &unfinished) {
+	steps := []func() error{
+		func() error { return e.record(ctx, erasure, found.NamedAfter) },
+		func() error { return e.others(ctx, others, found.NamedAfter) },
+	}
+	later := jobID
+	if found.NamedAfter {
+		slices.Reverse(steps)
+		later = e.names.JobID(jobID)
+	}
+	for _, step := range steps {
+		if err := step(); errors.As(err, &unfinished) {
 			e.leave(jobID, string(unfinished.Job.State))
 			return nil
 		} else if err != nil {
-			return err
-		}
-		if found.NamedAfter {
-			if err := audit.Forget(ctx, e.rdb, jobID); err != nil {
-				return err
-			}
+			return e.moved(jobID, err)
 		}
 	}
 	e.result.Jobs++
@@ -186,9 +197,36 @@ func (e *eraser) job(ctx context.Context, jobID string) error {
 	if found.NamedAfter {
 		e.result.Dropped++
 	}
-	for _, s := range others {
+	if e.named[jobID].Doubtful || found.Doubtful && !found.NamedAfter {
+		e.leave(later, Doubtful)
+	}
+	return nil
+}
+
+// record erases what the ledger has of a job, and what is kept of its trail elsewhere.
+func (e *eraser) record(ctx context.Context, erasure ledger.Erasure, namedAfter bool) error {
+	if e.wish.DryRun {
+		return nil
+	}
+	if !namedAfter {
+		_, err := e.ledger.Erase(ctx, erasure)
+		return err
+	}
+	if _, err := e.ledger.Drop(ctx, erasure); err != nil {
+		return err
+	}
+	return audit.Forget(ctx, e.rdb, erasure.JobID)
+}
+
+// others erases tasks that are over, and messages.
+func (e *eraser) others(ctx context.Context, stored []queue.Stored, namedAfter bool) error {
+	do := e.rewrite
+	if namedAfter {
+		do = e.drop
+	}
+	for _, s := range stored {
 		if err := do(ctx, s); err != nil {
-			return e.moved(jobID, err)
+			return err
 		}
 		if s.Queue == webhook.Queue {
 			e.result.Messages++
@@ -216,6 +254,11 @@ func (e *eraser) drafts(ctx context.Context) error {
 	}
 	slices.SortFunc(e.result.Left, func(a, b Left) int { return cmp.Compare(a.JobID, b.JobID) })
 	return err
+}
+
+// isMoving reports whether a worker has the task, or is about to.
+func isMoving(s queue.Stored) bool {
+	return s.State == asynq.TaskStateActive || s.Queue == tasks.QueueDeadLetter && s.State != asynq.TaskStateScheduled && s.State != asynq.TaskStateArchived
 }
 
 // isToCome reports whether the task is still to be worked on.

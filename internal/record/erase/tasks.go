@@ -34,6 +34,15 @@ func (e *eraser) isNamed(s queue.Stored) bool {
 	return e.names.Has(part.UserIDs)
 }
 
+// doubts reports whether a task has a text that may be about one of the people.
+func (e *eraser) doubts(s queue.Stored) bool {
+	if e.names.Doubts(s.LastErr) || s.Queue == webhook.Queue && e.names.DoubtsJSON(string(s.Payload), messageTexts...) {
+		return true
+	}
+	part, err := tasks.Decode(s.Payload)
+	return err == nil && part.Failure != nil && e.names.Doubts(part.Failure.ErrMsg)
+}
+
 // message is a message of the webhook without the people, neither in its texts nor among those who might have been meant by a
 // name.
 func (e *eraser) message(payload []byte) []byte {

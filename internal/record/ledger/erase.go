@@ -34,9 +34,11 @@ type Erased struct {
 	Known bool
 	// Changed says that there is something of them in the record at all, be it a word in a reason.
 	Changed bool
-	// NamedAfter says that the job is theirs and that its id, which is part of all its keys, names one of them: then Drop
-	// erases it.
+	// NamedAfter says that the job is theirs and that its id, which is part of all its keys, names one of them or has their hash:
+	// then Drop erases it.
 	NamedAfter bool
+	// Doubtful says that its id may name one of them, or somebody else. If nothing but the id is left of the job, it is both.
+	Doubtful bool
 }
 
 // UnfinishedError says that a job has not ended, so that nothing of it is erased.
@@ -53,7 +55,7 @@ func (e *UnfinishedError) In(l texts.Lang) string {
 // not among them: the record says who acted.
 var (
 	jobTexts   = []string{"source", "reason", "cancel_reason", "restores", "restored_by", "refusal"}
-	auditTexts = []string{"why", "source", "unreadable", "entry"}
+	auditTexts = []string{"why", "source", "unreadable", "entry", "restores"}
 )
 
 // change of one field, as lua/erase.lua takes it.
@@ -132,17 +134,32 @@ func (l *Ledger) erasing(ctx context.Context, e Erasure) ([]fieldChange, Erased,
 		return nil, Erased{}, fmt.Errorf("read job %s: %w", e.JobID, err)
 	}
 	if len(fields.Val()) == 0 {
-		return nil, Erased{NamedAfter: isNamedAfter(e.Names, e.JobID)}, nil // the trail alone is left
+		fit := e.Names.Fits(e.JobID)
+		if trails, err := l.rdb.Exists(ctx, k[keyAudit]).Result(); err != nil || trails == 0 && fit == forget.FitMaybe {
+			// Its id may be left in an index: it helps nobody there, whoever is meant.
+			return nil, Erased{NamedAfter: true, Doubtful: true}, wrapped("read job "+e.JobID, err)
+		}
+		return nil, Erased{NamedAfter: fit == forget.FitSure, Doubtful: fit == forget.FitMaybe}, nil // the trail at most is left
 	}
+	decoded := make(map[string]*tasks.Part, len(parts.Val()))
+	var about []string
+	for name, payload := range parts.Val() {
+		part, err := tasks.Decode([]byte(payload))
+		if err != nil {
+			return nil, Erased{}, fmt.Errorf("part %s of job %s: %w", name, e.JobID, err)
+		}
+		decoded[name], about = part, append(about, part.UserIDs...)
+	}
+	fit := e.Names.FitsAmong(e.JobID, about)
+	done := Erased{Known: true, NamedAfter: fit == forget.FitSure, Doubtful: fit == forget.FitMaybe}
 	if job := l.job(e.JobID, fields.Val()); !job.State.Finished() {
-		return nil, Erased{}, &UnfinishedError{Job: job}
+		return nil, done, &UnfinishedError{Job: job}
 	}
 	var changes []fieldChange
-	done := Erased{Known: true}
 	change := func(key, field, old, new string) { changes = append(changes, fieldChange{key, field, old, new}) }
 	for _, name := range jobTexts {
-		if old := fields.Val()[name]; e.Names.Text(old) != old {
-			change("job", name, old, e.Names.Text(old))
+		if old := fields.Val()[name]; e.Names.Value(name, old) != old {
+			change("job", name, old, e.Names.Value(name, old))
 		}
 	}
 	if old := fields.Val()["unresolved_rows"]; old != "" {
@@ -159,11 +176,7 @@ func (l *Ledger) erasing(ctx context.Context, e Erasure) ([]fieldChange, Erased,
 		}
 	}
 	asked := false
-	for name, payload := range parts.Val() {
-		part, err := tasks.Decode([]byte(payload))
-		if err != nil {
-			return nil, done, fmt.Errorf("part %s of job %s: %w", name, e.JobID, err)
-		}
+	for name, part := range decoded {
 		if !e.Names.Has(part.UserIDs) {
 			continue
 		}
@@ -221,7 +234,6 @@ func (l *Ledger) erasing(ctx context.Context, e Erasure) ([]fieldChange, Erased,
 		change("job", "plan", "", erasedContent)
 	}
 	done.Changed = len(changes) > 0
-	done.NamedAfter = asked && isNamedAfter(e.Names, e.JobID)
 	return changes, done, nil
 }
 
@@ -278,54 +290,6 @@ func eraseRows(rows []snapshot.Unresolved, names forget.Names) (changed bool) {
 		}
 	}
 	return changed
-}
-
-// Drop erases a finished job that is named after somebody: its record goes, and its trail goes on under the name that
-// Names.JobID gives it, with an entry that says so. What Redis has of it elsewhere is the caller's to erase.
-func (l *Ledger) Drop(ctx context.Context, e Erasure) (Erased, error) {
-	_, done, err := l.erasing(ctx, e)
-	if err != nil {
-		return done, err
-	}
-	k, name := keys(e.JobID), e.Names.JobID(e.JobID)
-	later := keys(name)[keyAudit]
-	entry, err := encodeEntry(Entry{At: l.now(), Event: EventErased, JobID: name, By: e.By, Why: e.Why, Pairs: done.Pairs, Letters: e.Letters})
-	if err != nil {
-		return done, err
-	}
-	// A trail that a former try has begun is written anew.
-	if err := l.rdb.Unlink(ctx, later).Err(); err != nil {
-		return done, fmt.Errorf("erase job %s: %w", e.JobID, err)
-	}
-	var texts []redis.XAddArgs
-	if err := l.Trail(ctx, e.JobID, "", func(t TrailEntry) error {
-		without := e.Names.JSON(t.JSON, append(auditTexts, "job_id", "restores")...)
-		texts = append(texts, redis.XAddArgs{Stream: later, ID: t.ID, Values: []any{"entry", without}})
-		return nil
-	}); err != nil {
-		return done, err
-	}
-	texts = append(texts, redis.XAddArgs{Stream: later, Values: []any{"entry", entry}})
-	for some := range slices.Chunk(texts, 500) {
-		if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i := range some {
-				p.XAdd(ctx, &some[i])
-			}
-			return nil
-		}); err != nil {
-			return done, fmt.Errorf("erase job %s: %w", e.JobID, err)
-		}
-	}
-	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.Unlink(ctx, k...)
-		for _, index := range []string{indexKey, openKey, restoresKey} {
-			p.ZRem(ctx, index, e.JobID)
-		}
-		return nil
-	}); err != nil {
-		return done, fmt.Errorf("erase job %s: %w", e.JobID, err)
-	}
-	return done, nil
 }
 
 // eraseTrail takes the people out of the texts of a job's audit trail.

@@ -4,22 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/base/forget"
-	"github.com/unrole/unrole/tasks"
+	"github.com/unrole/unrole/internal/base/redisconn"
 )
 
-// Naming lists the jobs in whose records or trails one of the people is named, whether they have ended or not. It reads everything that Redis has of jobs.
-func (l *Ledger) Naming(ctx context.Context, names forget.Names) ([]string, error) {
+// Named says how a job has something of the people. Neither is true of one whose id may name them, which its record knows.
+type Named struct {
+	// Sure is a place that names one of them, Doubtful one that may name somebody else as well.
+	Sure, Doubtful bool
+}
+
+// Naming lists the jobs in whose ids, records or trails one of the people is or may be named, whether they have ended or not. It
+// reads everything that Redis has of jobs.
+func (l *Ledger) Naming(ctx context.Context, names forget.Names) (map[string]Named, error) {
 	quoted := names.Quoted()
-	found := map[string]bool{}
-	err := l.scan(ctx, jobKeyPrefix+"*", func(some []string) error {
+	found := map[string]Named{}
+	note := func(jobID string, n Named) {
+		if have, known := found[jobID]; known || n != (Named{}) || names.Fits(jobID) != forget.FitNot {
+			found[jobID] = Named{Sure: have.Sure || n.Sure, Doubtful: have.Doubtful || n.Doubtful}
+		}
+	}
+	err := redisconn.Scan(ctx, l.rdb, jobKeyPrefix+"*", func(some []string) error {
 		data := make([]redis.Cmder, len(some))
 		if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, key := range some {
@@ -31,26 +41,31 @@ func (l *Ledger) Naming(ctx context.Context, names forget.Names) ([]string, erro
 		}
 		for i, key := range some {
 			jobID, suffix, _ := strings.Cut(strings.TrimPrefix(key, jobKeyPrefix), "}")
-			named, err := isNamed(names, quoted, suffix, data[i])
+			named, err := namedIn(names, quoted, suffix, data[i])
 			if err != nil {
 				return fmt.Errorf("job %s: %w", jobID, err)
 			}
-			if named || suffix == ":audit" && isNamedAfter(names, jobID) {
-				found[jobID] = true
-			}
+			note(jobID, named)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("look for people in the records: %w", err)
+	// An id may be left in an index where its record and its trail are gone.
+	for _, index := range indexes {
+		if err != nil {
+			break
+		}
+		for page, failed := range l.names(ctx, index) {
+			for _, jobID := range page {
+				note(jobID, Named{})
+			}
+			err = failed
+		}
 	}
-	return slices.Sorted(maps.Keys(found)), nil
+	return found, wrapped("look for people in the records", err)
 }
 
-// isNamedAfter reports whether a job id that somebody made up names one of the people.
-func isNamedAfter(names forget.Names, jobID string) bool {
-	return names.JobID(jobID) != jobID && !tasks.IsGeneratedJobID(jobID)
-}
+// indexes are the sorted sets that have ids of jobs.
+var indexes = []string{indexKey, openKey, restoresKey, resolvingKey}
 
 // jobKeyPrefix begins every key of a job.
 const jobKeyPrefix = "unrole:job:{"
@@ -66,42 +81,44 @@ func readKey(ctx context.Context, p redis.Pipeliner, key string) redis.Cmder {
 	}
 }
 
-// isNamed reports whether the data of a job's key has one of the people. It may say so of a word that only looks like one.
-func isNamed(names forget.Names, quoted []string, suffix string, data redis.Cmder) (bool, error) {
+// namedIn says how the data of a job's key has one of the people. It may be sure of a word that only looks like one.
+func namedIn(names forget.Names, quoted []string, suffix string, data redis.Cmder) (n Named, err error) {
 	if errors.Is(data.Err(), redis.Nil) {
-		return false, nil // gone since the scan
+		return n, nil // gone since the scan
+	}
+	note := func(sure, doubtful bool) { n = Named{n.Sure || sure, n.Doubtful || doubtful} }
+	inJSON := func(text string, keys ...string) {
+		note(names.JSON(text, keys...) != text, names.DoubtsJSON(text, keys...))
 	}
 	switch d := data.(type) {
 	case *redis.StringCmd:
 		if suffix == ":asked" {
-			return names.Text(d.Val()) != d.Val(), nil
+			note(names.Text(d.Val()) != d.Val(), names.Doubts(d.Val()))
+			return n, nil
 		}
 		_, changed, err := eraseSnapshot([]byte(d.Val()), names)
-		return changed, err
+		note(changed, false)
+		return n, err
 	case *redis.XMessageSliceCmd:
-		return slices.ContainsFunc(d.Val(), func(x redis.XMessage) bool {
-			text := trailEntry("", x).JSON
-			return names.JSON(text, auditTexts...) != text
-		}), nil
+		for _, x := range d.Val() {
+			inJSON(trailEntry("", x).JSON, auditTexts...)
+		}
 	case *redis.MapStringStringCmd:
 		for field, value := range d.Val() {
 			switch suffix {
 			case "":
-				if slices.Contains(jobTexts, field) && names.Text(value) != value {
-					return true, nil
+				if slices.Contains(jobTexts, field) {
+					note(names.Value(field, value) != value, names.DoubtsValue(field, value))
 				}
 			case ":parts":
-				if slices.ContainsFunc(quoted, func(q string) bool { return strings.Contains(value, q) }) {
-					return true, nil
-				}
+				note(slices.ContainsFunc(quoted, func(q string) bool { return strings.Contains(value, q) }), false)
 			default:
-				if names.JSON(value, "msg", "why", "errmsg") != value || suffix == ":bad" && isBadField(names, field) {
-					return true, nil
-				}
+				inJSON(value, "msg", "why", "errmsg")
+				note(suffix == ":bad" && isBadField(names, field), false)
 			}
 		}
 	}
-	return false, nil
+	return n, nil
 }
 
 // isBadField reports whether a field among the ids of a job is of one of the people.
@@ -117,7 +134,7 @@ func isBadField(names forget.Names, field string) bool {
 func (l *Ledger) Drafts(ctx context.Context, names forget.Names) ([]string, error) {
 	const prefix = "unrole:draft:"
 	var ids []string
-	err := l.scan(ctx, prefix+"*", func(some []string) error {
+	err := redisconn.Scan(ctx, l.rdb, prefix+"*", func(some []string) error {
 		for _, key := range some {
 			draft, err := l.rdb.HGetAll(ctx, key).Result()
 			if err != nil {
@@ -140,7 +157,7 @@ func (l *Ledger) Drafts(ctx context.Context, names forget.Names) ([]string, erro
 // limits had one of them; dryRun counts only. That many people still count.
 func (l *Ledger) EraseGuards(ctx context.Context, names forget.Names, dryRun bool) (int, error) {
 	n := 0
-	err := l.scan(ctx, "unrole:guard:*", func(some []string) error {
+	err := redisconn.Scan(ctx, l.rdb, "unrole:guard:*", func(some []string) error {
 		for _, key := range some {
 			for id, instead := range names {
 				score, err := l.rdb.ZScore(ctx, key, id).Result()
@@ -165,28 +182,4 @@ func (l *Ledger) EraseGuards(ctx context.Context, names forget.Names, dryRun boo
 		return nil
 	})
 	return n, wrapped("erase people of the limits of a day", err)
-}
-
-// scan visits all keys of a pattern, some at a time, each at least once; the calls come one after the other.
-func (l *Ledger) scan(ctx context.Context, pattern string, visit func(some []string) error) error {
-	const atOnce = 500
-	var one sync.Mutex
-	node := func(ctx context.Context, node redis.Cmdable) error {
-		for cursor := uint64(0); ; {
-			some, next, err := node.Scan(ctx, cursor, pattern, atOnce).Result()
-			if err == nil && len(some) > 0 {
-				one.Lock()
-				err = visit(some)
-				one.Unlock()
-			}
-			if err != nil || next == 0 {
-				return err
-			}
-			cursor = next
-		}
-	}
-	if cluster, ok := l.rdb.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, n *redis.Client) error { return node(ctx, n) })
-	}
-	return node(ctx, l.rdb)
 }

@@ -19,6 +19,7 @@ var (
 	checkedScript         = ofJob("checked")
 	claimScript           = ofJob("claim")
 	createScript          = ofJob("create")
+	dropScript            = ofJob("drop")
 	endAskedScript        = ofJob("end_asked")
 	eraseScript           = ofJob("erase")
 	eraseTrailScript      = ofJob("erase_trail")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -117,7 +118,7 @@ func (l *Ledger) JobsWithTrail(ctx context.Context) ([]string, error) {
 	pattern := keys("*")[keyAudit]
 	before, behind, _ := strings.Cut(pattern, "*")
 	found := map[string]bool{} // a scan may name a key twice
-	err := l.scan(ctx, pattern, func(some []string) error {
+	err := redisconn.Scan(ctx, l.rdb, pattern, func(some []string) error {
 		for _, key := range some {
 			found[strings.TrimSuffix(strings.TrimPrefix(key, before), behind)] = true
 		}
