@@ -40,6 +40,7 @@ func (a *app) jobsEraseCommand() *cobra.Command {
 			return err
 		}
 		if wish.DryRun || isNothing(found) {
+			found.DryRun = wish.DryRun
 			return a.printErased(found)
 		}
 		if !yes {
@@ -66,7 +67,8 @@ somebody whom nobody knows any more. A job whose own id names the person is drop
 keeps that somebody was erased, by whom and why, without the id.
 
 A job that has not ended is named and left as it is, and so is a list that waits in the console; the exit code is 1 then. Wait
-for its end, or cancel it, and repeat. Who submitted, cancelled or approved a job stays in its record. A job some of whose
+for its end, or cancel it, and repeat. What may as well be about somebody with a longer id (zhang-2, zhang.li for zhang) is
+named too. Who submitted, cancelled or approved a job stays in its record. A job some of whose
 people were erased cannot be restored for them, and its id cannot be submitted again.
 
 What it does not reach is said at its end; docs/privacy.md has all of it.`,
@@ -117,8 +119,14 @@ func (a *app) printErased(r erase.Result) error {
 	} else if err := a.sayErased(r); err != nil {
 		return err
 	}
-	if len(r.Left) > 0 {
-		return exitWith(exitError, texts.T("%s: repeat when they have ended", texts.Count(len(r.Left), "%d job still has something of them", "%d jobs still have something of them")))
+	waiting := 0
+	for _, l := range r.Left {
+		if l.State != erase.Doubtful { // a repetition finds that as it is
+			waiting++
+		}
+	}
+	if waiting > 0 {
+		return exitWith(exitError, texts.T("%s: repeat when they have ended", texts.Count(waiting, "%d job still has something of them", "%d jobs still have something of them")))
 	}
 	return nil
 }
@@ -149,6 +157,10 @@ func (a *app) sayErased(r erase.Result) error {
 		}
 	}
 	for _, l := range r.Left {
+		if l.State == erase.Doubtful {
+			a.note(texts.T("left as it is: %s, which may as well be about somebody with a longer id", l.JobID))
+			continue
+		}
 		a.note(texts.T("left as it is: %s (%s)", l.JobID, a.stateOf(ledger.State(l.State)).text))
 	}
 	a.note(texts.T("not reached by this:"))
