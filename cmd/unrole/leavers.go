@@ -1,10 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"os"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,7 +12,8 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/leavers"
-	"github.com/unrole/unrole/internal/in/resolve"
+	"github.com/unrole/unrole/internal/in/preflight"
+	"github.com/unrole/unrole/internal/out/dingtalk"
 )
 
 func (a *app) leaversCommand() *cobra.Command {
@@ -79,25 +80,33 @@ func (a *app) leavers(ctx context.Context, d *directory.Directory, rule *leavers
 	days := leavers.Rule{Zone: leavers.DefaultZone}
 	if rule != nil {
 		days = *rule
-		if kept, err = keptBy(ctx, d, *rule); err != nil {
+		kept, err = rule.Kept(ctx, d)
+		var role *preflight.RoleError
+		if errors.As(err, &role) {
+			return exitWith(exitUsage, texts.T("keep_roles: %v", role))
+		}
+		if err != nil {
 			return err
 		}
 	}
 	t := a.newTable(texts.T("user id"), texts.T("name"), texts.T("last day"), texts.T("roles"), texts.T("what happens"))
 	for _, l := range people {
 		line := leaverLine{UserID: l.UserID, Name: l.Name, Stage: l.Stage, Department: l.Main(), Roles: []roleLine{}}
+		l.Roles = slices.DeleteFunc(l.Roles, func(role dingtalk.Role) bool { return kept[role.ID] })
 		for _, role := range l.Roles {
-			if !kept[role.ID] {
-				line.Roles = append(line.Roles, lineOf(role))
-			}
+			line.Roles = append(line.Roles, lineOf(role))
 		}
 		if !l.LastDay.IsZero() {
 			line.LastDay = days.Day(l.LastDay).Format(time.DateOnly)
 		}
 		happens := texts.T("no rule: set UNROLE_LEAVERS_FILE")
 		if rule != nil {
-			happens = line.by(*rule, l)
+			line.Would, happens = rule.Would(l, a.now())
 			line.Why = happens.String()
+			if line.Would != leavers.Nothing {
+				due := rule.Due(l.LastDay)
+				line.Due, line.JobID = &due, rule.JobID(l.UserID, l.LastDay)
+			}
 		}
 		if a.output == outputJSON {
 			if err := a.printJSON(line); err != nil {
@@ -115,44 +124,4 @@ func (a *app) leavers(ctx context.Context, d *directory.Directory, rule *leavers
 		return nil
 	}
 	return t.print()
-}
-
-// by fills in what a rule would do about somebody, and says it.
-func (line *leaverLine) by(rule leavers.Rule, l leavers.Leaver) texts.Text {
-	line.Would = "nothing"
-	v := rule.Judge(l)
-	switch {
-	case !v.Act:
-		return texts.T("nothing: %s", v.Why)
-	case l.Present && len(line.Roles) == 0:
-		return texts.T("nothing: no role to take")
-	}
-	line.Due, line.JobID = &v.Due, rule.JobID(l.UserID, l.LastDay)
-	at := v.Due.Format("2006-01-02 15:04 -0700")
-	if !rule.Automatic {
-		line.Would = "propose"
-		return texts.T("proposed, for %s", at)
-	}
-	line.Would = "schedule"
-	return texts.T("all roles taken at %s", at)
-}
-
-// keptBy are the roles that a rule leaves to everybody.
-func keptBy(ctx context.Context, d *directory.Directory, rule leavers.Rule) (map[int64]bool, error) {
-	kept := map[int64]bool{}
-	if len(rule.Keep) == 0 {
-		return kept, nil
-	}
-	all, err := d.Roles(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range rule.Keep {
-		fit := resolve.Roles(all, k)
-		if len(fit) != 1 {
-			return nil, exitWith(exitUsage, texts.T("keep_roles: %d roles are meant by %s: name exactly one, by its id or GROUP/NAME", len(fit), cmp.Or(k.Name, strconv.FormatInt(k.ID, 10))))
-		}
-		kept[fit[0].ID] = true
-	}
-	return kept, nil
 }

@@ -56,10 +56,10 @@ var peopleInChinese = map[string]string{
 	"%s: nobody is known by that":                                     "%s：查无此人",
 
 	// Leavers.
-	"keep_roles: %d roles are meant by %s: name exactly one, by its id or GROUP/NAME": "keep_roles：%[2]s 对应 %[1]d 个角色，请用角色 ID 或 组/名称 指明一个",
-	"%v\njob %s may begin; a worker enqueues its parts within minutes":                "%v\n任务 %s 可以开始；worker 会在几分钟内将其入队",
+	"keep_roles: %v": "keep_roles：%v",
+	"%v\njob %s may begin; a worker enqueues its parts within minutes": "%v\n任务 %s 可以开始；worker 会在几分钟内将其入队",
 	"works here again": "已重新入职",
-	"out of the app's contact scope: nothing of them is certain": "不在应用的通讯录权限范围内，情况无法确定",
+	"DingTalk does not show them, as out of the app's contact scope: nothing is certain": "钉钉不显示此人（例如不在应用的通讯录权限范围内），情况无法确定",
 	"stays":                                 "未离职",
 	"the departure is still being approved": "离职审批尚未完成",
 	"an administrator of the organisation, who is protected": "组织管理员，受保护",
@@ -69,7 +69,8 @@ var peopleInChinese = map[string]string{
 	"the last working day is not known":                      "最后工作日未知",
 	"no rule: set UNROLE_LEAVERS_FILE":                       "没有规则：请设置 UNROLE_LEAVERS_FILE",
 	"nothing: %s":                                            "不处理：%s",
-	"nothing: no role to take":                               "不处理：没有可移除的角色",
+	"no role to take":                                        "没有可移除的角色",
+	"it was due more than 30 days ago":                       "应处理的时间已过去 30 天以上",
 	"proposed, for %s":                                       "待批准，时间 %s",
 	"all roles taken at %s":                                  "将于 %s 移除全部角色",
 	"nobody is leaving, by DingTalk's HR":                    "钉钉智能人事中没有正在离职的员工",

@@ -77,7 +77,7 @@ type Presence int
 const (
 	Absent Presence = iota
 	Present
-	// Hidden is out of the app's contact scope: nobody can tell.
+	// Hidden is out of the app's contact scope, or answered by a refusal of no known meaning: nobody can tell.
 	Hidden
 )
 
@@ -89,7 +89,7 @@ func (d *Directory) Serving(ctx context.Context, userID string) (dingtalk.User, 
 	case err == nil:
 		return user, Present, nil
 	case !errors.As(err, &failed):
-	case failed.Class == dingtalk.ClassUserOutOfScope:
+	case failed.Class == dingtalk.ClassUserOutOfScope, failed.Class == dingtalk.ClassUnknown, failed.Class == dingtalk.ClassBadRequest:
 		return dingtalk.User{}, Hidden, nil
 	case failed.Class == dingtalk.ClassInvalidUser, failed.Class == dingtalk.ClassUserGone:
 		return dingtalk.User{}, Absent, nil

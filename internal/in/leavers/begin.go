@@ -2,16 +2,19 @@ package leavers
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 
-	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/in/directory"
+	"github.com/unrole/unrole/internal/record/ledger"
 )
 
-// begin lets jobs begin that are due. Their people are looked at once more: who stays or is back loses nothing, and of the others
-// exactly what they hold now is taken.
-func (p *Poller) begin(ctx context.Context, due []waits) error {
+// begin lets those of the jobs begin that are due. Their people are looked at once more: who stays or is back loses nothing, and of the
+// others exactly what they hold now is taken.
+func (p *Poller) begin(ctx context.Context, jobs []waits) error {
+	due := slices.DeleteFunc(slices.Clone(jobs), func(w waits) bool {
+		return w.job.Awaiting != ledger.AwaitingLastLook || w.job.At.After(p.cfg.Now())
+	})
 	if len(due) == 0 {
 		return nil
 	}
@@ -23,13 +26,11 @@ func (p *Poller) begin(ctx context.Context, due []waits) error {
 	for i, w := range due {
 		ids[i] = w.user
 	}
-	people, err := again(ctx, d, ids, nil)
+	people, err := each(ctx, d, ids, nil)
 	if err != nil {
 		return err
 	}
-	if due, err = p.keep(ctx, people, due); err != nil {
-		return err
-	}
+	due, keepErr := p.keep(ctx, people, due)
 	due = slices.DeleteFunc(due, func(w waits) bool {
 		hidden := slices.ContainsFunc(people, func(l Leaver) bool { return l.UserID == w.user && l.Hidden })
 		if hidden {
@@ -38,49 +39,49 @@ func (p *Poller) begin(ctx context.Context, due []waits) error {
 		return hidden
 	})
 	if len(due) == 0 {
-		return nil
+		return keepErr
 	}
 	all, _, err := held(ctx, d, people, p.rule.Keep, 1, p.cfg.Protected)
 	if err != nil {
-		return err
+		return errors.Join(keepErr, err)
 	}
+	failed := []error{keepErr}
 	for _, w := range due {
-		h, holds := all[w.user]
-		if !holds {
-			if _, err := p.cancel(ctx, w.job.JobID, "holds none of the roles any more"); err != nil {
-				return err
-			}
-			continue
-		}
-		if h.Removals.Digest() != w.digest {
-			first, err := p.cancel(ctx, w.job.JobID, "holds other roles by now: a job of the same name with the next number takes them")
-			if err != nil {
-				return err
-			}
-			if !first {
-				continue // somebody cancelled it, for a reason that this look knows nothing of
-			}
-			if w, err = p.replace(ctx, w, h); err != nil {
-				return err
-			}
-		}
-		if _, err := p.cfg.Client.Begin(ctx, w.job.JobID, Source, "is leaving, looked at again"); err != nil {
-			return err
-		}
+		failed = append(failed, p.beginOne(ctx, w, all[w.user]))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
-// replace submits a job anew whose person holds other roles by now.
-func (p *Poller) replace(ctx context.Context, w waits, h Held) (waits, error) {
-	id, err := p.free(ctx, baseOf(w.job.JobID))
-	if err != nil {
-		return w, err
+// beginOne lets a job begin of somebody who holds so much.
+func (p *Poller) beginOne(ctx context.Context, w waits, h Held) error {
+	if h.Removals == nil {
+		_, err := p.cancel(ctx, w.job.JobID, "holds none of the roles any more")
+		return err
 	}
-	if id == "" {
-		return w, fmt.Errorf("job %s was replaced meanwhile", w.job.JobID)
+	more := slices.ContainsFunc(h.Removals.Roles(), func(role int64) bool { return !w.roles[role] })
+	if more || len(h.Removals.Roles()) != len(w.roles) {
+		first, err := p.cancel(ctx, w.job.JobID, "holds other roles by now: a job of the same name with the next number takes them")
+		if err != nil || !first {
+			return err // where somebody else cancelled it, this look knows nothing of the reason
+		}
+		ids, err := p.free(ctx, baseOf(w.job.JobID))
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		// Somebody's yes is for the roles of then, or some of them.
+		propose := more && w.job.ApprovedAt != nil
+		if w, err = p.submit(ctx, ids, w.user, h, w.job.Reason, *w.job.At, propose); err != nil {
+			return err
+		}
+		if propose {
+			p.cfg.Log.Warn().Str("job", w.job.JobID).Msg("a leaver holds more roles than were approved: somebody has to approve it again")
+			return nil
+		}
 	}
-	done, err := p.cfg.Client.Submit(ctx, enqueue.Submission{Removals: h.Removals, Snapshot: h.Snapshot, JobID: id, Source: Source, SubmittedBy: Source,
-		Reason: w.job.Reason, At: *w.job.At, LastLook: true})
-	return waits{job: done.Job, user: w.user}, err
+	_, err := p.cfg.Client.Begin(ctx, w.job.JobID, Source, "is leaving, looked at again")
+	var other *ledger.NotAwaitingError
+	if errors.As(err, &other) {
+		return nil // cancelled meanwhile, or begun
+	}
+	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/in/preflight"
+	"github.com/unrole/unrole/internal/in/resolve"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 )
 
@@ -29,7 +30,7 @@ func Look(ctx context.Context, d *directory.Directory, since, now time.Time) ([]
 	for _, l := range left {
 		ids = append(ids, l.UserID)
 	}
-	return again(ctx, d, ids, left)
+	return each(ctx, d, ids, left)
 }
 
 // closed says that the organisation does not use DingTalk's HR.
@@ -38,8 +39,8 @@ func closed(err error) bool {
 	return errors.As(err, &failed) && failed.Class == dingtalk.ClassDisabled
 }
 
-// again looks at people one by one; left are the records of those who left.
-func again(ctx context.Context, d *directory.Directory, ids []string, left []dingtalk.Leaver) ([]Leaver, error) {
+// each looks at people one by one; left are the records of those who left.
+func each(ctx context.Context, d *directory.Directory, ids []string, left []dingtalk.Leaver) ([]Leaver, error) {
 	set := map[string]bool{}
 	for _, id := range ids {
 		set[id] = true
@@ -203,12 +204,13 @@ func goneHolders(ctx context.Context, d *directory.Directory, gone map[string]bo
 	if err != nil {
 		return err
 	}
+	kept, err := keptOf(ctx, d, keep)
+	if err != nil {
+		return err
+	}
 	var ids []int64
 	for _, role := range roles {
-		isKept := slices.ContainsFunc(keep, func(k lists.Role) bool {
-			return k.ID == role.ID || k.ID == 0 && len(directory.RolesCalled([]dingtalk.Role{role}, k.Name)) > 0
-		})
-		if !directory.IsDefault(role) && !isKept {
+		if !directory.IsDefault(role) && !kept[role.ID] {
 			ids = append(ids, role.ID)
 		}
 	}
@@ -219,4 +221,28 @@ func goneHolders(ctx context.Context, d *directory.Directory, gone map[string]bo
 			}
 		}
 	})
+}
+
+// Kept are the roles that the rule leaves to everybody. A *preflight.RoleError names one that is none, or several.
+func (r Rule) Kept(ctx context.Context, d *directory.Directory) (map[int64]bool, error) {
+	return keptOf(ctx, d, r.Keep)
+}
+
+func keptOf(ctx context.Context, d *directory.Directory, keep []lists.Role) (map[int64]bool, error) {
+	kept := map[int64]bool{}
+	if len(keep) == 0 {
+		return kept, nil
+	}
+	all, err := d.Roles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keep {
+		fit := resolve.Roles(all, k)
+		if len(fit) != 1 {
+			return nil, &preflight.RoleError{Role: k, Fit: fit}
+		}
+		kept[fit[0].ID] = true
+	}
+	return kept, nil
 }

@@ -53,6 +53,9 @@ type Config struct {
 type Poller struct {
 	cfg  Config
 	rule Rule
+	// failed counts the looks in a row that ended with an error; due are the times of the jobs that wait.
+	failed int
+	due    []time.Time
 }
 
 // New reads the rule. An error is one of the file.
@@ -103,52 +106,76 @@ func (p *Poller) Run(ctx context.Context) {
 	}
 }
 
-// Look looks once and returns when to look again. After an error what was done stays, and the next look does the rest.
+// again is how soon it is looked again after an error.
+var again = wait.Backoff{First: 5 * time.Second, Most: time.Minute}
+
+// Look looks once and returns when to look again: after an error soon, and never later than the next job is due. What was done before
+// an error stays, and the next look does the rest.
 func (p *Poller) Look(ctx context.Context) (next time.Time, err error) {
 	began := p.cfg.Now()
+	err = p.look(ctx, began)
+	now := p.cfg.Now()
 	next = began.Add(p.rule.Every)
+	if err == nil {
+		p.failed = 0
+	} else {
+		p.failed++
+		next = earlier(next, now.Add(again.After(p.failed)))
+	}
+	for _, due := range p.due {
+		if due.After(now) {
+			next = earlier(next, due)
+		}
+	}
+	return next, err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// look does for each leaver what is to be done; one of whom it fails keeps the others from nothing.
+func (p *Poller) look(ctx context.Context, began time.Time) error {
 	if err := p.read(); err != nil {
 		p.cfg.Log.Error().Err(err).Msg("the rule for leavers cannot be read: the one from before stays")
 	}
+	jobs, err := p.waiting(ctx)
+	if err != nil {
+		return err
+	}
+	p.due = nil
+	for _, w := range jobs {
+		p.due = append(p.due, *w.job.At)
+	}
 	since, err := p.since(ctx, began)
 	if err != nil {
-		return next, err
+		return err
 	}
 	d, err := directory.New(p.cfg.Source, p.cfg.QPS)
 	if err != nil {
-		return next, err
+		return err
 	}
 	people, err := Look(ctx, d, since, began)
 	if err != nil {
-		return next, err
-	}
-	jobs, err := p.waiting(ctx)
-	if err != nil {
-		return next, err
+		return err
 	}
 	if people, err = withThose(ctx, d, people, jobs); err != nil {
-		return next, err
+		return err
 	}
-	if jobs, err = p.keep(ctx, people, jobs); err != nil {
-		return next, err
+	jobs, keepErr := p.keep(ctx, people, jobs)
+	// What is due comes first: nothing that is wrong with somebody new keeps it waiting.
+	beginErr := p.begin(ctx, jobs)
+	added, addErr := p.add(ctx, d, people, jobs)
+	for _, w := range added {
+		p.due = append(p.due, *w.job.At)
 	}
-	added, err := p.add(ctx, d, people)
-	if err != nil {
-		return next, err
+	if err := errors.Join(keepErr, beginErr, addErr, p.begin(ctx, added)); err != nil {
+		return err
 	}
-	jobs = append(jobs, added...)
-	due := slices.DeleteFunc(slices.Clone(jobs), func(w waits) bool {
-		return w.job.Awaiting != ledger.AwaitingLastLook || w.job.At.After(p.cfg.Now())
-	})
-	if err := p.begin(ctx, due); err != nil {
-		return next, err
-	}
-	for _, w := range jobs {
-		if w.job.At.After(p.cfg.Now()) && w.job.At.Before(next) {
-			next = *w.job.At
-		}
-	}
-	return next, p.cfg.Redis.Set(ctx, markKey, began.UTC().Format(time.RFC3339), 0).Err()
+	return p.cfg.Redis.Set(ctx, markKey, began.UTC().Format(time.RFC3339), 0).Err()
 }
 
 // since is from when on those who left are looked for.
@@ -166,9 +193,9 @@ func (p *Poller) since(ctx context.Context, now time.Time) (time.Time, error) {
 
 // waits is a job that has not begun, and of whom it is.
 type waits struct {
-	job    ledger.Job
-	user   string
-	digest string
+	job   ledger.Job
+	user  string
+	roles map[int64]bool
 }
 
 // waiting lists the jobs of leavers that have not begun.
@@ -196,14 +223,11 @@ func own(job ledger.Job) bool {
 }
 
 func (p *Poller) pairsOf(ctx context.Context, job ledger.Job) (waits, error) {
-	w := waits{job: job}
-	pairs := &enqueue.Removals{}
+	w := waits{job: job, roles: map[int64]bool{}}
 	err := p.cfg.Ledger.Rows(ctx, job.JobID, func(r ledger.Row) error {
-		w.user = r.UserID
-		pairs.Add(r.UserID, r.RoleID)
+		w.user, w.roles[r.RoleID] = r.UserID, true
 		return nil
 	})
-	w.digest = pairs.Digest()
 	return w, err
 }
 
@@ -215,13 +239,14 @@ func withThose(ctx context.Context, d *directory.Directory, people []Leaver, job
 			missing = append(missing, w.user)
 		}
 	}
-	more, err := again(ctx, d, missing, nil)
+	more, err := each(ctx, d, missing, nil)
 	return append(people, more...), err
 }
 
 // keep cancels the jobs that do not stand any more, and returns the others.
 func (p *Poller) keep(ctx context.Context, people []Leaver, jobs []waits) ([]waits, error) {
 	var kept []waits
+	var failed []error
 	for _, w := range jobs {
 		why := p.whyNot(people, w)
 		if why == "" {
@@ -229,10 +254,10 @@ func (p *Poller) keep(ctx context.Context, people []Leaver, jobs []waits) ([]wai
 			continue
 		}
 		if _, err := p.cancel(ctx, w.job.JobID, why); err != nil {
-			return nil, err
+			failed = append(failed, err)
 		}
 	}
-	return kept, nil
+	return kept, errors.Join(failed...)
 }
 
 // whyNot says why a job does not stand; "" is that it does.
@@ -242,8 +267,12 @@ func (p *Poller) whyNot(people []Leaver, w waits) string {
 		return "stays"
 	}
 	l := people[at]
+	unapproved := ""
+	if !p.rule.Automatic && w.job.Awaiting == ledger.AwaitingLastLook && w.job.ApprovedAt == nil {
+		unapproved = "by the rule somebody has to approve it"
+	}
 	if l.Hidden && l.Stage != Staying || l.Stage == Left && l.LastDay.IsZero() {
-		return "" // nobody can tell, or knows the day any more: that of the job stands
+		return unapproved // nobody can tell, or knows the day any more: that of the job stands
 	}
 	v := p.rule.Judge(l)
 	switch {
@@ -253,10 +282,8 @@ func (p *Poller) whyNot(people []Leaver, w waits) string {
 		return "the last working day is another: " + p.rule.Day(l.LastDay).Format(time.DateOnly)
 	case !v.Due.Equal(*w.job.At):
 		return "by the rule it is due at another time: " + v.Due.Format(time.RFC3339)
-	case !p.rule.Automatic && w.job.Awaiting == ledger.AwaitingLastLook && w.job.ApprovedAt == nil:
-		return "by the rule somebody has to approve it"
 	}
-	return ""
+	return unapproved
 }
 
 // cancel says whether it was this call that cancelled the job.
@@ -270,78 +297,4 @@ func (p *Poller) cancel(ctx context.Context, jobID, why string) (first bool, err
 		p.cfg.Log.Info().Str("job", jobID).Str("why", why).Msg("a leaver's job was cancelled")
 	}
 	return first, err
-}
-
-// add submits jobs for leavers who have none.
-func (p *Poller) add(ctx context.Context, d *directory.Directory, people []Leaver) ([]waits, error) {
-	var fresh []Leaver
-	ids := map[string]string{}
-	for _, l := range people {
-		v := p.rule.Judge(l)
-		if !v.Act || l.Present && len(l.Roles) == 0 {
-			continue
-		}
-		id, err := p.free(ctx, p.rule.JobID(l.UserID, l.LastDay))
-		if err != nil {
-			return nil, err
-		}
-		if id != "" {
-			fresh, ids[l.UserID] = append(fresh, l), id
-		}
-	}
-	if len(fresh) == 0 {
-		return nil, nil
-	}
-	all, shares, err := held(ctx, d, fresh, p.rule.Keep, p.cfg.MaxShare, p.cfg.Protected)
-	if err != nil {
-		return nil, err
-	}
-	propose := !p.rule.Automatic || shares || len(all) > p.rule.MaxUsers
-	if propose && p.rule.Automatic {
-		p.cfg.Log.Warn().Int("people", len(all)).Bool("large_share", shares).Msg("more leavers at once than the rule lets through, or more of a role's holders than UNROLE_MAX_SHARE: somebody has to approve their jobs")
-	}
-	var added []waits
-	for _, l := range fresh {
-		h, holds := all[l.UserID]
-		if !holds {
-			continue
-		}
-		w, err := p.submit(ctx, ids[l.UserID], l, h, propose)
-		if err != nil {
-			return nil, err
-		}
-		added = append(added, w)
-	}
-	return added, nil
-}
-
-func (p *Poller) submit(ctx context.Context, id string, l Leaver, h Held, propose bool) (waits, error) {
-	day := p.rule.Day(l.LastDay).Format(time.DateOnly)
-	done, err := p.cfg.Client.Submit(ctx, enqueue.Submission{Removals: h.Removals, Snapshot: h.Snapshot, JobID: id, Source: Source, SubmittedBy: Source,
-		Reason: "last working day " + day + ", by DingTalk's HR", At: p.rule.Due(l.LastDay), AwaitApproval: propose, LastLook: true})
-	if err != nil {
-		return waits{}, err
-	}
-	p.cfg.Log.Info().Str("job", id).Bool("proposed", propose).Time("at", p.rule.Due(l.LastDay)).Msg("a leaver's job was submitted")
-	return waits{job: done.Job, user: l.UserID, digest: h.Removals.Digest()}, nil
-}
-
-// free is the id under which a leaver's job is to be submitted; "" where there is one already, or somebody cancelled it.
-func (p *Poller) free(ctx context.Context, base string) (string, error) {
-	for n := 1; ; n++ {
-		job, err := p.cfg.Ledger.Get(ctx, generation(base, n))
-		var unknown *ledger.NotFoundError
-		if errors.As(err, &unknown) {
-			return generation(base, n), nil
-		}
-		if err != nil {
-			return "", err
-		}
-		if job.State == ledger.StateSubmitting && job.Planning {
-			return job.JobID, nil // interrupted: the same submission completes it
-		}
-		if job.State != ledger.StateCancelled || job.CancelledBy != Source {
-			return "", nil
-		}
-	}
 }

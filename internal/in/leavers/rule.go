@@ -170,7 +170,7 @@ func (r Rule) Judge(l Leaver) Verdict {
 	case l.Stage != Leaving && l.Stage != Left:
 		return Verdict{Why: texts.T("stays")}
 	case l.Hidden:
-		return Verdict{Why: texts.T("out of the app's contact scope: nothing of them is certain")}
+		return Verdict{Why: texts.T("DingTalk does not show them, as out of the app's contact scope: nothing is certain")}
 	case l.Admin:
 		return Verdict{Why: texts.T("an administrator of the organisation, who is protected")}
 	case (len(r.Departments) > 0 || len(r.Except) > 0) && !l.Known:
@@ -183,6 +183,38 @@ func (r Rule) Judge(l Leaver) Verdict {
 		return Verdict{Why: texts.T("the last working day is not known")}
 	}
 	return Verdict{Act: true, Due: r.Due(l.LastDay)}
+}
+
+// New is Judge of somebody who has no job yet.
+func (r Rule) New(l Leaver, now time.Time) Verdict {
+	v := r.Judge(l)
+	switch {
+	case v.Act && v.Due.Before(now.Add(-FirstLook)):
+		return Verdict{Why: texts.T("it was due more than 30 days ago")}
+	case v.Act && l.Present && len(l.Roles) == 0:
+		return Verdict{Why: texts.T("no role to take")}
+	}
+	return v
+}
+
+// What becomes of somebody, in a word.
+const (
+	Schedule = "schedule"
+	Propose  = "propose"
+	Nothing  = "nothing"
+)
+
+// Would is what workers do about somebody who has no job yet: in a word, and said.
+func (r Rule) Would(l Leaver, now time.Time) (string, texts.Text) {
+	v := r.New(l, now)
+	at := v.Due.Format("2006-01-02 15:04 -0700")
+	switch {
+	case !v.Act:
+		return Nothing, texts.T("nothing: %s", v.Why)
+	case !r.Automatic:
+		return Propose, texts.T("proposed, for %s", at)
+	}
+	return Schedule, texts.T("all roles taken at %s", at)
 }
 
 // Due is when roles are taken of somebody with that last working day.
