@@ -111,8 +111,8 @@ func (e *eraser) survey(ctx context.Context) (err error) {
 		return err
 	}
 	for _, jobID := range followed {
-		if e.names.Fits(jobID) != forget.FitNot {
-			e.named[jobID] = e.named[jobID]
+		if _, known := e.named[jobID]; !known && e.names.Fits(jobID) != forget.FitNot {
+			e.named[jobID] = ledger.Named{}
 		}
 	}
 	queues := append(tasks.Lanes(), tasks.QueueDeadLetter, webhook.Queue)
