@@ -27,6 +27,7 @@ func (a *app) enqueueCommand() *cobra.Command {
 	var in inputFlags
 	var sub submissionFlags
 	var opt submitOptions
+	var reportFile string
 	cmd := &cobra.Command{
 		Use:   "enqueue FILE",
 		Short: "Submit removals for the workers",
@@ -41,12 +42,17 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 			switch {
 			case opt.verify && !opt.wait:
 				return usageError(cmd, texts.T("--verify goes with --wait"))
-			case opt.report != "" && !opt.wait:
+			case reportFile != "" && !opt.wait:
 				return usageError(cmd, texts.T("--report goes with --wait; unrole jobs report writes it later"))
-			case opt.report != "":
+			}
+			var err error
+			if opt.report, err = a.newReportTarget("--report", reportFile, fileOf(args)); err != nil {
+				return err
+			}
+			if opt.report != nil {
+				defer opt.report.discard()
 				in.forReport()
 			}
-			opt.file = fileOf(args)
 			req, err := a.request(cmd, args, &in, &sub, workersOn, looker())
 			if err != nil {
 				return err
@@ -70,7 +76,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 	sub.add(cmd.Flags())
 	complete(cmd, "priority", tasks.Lanes())
 	cmd.Flags().BoolVar(&opt.wait, "wait", false, "stay until the job has ended; the exit code then tells how")
-	cmd.Flags().StringVar(&opt.report, "report", "", "with --wait: write what became of each pair to this file: .csv, .xlsx, .html or .json")
+	cmd.Flags().StringVar(&reportFile, "report", "", "with --wait: write what became of each pair to this file: .csv, .xlsx, .html or .json")
 	addVerifyFlag(cmd, &opt.verify)
 	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_MAX_USERS_PER_DAY", "UNROLE_APPROVE_ABOVE")
 	in.look.need(cmd.Flags())
@@ -110,23 +116,14 @@ func (a *app) whetherItWaits(ctx context.Context, l *ledger.Ledger, c *config.Co
 
 // submitOptions say what follows a submission.
 type submitOptions struct {
-	file   string // of the input; empty for flags and stdin
 	wait   bool
-	report string // a file, with wait
+	report *reportTarget // with wait; nil for none
 	list   *listed
 	verify bool // ask DingTalk afterwards, with wait
 }
 
 // submit hands the request to the workers.
 func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClient, opt submitOptions) error {
-	var out *reportTarget
-	if opt.report != "" {
-		var err error
-		if out, err = a.newReportTarget("--report", opt.report, opt.file); err != nil {
-			return err
-		}
-		defer out.discard()
-	}
 	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb, Retention: req.config.Retention})
 	if err != nil {
 		return err
@@ -187,10 +184,10 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 				verified = &res
 			}
 		}
-		if err != nil || out == nil {
+		if err != nil || opt.report == nil {
 			return err
 		}
-		return a.writeReport(after, out, l, job, opt.list)
+		return a.writeReport(after, opt.report, l, job, opt.list)
 	})
 	if verified == nil {
 		return ended

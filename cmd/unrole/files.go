@@ -74,9 +74,12 @@ type reportTarget struct {
 	write report.Format
 }
 
-// newReportTarget checks a --report before anything is done: what cannot be written is noticed now. input is the file of the
-// list, which a report must not replace.
+// newReportTarget checks a --report before the list is read and DingTalk is asked anything: what cannot be written is noticed now.
+// input is the file of the list, which a report must not replace. Without a name there is none.
 func (a *app) newReportTarget(flag, name, input string) (*reportTarget, error) {
+	if name == "" {
+		return nil, nil
+	}
 	write, err := report.FormatOf(name)
 	if err != nil {
 		return nil, exitWith(exitUsage, texts.T("%s: %v", flag, err))

@@ -45,6 +45,13 @@ credentials.`,
 			if err != nil {
 				return err
 			}
+			out, err := a.newReportTarget("--report", file, with)
+			if err != nil {
+				return err
+			}
+			if out != nil {
+				defer out.discard()
+			}
 			plain := report.Options{Simulated: job.Simulated}
 			var list *listed
 			if with != "" {
@@ -61,13 +68,10 @@ credentials.`,
 				if err != nil {
 					return err
 				}
-				return a.fileReport(ctx, &reportTarget{out, report.HTML}, r.ledger, job, list)
-			case file != "":
-				out, err := a.newReportTarget("--report", file, with)
-				if err != nil {
-					return err
-				}
-				return a.fileReport(ctx, out, r.ledger, job, list)
+				defer out.discard()
+				return a.writeReport(ctx, &reportTarget{out, report.HTML}, r.ledger, job, list)
+			case out != nil:
+				return a.writeReport(ctx, out, r.ledger, job, list)
 			case a.output == outputJSON:
 				return report.JSON(ctx, r.ledger, job.JobID, a.stdout, plain)
 			default:
@@ -112,12 +116,6 @@ func (f *inputFlags) again(cmd *cobra.Command, a *app, c *config.Config, name st
 		}
 		row.AllRoles = f.look.allRoles
 	}), f.look.known}, nil
-}
-
-// fileReport writes a report file, complete or not at all.
-func (a *app) fileReport(ctx context.Context, out *reportTarget, l *ledger.Ledger, job ledger.Job, list *listed) error {
-	defer out.discard()
-	return a.writeReport(ctx, out, l, job, list)
 }
 
 func (a *app) jobsAuditCommand() *cobra.Command {

@@ -3,12 +3,16 @@ package main
 import (
 	"bufio"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/alicebob/miniredis/v2"
 )
 
 // unroleRun is `unrole run --simulate` of the example with a report, not yet started.
@@ -103,5 +107,31 @@ func TestAReportThatCannotBeWrittenIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 1 {
 		t.Errorf("%v %v", err, left)
+	}
+}
+
+func TestAReportThatCannotBeWrittenIsRefusedBeforeDingTalkIsAsked(t *testing.T) {
+	dingTalk := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked for %s", r.URL.Path) }))
+	defer dingTalk.Close()
+	list := filepath.Join(t.TempDir(), "list.csv")
+	if err := os.WriteFile(list, []byte("mobile,role_id\n13800138000,7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"REDIS_URL": "redis://" + miniredis.RunT(t).Addr(), "DINGTALK_BASE_URL": dingTalk.URL, "DINGTALK_APP_KEY": "key", "DINGTALK_APP_SECRET": "secret"}
+	a, _, stderr := testApp("", false, env)
+	if code := a.main(t.Context(), []string{"enqueue", "--preflight=false", "--user", "u", "--role", "7", "--job-id", "j"}); code != exitDone {
+		t.Fatalf("exit %d, %s", code, stderr)
+	}
+	for _, command := range [][]string{
+		{"run", list, "--yes"},
+		{"enqueue", list, "--yes", "--wait"},
+		{"verify", "j"},
+		{"jobs", "report", "j", "--with", list},
+	} {
+		a, _, stderr := testApp("", false, env)
+		code := a.main(t.Context(), append(command, "--report", "removed.pdf"))
+		if code != exitUsage || !strings.Contains(stderr.String(), "written as .csv, .xlsx, .html or .json") {
+			t.Errorf("%s: exit %d, %s", command, code, stderr)
+		}
 	}
 }

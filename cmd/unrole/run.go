@@ -37,7 +37,12 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
   unrole run leavers.csv --reason "left in December" --report removed.xlsx`,
 		Args: maxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if reportFile != "" {
+			out, err := a.newReportTarget("--report", reportFile, fileOf(args))
+			if err != nil {
+				return err
+			}
+			if out != nil {
+				defer out.discard()
 				in.forReport()
 			}
 			where := dingTalkOf
@@ -47,7 +52,6 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 			with := looker()
 			var sim *simulator.Simulator
 			if simulate {
-				var err error
 				if sim, err = a.simulated(cmd, fileOf(args)); err != nil {
 					return err
 				}
@@ -62,7 +66,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 					return exitWith(exitCredentials, err)
 				}
 			}
-			return a.run(cmd.Context(), req, runOptions{file: fileOf(args), simulator: sim, report: reportFile, list: in.listed(), verify: verifyToo, quiet: !logLevelGiven(a, cmd)})
+			return a.run(cmd.Context(), req, runOptions{simulator: sim, report: out, list: in.listed(), verify: verifyToo, quiet: !logLevelGiven(a, cmd)})
 		},
 	}
 	in.add(cmd)
@@ -101,9 +105,8 @@ func dingTalkOf(c *config.Config) (texts.Text, error) {
 }
 
 type runOptions struct {
-	file      string // of the input; empty for flags and stdin
 	simulator *simulator.Simulator
-	report    string
+	report    *reportTarget // nil for none
 	list      *listed
 	verify    bool // ask DingTalk afterwards
 	quiet     bool // no log lines but errors: the summary says it all
@@ -122,15 +125,6 @@ func logLevelGiven(a *app, cmd *cobra.Command) bool {
 
 // run submits the request to a queue in memory and works until it is done.
 func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
-	// Before anything is sent: a report that cannot be written is noticed now.
-	var out *reportTarget
-	if opt.report != "" {
-		var err error
-		if out, err = a.newReportTarget("--report", opt.report, opt.file); err != nil {
-			return err
-		}
-		defer out.discard()
-	}
 	c := req.config
 	if opt.quiet {
 		c.LogLevel = "error"
@@ -200,8 +194,8 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	}
 	// The report first: whoever reads the summary may have gone.
 	var notWritten error
-	if out != nil {
-		notWritten = a.writeReport(after, out, e.Ledger, job, opt.list)
+	if opt.report != nil {
+		notWritten = a.writeReport(after, opt.report, e.Ledger, job, opt.list)
 	}
 	if err := a.printJob(after, e.Ledger, job, took); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return errors.Join(notWritten, err)

@@ -46,11 +46,11 @@ func (a *app) verify(ctx context.Context, r *records, jobID, reportFile string) 
 	if err != nil {
 		return err
 	}
-	var out *reportTarget
-	if reportFile != "" {
-		if out, err = a.newReportTarget("--report", reportFile, ""); err != nil {
-			return err
-		}
+	out, err := a.newReportTarget("--report", reportFile, "")
+	if err != nil {
+		return err
+	}
+	if out != nil {
 		defer out.discard()
 	}
 	if !job.State.Finished() {
