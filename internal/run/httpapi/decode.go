@@ -1,11 +1,8 @@
 package httpapi
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"strconv"
@@ -17,6 +14,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/internal/in/asked"
+	"github.com/unrole/unrole/internal/in/jsonwalk"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/tasks"
 )
@@ -50,7 +48,7 @@ const (
 
 // reader walks through a body once, from left to right, and collects what is wrong with it.
 type reader struct {
-	dec    *json.Decoder
+	jsonwalk.Walker
 	faults []Fault
 	more   int
 }
@@ -70,19 +68,17 @@ func walk(body []byte, take func(*reader) error) *problem {
 	if !utf8.Valid(body) {
 		return newProblem(http.StatusBadRequest, "not-json", "the body is not valid UTF-8")
 	}
-	r := &reader{dec: json.NewDecoder(bytes.NewReader(body))}
-	r.dec.UseNumber()
+	r := &reader{Walker: jsonwalk.Over(body)}
 	err := take(r)
 	if err == nil {
-		if _, end := r.dec.Token(); end != io.EOF {
-			err = errors.New("something follows the object")
-		}
+		err = r.End()
 	}
-	if err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errors.New("it ends too early")
+	if fault := (*jsonwalk.Fault)(nil); errors.As(err, &fault) {
+		why := fault.Error()
+		if fault.Early {
+			why = "it ends too early"
 		}
-		return newProblem(http.StatusBadRequest, "not-json", "at byte %d: %v", r.dec.InputOffset()+1, err)
+		return newProblem(http.StatusBadRequest, "not-json", "at byte %d: %s", fault.At+1, why)
 	}
 	if len(r.faults) > 0 {
 		return r.problem()
@@ -180,96 +176,91 @@ func prose(into *string) func(string) error {
 	}
 }
 
-// object reads an object with these fields, of which the required ones must be there. Only a syntax error is returned.
+// object reads an object with these fields, of which the required ones must be there. Only a fault of the JSON is returned.
 func (r *reader) object(at string, required []string, fields map[string]func(at string) error) error {
-	ok, err := r.open(at, '{', "an object")
-	if err != nil || !ok {
-		return err
+	if r.Next() != '{' {
+		return r.wrong(at, "an object")
 	}
 	seen := map[string]bool{}
-	for r.dec.More() {
-		tok, err := r.dec.Token()
-		if err != nil {
-			return err
-		}
-		key := tok.(string)
+	err := r.Object(func(name []byte, _ int) error {
+		key := string(name)
 		place := at + "/" + escape(key)
 		read := fields[key]
 		switch {
 		case read == nil:
 			r.fault(place, "there is no field of that name")
+			return r.Skip()
 		case seen[key]:
 			r.fault(place, "the field stands there twice")
-			read = nil
+			return r.Skip()
 		}
 		seen[key] = true
-		if read == nil {
-			read = func(string) error { return r.skip() }
-		}
-		if err := read(place); err != nil {
-			return err
-		}
-	}
+		return read(place)
+	})
 	for _, key := range required {
 		if !seen[key] {
 			r.fault(at+"/"+key, "it is missing")
 		}
 	}
-	_, err = r.dec.Token()
 	return err
 }
 
 // list reads a list of at least one element.
 func (r *reader) list(at string, element func(at string) error) error {
-	ok, err := r.open(at, '[', "a list")
-	if err != nil || !ok {
-		return err
+	if r.Next() != '[' {
+		return r.wrong(at, "a list")
 	}
 	n := 0
-	for ; r.dec.More(); n++ {
-		if err := element(at + "/" + strconv.Itoa(n)); err != nil {
-			return err
-		}
-	}
+	err := r.List(func() error {
+		n++
+		return element(at + "/" + strconv.Itoa(n-1))
+	})
 	if n == 0 {
 		r.fault(at, "the list is empty")
 	}
-	_, err = r.dec.Token()
 	return err
 }
 
 // text reads a string.
 func (r *reader) text(at string, take func(string) error) error {
-	tok, err := r.dec.Token()
+	if r.Next() != '"' {
+		return r.wrong(at, "a string")
+	}
+	s, err := r.String()
 	if err != nil {
 		return err
 	}
-	s, ok := tok.(string)
-	if !ok {
-		return r.wrong(at, tok, "a string")
-	}
-	if err := take(s); err != nil {
+	if err := take(string(s)); err != nil {
 		r.fault(at, "%v", err)
 	}
 	return nil
 }
 
+// truth reads true or false.
+func (r *reader) truth(at string, into *bool) error {
+	switch r.Next() {
+	case 't', 'f':
+		*into = r.Next() == 't'
+		return r.Skip()
+	}
+	return r.wrong(at, "true or false")
+}
+
 // roleID reads a role id: a number, or a string for programs whose numbers end at 2^53.
 func (r *reader) roleID(at string, rect *rectangle) error {
-	tok, err := r.dec.Token()
+	read := r.Number
+	switch r.Next() {
+	case '0':
+	case '"':
+		read = r.String
+	default:
+		return r.wrong(at, "a number")
+	}
+	text, err := read()
 	if err != nil {
 		return err
 	}
-	var s string
-	switch v := tok.(type) {
-	case json.Number:
-		s = v.String()
-	case string:
-		s = v
-	default:
-		return r.wrong(at, tok, "a number")
-	}
-	id, err := lists.ParseRoleID(s)
+	id, err := lists.ParseRoleID(string(text))
 	if err != nil {
 		r.fault(at, "%v", err)
 	}
@@ -277,62 +268,16 @@ func (r *reader) roleID(at string, rect *rectangle) error {
 	return nil
 }
 
-// open reads the beginning of an object or list; something else there is a fault and passed over.
-func (r *reader) open(at string, want json.Delim, what string) (bool, error) {
-	tok, err := r.dec.Token()
-	if err != nil {
-		return false, err
-	}
-	if tok == want {
-		return true, nil
-	}
-	return false, r.wrong(at, tok, what)
-}
+// kinds are what values are, by Next.
+var kinds = map[byte]string{'{': "an object", '[': "a list", '"': "a string", '0': "a number", 't': "true or false", 'f': "true or false", 'n': "null"}
 
-// wrong notes a value of the wrong kind whose first token was read, and passes over the rest of it.
-func (r *reader) wrong(at string, tok json.Token, want string) error {
-	have := "null"
-	depth := 0
-	switch v := tok.(type) {
-	case json.Delim:
-		have, depth = map[json.Delim]string{'{': "an object", '[': "a list"}[v], 1
-	case string:
-		have = "a string"
-	case json.Number:
-		have = "a number"
-	case bool:
-		have = "true or false"
-	}
-	r.fault(at, "it is %s, not %s", have, want)
-	return r.leave(depth)
-}
-
-// skip passes over the next value.
-func (r *reader) skip() error {
-	tok, err := r.dec.Token()
-	if err != nil {
+// wrong notes that the next value is of the wrong kind, and passes over it.
+func (r *reader) wrong(at, want string) error {
+	have := kinds[r.Next()]
+	if err := r.Skip(); err != nil {
 		return err
 	}
-	if _, nested := tok.(json.Delim); nested {
-		return r.leave(1)
-	}
-	return nil
-}
-
-// leave passes over everything up to the end of the depth-th value around.
-func (r *reader) leave(depth int) error {
-	for depth > 0 {
-		tok, err := r.dec.Token()
-		if err != nil {
-			return err
-		}
-		switch tok {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-	}
+	r.fault(at, "it is %s, not %s", have, want)
 	return nil
 }
 

@@ -132,7 +132,9 @@ func TestWhatIsNoJSONIsRefusedWithItsPlace(t *testing.T) {
 		`{"source" "s"}`:         "at byte 1",
 		`{} {}`:                  "something follows the object",
 		"{\"source\":\"\xff\"}":  "not valid UTF-8",
-		strings.Repeat("[", 1e5): "it ends too early",
+		`{"removals":[`:          "it ends too early",
+		`{"reason":"a`:           "at byte 11: it ends too early",
+		strings.Repeat("[", 1e5): "nested deeper than 200 levels",
 	} {
 		got := w.post(body)
 		if p := got.problem(t); got.status != http.StatusBadRequest || !strings.Contains(p.Detail, want) {

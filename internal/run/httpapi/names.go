@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -88,22 +87,27 @@ func (r *reader) person(at string, rect *rectangle) error {
 
 // role reads a role by its name or group/name, or by its id.
 func (r *reader) role(at string, into *[]lists.Role) error {
-	tok, err := r.dec.Token()
-	if err != nil {
-		return err
-	}
 	var role lists.Role
-	switch v := tok.(type) {
-	case string:
-		role.Name = strings.TrimSpace(v)
-		err = checkName(role.Name)
-	case json.Number:
-		role.ID, err = lists.ParseRoleID(v.String())
+	var wrong error
+	switch r.Next() {
+	case '"':
+		text, err := r.String()
+		if err != nil {
+			return err
+		}
+		role.Name = strings.TrimSpace(string(text))
+		wrong = checkName(role.Name)
+	case '0':
+		number, err := r.Number()
+		if err != nil {
+			return err
+		}
+		role.ID, wrong = lists.ParseRoleID(string(number))
 	default:
-		return r.wrong(at, tok, "the name of a role")
+		return r.wrong(at, "the name of a role")
 	}
-	if err != nil {
-		r.fault(at, "%v", err)
+	if wrong != nil {
+		r.fault(at, "%v", wrong)
 	}
 	*into = append(*into, role)
 	return nil

@@ -51,20 +51,6 @@ func decodeRestore(body []byte) (*restoreRequest, *problem) {
 	})
 }
 
-// truth reads true or false.
-func (r *reader) truth(at string, into *bool) error {
-	tok, err := r.dec.Token()
-	if err != nil {
-		return err
-	}
-	yes, ok := tok.(bool)
-	if !ok {
-		return r.wrong(at, tok, "true or false")
-	}
-	*into = yes
-	return nil
-}
-
 // restore is POST /v1/removals/{job_id}/restore: what the job took is given back, by a job of its own. 202 for a new one, 200 for
 // one that was there.
 func (a *API) restore(w http.ResponseWriter, r *http.Request) error {
