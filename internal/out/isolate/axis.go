@@ -12,7 +12,7 @@ type standing uint8
 const (
 	unknown   standing = iota
 	proven             // part of a passed call
-	suspected          // refused with proven company only, but with BlameAny: to be heard again before it is called bad
+	suspected          // refused with proven company only: to be heard alone before it is called bad, see evidence
 	bad
 )
 
@@ -24,8 +24,8 @@ type axis[ID pairs.User | pairs.Role] struct {
 	asked []bool
 	// blamed: some refusal was put down to this axis. Until then it is tried whole.
 	blamed bool
-	// causes belongs to the suspect and the bad, recalled to ids whose proof was taken back once.
-	causes   []any
+	// against belongs to the suspect and the bad, recalled to ids whose proof was taken back once.
+	against  []evidence[ID]
 	recalled []bool
 
 	prior func() distribution
@@ -36,28 +36,48 @@ type axis[ID pairs.User | pairs.Role] struct {
 	report            func(id ID, cause any)
 }
 
-// mixed is unknown ids, ascending, of which at least one is bad. cause is the refusal that says so, sure that it named
-// their axis.
+// mixed is unknown ids, ascending, of which at least one is bad by the evidence.
 type mixed[ID pairs.User | pairs.Role] struct {
-	ids   []ID
+	ids []ID
+	evidence[ID]
+}
+
+// evidence is a refusal.
+type evidence[ID pairs.User | pairs.Role] struct {
 	cause any
-	sure  bool
+	sure  bool // it named the axis
+	// beside are proven ids of the axis that were in the call and have not passed since: one of them may have become bad, and be
+	// the reason. after is how many calls were answered when they had not passed yet.
+	beside []ID
+	after  int
+}
+
+// enough reports whether one id is bad that alone is left of those that were refused.
+func (e evidence[ID]) enough() bool { return e.sure && len(e.beside) == 0 }
+
+// without is the evidence once ids have passed in a call that was sent when so many were answered.
+func (e evidence[ID]) without(ids []ID, sent int) evidence[ID] {
+	if len(e.beside) > 0 && sent >= e.after {
+		e.beside = slices.DeleteFunc(slices.Clone(e.beside), func(id ID) bool { return slices.Contains(ids, id) })
+	}
+	return e
 }
 
 func newAxis[ID pairs.User | pairs.Role](n int, prior func() distribution, report func(ID, any)) *axis[ID] {
 	return &axis[ID]{
 		standing: make([]standing, n),
 		asked:    make([]bool, n),
-		causes:   make([]any, n),
+		against:  make([]evidence[ID], n),
 		recalled: make([]bool, n),
 		prior:    prior,
 		report:   report,
 	}
 }
 
-func inPlay(s standing) bool   { return s == unknown || s == proven }
-func isProven(s standing) bool { return s == proven }
-func isOpen(s standing) bool   { return s == unknown }
+func inPlay(s standing) bool      { return s == unknown || s == proven }
+func isProven(s standing) bool    { return s == proven }
+func isOpen(s standing) bool      { return s == unknown }
+func isSuspected(s standing) bool { return s == suspected }
 
 // where lists the ids whose standing satisfies is, ascending.
 func (a *axis[ID]) where(is func(standing) bool) []ID {
@@ -140,19 +160,29 @@ func (a *axis[ID]) size(mixed, available int) int {
 	return min(available, a.plan.group(nBad-a.planBad, nGood-a.planGood, mixed))
 }
 
-// pass notes a passed call with ids in it.
-func (a *axis[ID]) pass(ids []ID) {
+// pass notes a passed call with ids in it, which was sent when so many calls were answered.
+func (a *axis[ID]) pass(ids []ID, sent int) {
 	for _, id := range ids {
 		a.standing[id] = proven
+	}
+	for i := range a.mixed {
+		a.mixed[i].evidence = a.mixed[i].without(ids, sent)
+	}
+	for id, s := range a.standing {
+		if s == suspected {
+			if e := a.against[id].without(ids, sent); len(e.beside) < len(a.against[id].beside) {
+				a.condemn(ID(id), e)
+			}
+		}
 	}
 	a.narrow()
 }
 
-// refuse notes that at least one of ids, none of them proven or bad, is bad.
-func (a *axis[ID]) refuse(ids []ID, cause any, sure bool) {
+// refuse notes that at least one of ids, none of them proven or bad, is bad by the evidence.
+func (a *axis[ID]) refuse(ids []ID, e evidence[ID]) {
 	a.blamed = true
 	if len(ids) == 1 {
-		a.condemn(ids[0], cause, sure)
+		a.condemn(ids[0], e)
 		a.narrow()
 		return
 	}
@@ -165,7 +195,7 @@ func (a *axis[ID]) refuse(ids []ID, cause any, sure bool) {
 	a.mixed = slices.DeleteFunc(a.mixed, func(m mixed[ID]) bool {
 		return slices.ContainsFunc(m.ids, func(id ID) bool { return slices.Contains(ids, id) })
 	})
-	a.mixed = append(a.mixed, mixed[ID]{ids, cause, sure})
+	a.mixed = append(a.mixed, mixed[ID]{ids, e})
 }
 
 // narrow takes what is proven out of the mixed groups. The last one left in a group is the bad one, and no call is spent
@@ -178,20 +208,36 @@ func (a *axis[ID]) narrow() {
 		switch {
 		case len(m.ids) == 0 || slices.ContainsFunc(m.ids, func(id ID) bool { return a.standing[id] != unknown }):
 		case len(m.ids) == 1:
-			a.condemn(m.ids[0], m.cause, m.sure)
+			a.condemn(m.ids[0], m.evidence)
 		default:
 			a.mixed = append(a.mixed, m)
 		}
 	}
 }
 
-func (a *axis[ID]) condemn(id ID, cause any, sure bool) {
-	a.causes[id] = cause
+// condemn calls an id bad if the evidence is enough, else suspects it.
+func (a *axis[ID]) condemn(id ID, e evidence[ID]) {
+	a.against[id] = e
 	a.standing[id] = suspected
-	if sure {
-		a.standing[id] = bad
-		a.report(id, cause)
+	if !e.enough() {
+		return
 	}
+	a.standing[id] = bad
+	a.report(id, e.cause)
+	// It explains what was refused beside it when it was thought to be good.
+	explained := func(e evidence[ID]) bool { return slices.Contains(e.beside, id) }
+	a.mixed = slices.DeleteFunc(a.mixed, func(m mixed[ID]) bool { return explained(m.evidence) })
+	for other, s := range a.standing {
+		if s == suspected && explained(a.against[other]) {
+			a.standing[other] = unknown
+		}
+	}
+}
+
+// uncertain reports whether something was refused beside proven ids that have not passed since.
+func (a *axis[ID]) uncertain() bool {
+	return slices.ContainsFunc(a.mixed, func(m mixed[ID]) bool { return len(m.beside) > 0 }) ||
+		slices.ContainsFunc(a.where(isSuspected), func(id ID) bool { return len(a.against[id].beside) > 0 })
 }
 
 // recall takes back the proof of ids: they passed before, and now one of them was refused by name. It does so once for

@@ -41,6 +41,26 @@ func TestAUserWhoLeavesMeanwhileHarmsNobody(t *testing.T) {
 	})
 }
 
+// User 0 passes with some roles and leaves. Whoever is refused in a call with them is not bad for that.
+func TestWhoIsRefusedBesideSomebodyWhoHasLeftIsHeardAlone(t *testing.T) {
+	b := newBatch(pairs.Size{Users: 60, Roles: 20})
+	b.badRoles[9], b.badRoles[12] = true, true
+	for _, user := range []pairs.User{1, 2, 5, 8, 9} {
+		b.badUsers[user] = true
+	}
+	got, err := isolate.Run(context.Background(), b.size, b.whole(), isolate.Options{Found: b.found},
+		func(ctx context.Context, sent pairs.Rectangle) (isolate.Answer, error) {
+			b.badUsers[0] = b.badUsers[0] || b.passed.Len() > 0
+			return b.send(ctx, sent)
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []pairs.User{0, 1, 2, 5, 8, 9}; !slices.Equal(ids(got.BadUsers), want) || len(b.harmed()) > 0 {
+		t.Errorf("found users %v, want %v; %d good pairs never passed", ids(got.BadUsers), want, len(b.harmed()))
+	}
+}
+
 // Three roles, the last one bad: the first passes with both users, then user 1 leaves.
 func TestAUserWhoPassedAndThenLeftIsFound(t *testing.T) {
 	b := newBatch(pairs.Size{Users: 2, Roles: 3})

@@ -29,7 +29,7 @@ type idOf[ID pairs.User | pairs.Role] struct {
 }
 
 func (i idOf[ID]) standing() standing { return i.axis.standing[i.id] }
-func (i idOf[ID]) condemn(cause any)  { i.axis.condemn(i.id, cause, true) }
+func (i idOf[ID]) condemn(cause any)  { i.axis.condemn(i.id, evidence[ID]{cause: cause, sure: true}) }
 
 // nextHearing is the next probe about a suspect, the roles before the users.
 func (s *Search) nextHearing() (pairs.Rectangle, bool) {
@@ -60,7 +60,7 @@ func hear[ID, Other pairs.User | pairs.Role](s *Search, a *axis[ID], other *axis
 	id := ID(i)
 	company := other.where(isProven)
 	if len(company) == 0 { // nobody is left whose pairs with it could be good
-		a.condemn(id, a.causes[id], true)
+		a.condemn(id, evidence[ID]{cause: a.against[id].cause, sure: true})
 		return true
 	}
 	h := &hearing{suspect: idOf[ID]{a, id}}

@@ -164,7 +164,7 @@ func (s *Search) Run(ctx context.Context, probe Probe) (Result, error) {
 			}
 			if failed = ctx.Err(); failed == nil {
 				asking, withdraw := context.WithCancel(ctx)
-				q.withdraw = withdraw
+				q.withdraw, q.sent = withdraw, s.result.Probes
 				s.ask(&q, true)
 				go func() { answers <- send(asking, probe, &q) }()
 			}
@@ -181,7 +181,7 @@ func (s *Search) Run(ctx context.Context, probe Probe) (Result, error) {
 			a.err = errPanicked
 		case a.err == nil:
 			s.result.Probes++
-			if a.err = s.learn(a.Rectangle, a.answer); a.answer.TakenIn != nil {
+			if a.err = s.learn(a.question, a.answer); a.answer.TakenIn != nil {
 				a.answer.TakenIn()
 			}
 			s.withdraw()

@@ -44,6 +44,7 @@ type refusal struct {
 type question struct {
 	pairs.Rectangle
 	ofUsers, ofRoles bool
+	sent             int // how many were answered before
 	// withdraw ends the wait for its turn: an id of it has been found bad meanwhile.
 	withdraw context.CancelFunc
 	needless bool
@@ -98,23 +99,28 @@ func (s *Search) nextOpen(ahead bool) (question, bool) {
 	return q, len(q.Roles) > 0 && len(q.Users) > 0
 }
 
-// company is what an axis sends along while the other one is searched: all that is proven, and the next unknown ids.
+// company is what an axis sends along while the other one is searched: all that is proven, and the next unknown ids, unless
+// it is open whether all that is proven is good still.
 func (a *axis[ID]) company() []ID {
-	ids := append(a.where(isProven), a.group(false)...)
+	ids := a.where(isProven)
+	if !a.uncertain() {
+		ids = append(ids, a.group(false)...)
+	}
 	slices.Sort(ids)
 	return ids
 }
 
 // learn takes in the answer to a probe.
-func (s *Search) learn(r pairs.Rectangle, answer Answer) error {
+func (s *Search) learn(q *question, answer Answer) error {
+	r := q.Rectangle
 	if !answer.Passed {
 		return s.refused(r, answer)
 	}
 	for user, role := range r.All() {
 		s.removed.Add(user, role)
 	}
-	s.roles.pass(r.Roles)
-	s.users.pass(r.Users)
+	s.roles.pass(r.Roles, q.sent)
+	s.users.pass(r.Users, q.sent)
 	s.doubtPassed()
 	s.clarify()
 	return nil
@@ -135,9 +141,9 @@ func (s *Search) refused(r pairs.Rectangle, answer Answer) error {
 	case len(roles) == 0 && len(users) == 0:
 		s.doubtRefused(r, answer.Cause)
 	case len(roles) == 0:
-		s.users.refuse(users, answer.Cause, false)
+		s.users.refuse(users, evidence[pairs.User]{cause: answer.Cause})
 	case len(users) == 0:
-		s.roles.refuse(roles, answer.Cause, false)
+		s.roles.refuse(roles, evidence[pairs.Role]{cause: answer.Cause})
 	default:
 		s.careful = true
 		s.unclear = append(s.unclear, refusal{r, answer.Cause})
@@ -151,19 +157,20 @@ func (s *Search) refused(r pairs.Rectangle, answer Answer) error {
 
 // named takes in a refusal that named the axis, of a call with ids on it.
 func named[ID pairs.User | pairs.Role](s *Search, a *axis[ID], ids []ID, cause any) error {
-	if slices.ContainsFunc(ids, func(id ID) bool { return a.standing[id] == bad }) {
+	if slices.ContainsFunc(ids, func(id ID) bool { return a.standing[id] == bad || a.standing[id] == suspected && len(ids) > 1 }) {
 		return nil // it was found while this call was under way, and explains the refusal
 	}
 	suspects := a.unproven(ids)
+	beside := slices.DeleteFunc(slices.Clone(ids), func(id ID) bool { return a.standing[id] != proven })
 	if len(suspects) == 0 {
 		// All of them passed before. Somebody may have left in the meantime, so the newer answer counts, once.
 		if suspects = a.recall(ids); len(suspects) == 0 {
 			return ErrInconsistent
 		}
-		s.doubts = nil
+		s.doubts, beside = nil, nil
 	}
 	s.hearing = nil
-	a.refuse(suspects, cause, true)
+	a.refuse(suspects, evidence[ID]{cause, true, beside, s.result.Probes})
 	s.clarify()
 	return nil
 }
@@ -177,9 +184,9 @@ func (s *Search) clarify() {
 		switch {
 		case s.explained(u.Rectangle), len(roles) == 0 && len(users) == 0:
 		case len(roles) == 0 && len(s.users.mixed) == 0:
-			s.users.refuse(users, u.cause, false)
+			s.users.refuse(users, evidence[pairs.User]{cause: u.cause})
 		case len(users) == 0 && len(s.roles.mixed) == 0:
-			s.roles.refuse(roles, u.cause, false)
+			s.roles.refuse(roles, evidence[pairs.Role]{cause: u.cause})
 		default:
 			still = append(still, u)
 		}
@@ -253,7 +260,7 @@ func condemnAll[ID pairs.User | pairs.Role](s *Search, a *axis[ID], ids []ID, si
 	}
 	a.mixed = nil
 	for _, id := range ids {
-		a.condemn(id, causes[id], true)
+		a.condemn(id, evidence[ID]{cause: causes[id], sure: true})
 	}
 }
 
