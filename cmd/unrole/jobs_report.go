@@ -93,7 +93,7 @@ credentials.`,
 func (f *inputFlags) again(cmd *cobra.Command, a *app, c *config.Config, name string) (*listed, error) {
 	f.list, f.passBad, f.look.whom = &lists.Kept{}, true, true
 	if c.NeedCredentials() == nil {
-		done, err := f.look.reach(c, looker())
+		done, err := f.look.reach(cmd, a, c, looker())
 		if err != nil {
 			return nil, err
 		}

@@ -35,7 +35,7 @@ enqueue --plan to submit exactly what was shown.
 				return err
 			}
 			in.look.implied, in.look.strict = true, save != ""
-			done, err := in.look.open(cmd, c, looker())
+			done, err := in.look.open(cmd, a, c, looker())
 			if err != nil {
 				return err
 			}

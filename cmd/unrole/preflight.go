@@ -76,7 +76,7 @@ func (f *lookFlags) need(flags *pflag.FlagSet) {
 
 // open makes ready for looking up where the configuration says how DingTalk is reached; with says over what. What it
 // returns has to be called at the end.
-func (f *lookFlags) open(cmd *cobra.Command, c *config.Config, with engine.Parts) (func(), error) {
+func (f *lookFlags) open(cmd *cobra.Command, a *app, c *config.Config, with engine.Parts) (func(), error) {
 	if f.unresolved != refuseUnresolved && f.unresolved != skipUnresolved {
 		return nil, usageError(cmd, texts.T("%s %q is not one of %s", "--unresolved", f.unresolved, refuseUnresolved+", "+skipUnresolved))
 	}
@@ -90,20 +90,13 @@ func (f *lookFlags) open(cmd *cobra.Command, c *config.Config, with engine.Parts
 		}
 		return func() {}, nil
 	}
-	return f.reach(c, with)
+	return f.reach(cmd, a, c, with)
 }
 
-// reach opens the directory of the configured organisation.
-func (f *lookFlags) reach(c *config.Config, with engine.Parts) (func(), error) {
-	client, err := dingtalk.New(engine.Credentials(c, with))
-	if err != nil {
-		return nil, exitWith(exitUsage, err)
-	}
-	if f.directory, err = directory.New(client, c.QPS); err != nil {
-		client.Close()
-		return nil, err
-	}
-	return client.Close, nil
+// reach opens the directory of the configured organisation. What it returns has to be called at the end.
+func (f *lookFlags) reach(cmd *cobra.Command, a *app, c *config.Config, with engine.Parts) (done func(), err error) {
+	f.directory, done, err = a.directoryOf(cmd, c, with)
+	return done, err
 }
 
 // at looks at a list whose rows were kept, where that has to be or is wanted, and returns what is to be removed.
@@ -250,6 +243,29 @@ func figuresOf(seen *preflight.Result) *figures {
 		f.Shares = append(f.Shares, share{s.Role.ID, s.Holders, s.Loses})
 	}
 	return f
+}
+
+// directoryOf opens the directory of the configured organisation, at the pace of the fleet where that can be reached: the
+// simulator of a process is no fleet's. What it returns has to be called at the end.
+func (a *app) directoryOf(cmd *cobra.Command, c *config.Config, with engine.Parts) (*directory.Directory, func(), error) {
+	client, err := dingtalk.New(engine.Credentials(c, with))
+	if err != nil {
+		return nil, nil, exitWith(exitUsage, err)
+	}
+	leave := func() {}
+	if with.Transport == nil {
+		with.Redis, leave = a.fleetOf(cmd, c)
+	}
+	done := func() {
+		leave()
+		client.Close()
+	}
+	d, err := engine.NewDirectory(c, with, client)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return d, done, nil
 }
 
 // looker is what a command is given that looks things up in the configured organisation, over the network.

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/run/config"
 )
 
@@ -22,6 +25,25 @@ func openRedis(ctx context.Context, c *config.Config, log zerolog.Logger) (redis
 		log.Warn().Msg(w)
 	}
 	return client, nil
+}
+
+// fleetPatience is how long a command that needs no Redis tries to reach that of the fleet.
+const fleetPatience = 2 * time.Second
+
+// fleetOf connects to the Redis of the fleet for a command that looks things up: over it, its lookups share the fleet's pace. Nil is
+// none: nobody said which it is and the command needs none, or it does not answer. The caller calls closeIt.
+func (a *app) fleetOf(cmd *cobra.Command, c *config.Config) (rdb redis.UniversalClient, closeIt func()) {
+	if !c.RedisGiven && cmd.Flags().Lookup("redis") == nil {
+		return nil, func() {}
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), fleetPatience)
+	defer cancel()
+	client, _, err := redisconn.Open(ctx, c.RedisURL)
+	if err != nil {
+		a.note(texts.T("the fleet's Redis cannot be used, and so its pace is not shared: %v", err))
+		return nil, func() {}
+	}
+	return client, func() { client.Close() }
 }
 
 // memoryRedis starts a Redis in this process, for commands that need none outside.

@@ -183,7 +183,7 @@ func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *su
 	if where == nil {
 		c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = simulator.AppKey, simulator.AppSecret, ""
 	}
-	done, err := in.look.open(cmd, c, with)
+	done, err := in.look.open(cmd, a, c, with)
 	if err != nil {
 		return nil, err
 	}

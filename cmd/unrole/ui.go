@@ -162,8 +162,8 @@ func (a *app) webPages(c *config.Config, rdb redis.UniversalClient, opt uiOption
 		AllowActions: opt.allowActions, Local: a.whoami(), Log: log})
 }
 
-// openDirectory is how the console looks at DingTalk; nil where the configuration has no credentials. The lists that are looked
-// at side by side share the pace.
+// openDirectory is how the console looks at DingTalk; nil where the configuration has no credentials. All that it looks at
+// shares the pace of the fleet.
 func openDirectory(c *config.Config, rdb redis.UniversalClient, ending <-chan struct{}, log zerolog.Logger) (func() (*directory.Directory, error), error) {
 	if c.NeedCredentials() != nil {
 		return nil, nil
@@ -178,7 +178,11 @@ func openDirectory(c *config.Config, rdb redis.UniversalClient, ending <-chan st
 			client.Close()
 		}()
 	}
-	return func() (*directory.Directory, error) { return directory.New(client, c.QPS/console.LooksAtOnce) }, nil
+	d, err := engine.NewDirectory(c, parts(rdb, log), client)
+	if err != nil {
+		return nil, err
+	}
+	return func() (*directory.Directory, error) { return d.Fresh(), nil }, nil
 }
 
 func (a *app) printUIReady(r uiReady) error {

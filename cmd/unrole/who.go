@@ -8,10 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/lists"
@@ -78,15 +76,11 @@ func (a *app) withDirectory(run func(ctx context.Context, d *directory.Directory
 		if err := c.NeedCredentials(); err != nil {
 			return exitWith(exitCredentials, err)
 		}
-		client, err := dingtalk.New(engine.Credentials(c, parts(nil, zerolog.Nop())))
-		if err != nil {
-			return exitWith(exitUsage, err)
-		}
-		defer client.Close()
-		d, err := directory.New(client, c.QPS)
+		d, done, err := a.directoryOf(cmd, c, looker())
 		if err != nil {
 			return err
 		}
+		defer done()
 		err = run(cmd.Context(), d, args)
 		var failed *dingtalk.Error
 		if errors.As(err, &failed) && outcome.Of(failed.Class).Hold != "" {

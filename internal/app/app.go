@@ -65,9 +65,9 @@ type Engine struct {
 	pacer  *pace.Pacer
 	adding *pace.Pacer
 	worker *worker.Worker
-	// resolver looks up whom and what jobs mean, over a client of its own: a lookup takes no slot of a removal.
-	resolver  *resolver.Resolver
-	directory *dingtalk.Client
+	// resolver looks up whom and what jobs mean.
+	resolver *resolver.Resolver
+	lookups  *dingtalk.Client
 	// end ends the waits for a Redis that refuses; closeSteady closes the connections that have them.
 	end, closeSteady func()
 	notifier         *webhook.Notifier // nil without a receiver
@@ -112,14 +112,22 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	if e.notifier, err = newNotifier(c, with, e.Ledger, gate); err != nil {
 		return nil, err
 	}
+	// A client of its own: not even the repeat of a lookup after a refreshed token takes a slot of a removal.
+	if e.lookups, err = dingtalk.New(Credentials(c, with)); err != nil {
+		return nil, &Fault{err}
+	}
+	d, err := NewDirectory(c, steady, e.lookups)
+	if err != nil {
+		return nil, err
+	}
 	e.audit = audit.Config{Redis: with.Redis, Ledger: e.Ledger, File: c.AuditFile, Keep: c.AuditKeep, Log: with.Log, Hold: e.holdForAudit, Release: e.releaseForAudit}
 	if with.Leavers && c.LeaversFile != "" {
 		producer, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention})
 		if err != nil {
 			return nil, err
 		}
-		if e.leavers, err = leavers.New(leavers.Config{Redis: with.Redis, Ledger: e.Ledger, Client: producer, Source: e.DingTalk, Protected: protected,
-			QPS: c.QPS, MaxShare: c.MaxShare, File: c.LeaversFile, Log: with.Log}); err != nil {
+		if e.leavers, err = leavers.New(leavers.Config{Redis: with.Redis, Ledger: e.Ledger, Client: producer, Directory: d, Protected: protected,
+			MaxShare: c.MaxShare, File: c.LeaversFile, Log: with.Log}); err != nil {
 			return nil, &Fault{fmt.Errorf("UNROLE_LEAVERS_FILE: %w", err)}
 		}
 	}
@@ -129,18 +137,11 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e, e.newResolver(c, steady, protected)
+	return e, e.newResolver(c, steady, d, protected)
 }
 
 // newResolver makes what looks up jobs that were asked for by names.
-func (e *Engine) newResolver(c *config.Config, with Parts, protected protect.Set) (err error) {
-	if e.directory, err = dingtalk.New(Credentials(c, with)); err != nil {
-		return &Fault{err}
-	}
-	d, err := directory.New(e.directory, c.QPS)
-	if err != nil {
-		return err
-	}
+func (e *Engine) newResolver(c *config.Config, with Parts, d *directory.Directory, protected protect.Set) error {
 	client, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention})
 	if err != nil {
 		return err
@@ -186,7 +187,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Wait()
 	e.closeSteady()
 	e.DingTalk.Close()
-	e.directory.Close()
+	e.lookups.Close()
 	return err
 }
 
@@ -205,6 +206,19 @@ func newPacer(c *config.Config, with Parts, api string) (*pace.Pacer, error) {
 		app = "token"
 	}
 	return pace.New(with.Redis, pace.Config{App: app + api, QPS: c.QPS, HoldProbe: c.HoldProbe, ProbeCap: c.RetryCap, Random: with.Random, Log: with.Log})
+}
+
+// NewDirectory is where people and roles of the configured organisation are looked up. Over a Redis, each API has a pace that the
+// whole fleet keeps to together, beside that of the removals; without one the process is alone.
+func NewDirectory(c *config.Config, with Parts, source directory.Source) (*directory.Directory, error) {
+	paces, err := directory.Alone(c.QPS)
+	if with.Redis != nil {
+		paces, err = directory.Shared(c.QPS, func(api string) (*pace.Pacer, error) { return newPacer(c, with, "\x00lookup "+api) })
+	}
+	if err != nil {
+		return nil, err
+	}
+	return directory.At(source, paces), nil
 }
 
 // Credentials is how DingTalk is reached with the configuration; whoever calls often wants NewClient.

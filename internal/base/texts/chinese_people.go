@@ -78,6 +78,8 @@ var peopleInChinese = map[string]string{
 	"last day":                   "最后工作日",
 	"what happens":               "处理方式",
 	"looked at again: it begins": "再次核实后开始",
+
+	"the fleet's Redis cannot be used, and so its pace is not shared: %v": "无法使用 REDIS_URL 指定的 Redis，查询速率不与其他进程共享：%v",
 }
 
 func init() { maps.Copy(inChinese, peopleInChinese) }

@@ -1,7 +1,7 @@
 // Package directory finds people and roles in DingTalk's directory by whatever name somebody has for them.
 //
 // Reading touches nothing and, but for the search by name, costs no quota (A). Each API has a limit of its own (A), and
-// so a pace of its own here: looking up never takes a slot from a removal.
+// so a pace of its own, which a fleet shares: looking up never takes a slot from a removal.
 package directory
 
 import (
@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/dingtalk"
@@ -50,7 +48,7 @@ const (
 // safe for concurrent use.
 type Directory struct {
 	source Source
-	paces  *paces
+	paces  *Paces
 	now    func() time.Time
 
 	mu    sync.Mutex
@@ -66,38 +64,19 @@ type Directory struct {
 	holders map[int64]*once[[]dingtalk.Person]
 }
 
-// Limiter lets a question go when it is its turn. *rate.Limiter is one.
-type Limiter interface {
-	Wait(ctx context.Context) error
-}
-
-// paces has the limiter of each API.
-type paces struct {
-	qps float64
-	of  func(api string) Limiter
-
-	mu   sync.Mutex
-	apis map[string]Limiter
-}
-
-func (p *paces) limiter(api string) Limiter {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.apis[api] == nil {
-		p.apis[api] = p.of(api)
-	}
-	return p.apis[api]
-}
-
 // New reads from source with at most qps calls a second to each API.
 func New(source Source, qps float64) (*Directory, error) {
-	if !(qps > 0) {
-		return nil, fmt.Errorf("directory: %v calls per second: must be over 0", qps)
+	paces, err := Alone(qps)
+	if err != nil {
+		return nil, err
 	}
-	return newDirectory(source, &paces{qps: qps, of: func(string) Limiter { return rate.NewLimiter(rate.Limit(qps), 1) }, apis: map[string]Limiter{}}), nil
+	return At(source, paces), nil
 }
 
-func newDirectory(source Source, p *paces) *Directory {
+// At reads from source at a pace.
+func At(source Source, paces *Paces) *Directory { return newDirectory(source, paces) }
+
+func newDirectory(source Source, p *Paces) *Directory {
 	return &Directory{source: source, paces: p, now: time.Now, asked: map[string]int{}, names: map[int64]dingtalk.Department{}}
 }
 
@@ -121,29 +100,31 @@ func (d *Directory) Lookups() (n int, takes time.Duration) {
 	return n, takes
 }
 
-// pace is the limiter of one API, which is about to be asked once more.
-func (d *Directory) pace(api string) Limiter {
+// turn waits for the turn of one API, and counts its question.
+func (d *Directory) turn(ctx context.Context, api string) (done func(error), err error) {
 	d.mu.Lock()
 	d.asked[api]++
 	d.mu.Unlock()
-	return d.paces.limiter(api)
+	return d.paces.turn(ctx, api)
 }
 
 // ask puts one question at the API's pace, as often as a busy or throttling DingTalk needs.
 func ask[T any](ctx context.Context, d *Directory, api string, question func() (T, error)) (T, error) {
 	for attempt := 1; ; attempt++ {
 		var none T
-		if err := d.pace(api).Wait(ctx); err != nil {
+		done, err := d.turn(ctx, api)
+		if err != nil {
 			return none, err
 		}
 		answer, err := question()
+		done(err)
 		var failed *dingtalk.Error
 		if !errors.As(err, &failed) || attempt == attempts {
 			return answer, err
 		}
 		pause := retryBase << (attempt - 1)
 		switch {
-		case failed.Class == dingtalk.ClassThrottled && failed.Wait <= longestPause && failed.Scope != dingtalk.ScopeQuota:
+		case endures(failed):
 			pause = max(pause, failed.Wait)
 		case failed.Class == dingtalk.ClassBusy, failed.Class == dingtalk.ClassUnknown:
 		default:
@@ -153,6 +134,11 @@ func ask[T any](ctx context.Context, d *Directory, api string, question func() (
 			return none, err
 		}
 	}
+}
+
+// endures reports whether a refusal is a throttle that is waited out.
+func endures(e *dingtalk.Error) bool {
+	return e.Class == dingtalk.ClassThrottled && e.Wait <= longestPause && e.Scope != dingtalk.ScopeQuota
 }
 
 // pages goes through a list page by page: read returns whether more follow.

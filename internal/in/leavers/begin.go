@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -18,10 +17,7 @@ func (p *Poller) begin(ctx context.Context, jobs []waits) error {
 	if len(due) == 0 {
 		return nil
 	}
-	d, err := directory.New(p.cfg.Source, p.cfg.QPS)
-	if err != nil {
-		return err
-	}
+	d := p.cfg.Directory.Fresh()
 	ids := make([]string, len(due))
 	for i, w := range due {
 		ids[i] = w.user

@@ -34,14 +34,13 @@ const (
 
 // Config is what a Poller works with; all but Protected and Now are required.
 type Config struct {
-	Redis     redis.UniversalClient
-	Ledger    *ledger.Ledger
-	Client    *enqueue.Client
-	Source    directory.Source
+	Redis  redis.UniversalClient
+	Ledger *ledger.Ledger
+	Client *enqueue.Client
+	// Directory is where it looks; each look reads it anew.
+	Directory *directory.Directory
 	Protected enqueue.ProtectedIDs
-	// QPS is the pace of looking up, in calls a second to each API.
-	QPS      float64
-	MaxShare float64
+	MaxShare  float64
 	// File has the rule; it is read again before every look.
 	File string
 	Log  zerolog.Logger
@@ -154,10 +153,7 @@ func (p *Poller) look(ctx context.Context, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	d, err := directory.New(p.cfg.Source, p.cfg.QPS)
-	if err != nil {
-		return err
-	}
+	d := p.cfg.Directory.Fresh()
 	people, err := Look(ctx, d, since, began)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/leavers"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -86,7 +87,11 @@ func newWorld(t testing.TB, rdb *redis.Client, rule string) *world {
 		t.Fatal(err)
 	}
 	w.ledger = ledger.New(rdb, 0)
-	w.poller, err = leavers.New(leavers.Config{Redis: rdb, Ledger: w.ledger, Client: producer, Source: source{client, w}, Protected: protected, QPS: 1e6, MaxShare: 0.5,
+	d, err := directory.New(source{client, w}, 1e6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.poller, err = leavers.New(leavers.Config{Redis: rdb, Ledger: w.ledger, Client: producer, Directory: d, Protected: protected, MaxShare: 0.5,
 		File: w.rule, Log: zerolog.Nop(), Now: func() time.Time { return w.now }})
 	if err != nil {
 		t.Fatal(err)

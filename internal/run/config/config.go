@@ -13,6 +13,8 @@ import (
 // Config is the configuration of a process. Fields that have no default are zero where nothing was set.
 type Config struct {
 	RedisURL string
+	// RedisGiven says that somebody said which Redis it is.
+	RedisGiven bool
 
 	DingTalk DingTalk
 
@@ -83,6 +85,9 @@ func Load(getenv func(string) string, flags map[string]string) (*Config, error) 
 		}
 		if value == "" {
 			continue
+		}
+		if v.Name == "REDIS_URL" {
+			c.RedisGiven = flags[v.Name] != "" || getenv(v.Name) != "" || getenv(v.Name+"_FILE") != ""
 		}
 		if err := v.set(c, value); err != nil {
 			faults.add(v.Name, err)

@@ -1,0 +1,85 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/time/rate"
+
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/pace"
+)
+
+// Paces has the pace of each API: DingTalk limits each apart. Directories that share it keep to it together.
+type Paces struct {
+	qps float64
+	of  func(api string) (limiter, error)
+
+	mu   sync.Mutex
+	apis map[string]limiter
+}
+
+// limiter lets a question go when it is its turn. done is told how it ended.
+type limiter interface {
+	turn(ctx context.Context) (done func(error), err error)
+}
+
+// Alone keeps a process to qps calls a second to each API, whatever others do.
+func Alone(qps float64) (*Paces, error) {
+	return newPaces(qps, func(string) (limiter, error) { return alone{rate.NewLimiter(rate.Limit(qps), 1)}, nil })
+}
+
+// Shared keeps all processes whose pacers are of one name and Redis to qps calls a second to each API: pacer is one that nothing
+// but the questions to this API goes by. A turn waits for as long as Redis is away.
+func Shared(qps float64, pacer func(api string) (*pace.Pacer, error)) (*Paces, error) {
+	return newPaces(qps, func(api string) (limiter, error) {
+		p, err := pacer(api)
+		return shared{p}, err
+	})
+}
+
+func newPaces(qps float64, of func(api string) (limiter, error)) (*Paces, error) {
+	if !(qps > 0) {
+		return nil, fmt.Errorf("directory: %v calls per second: must be over 0", qps)
+	}
+	return &Paces{qps: qps, of: of, apis: map[string]limiter{}}, nil
+}
+
+func (p *Paces) turn(ctx context.Context, api string) (done func(error), err error) {
+	p.mu.Lock()
+	l := p.apis[api]
+	if l == nil {
+		if l, err = p.of(api); err != nil {
+			p.mu.Unlock()
+			return nil, err
+		}
+		p.apis[api] = l
+	}
+	p.mu.Unlock()
+	return l.turn(ctx)
+}
+
+type alone struct{ *rate.Limiter }
+
+func (a alone) turn(ctx context.Context) (func(error), error) { return func(error) {}, a.Wait(ctx) }
+
+type shared struct{ *pace.Pacer }
+
+// turn waits for a slot of the fleet. A throttle makes everybody who asks this API wait; of other failures the fleet is not told:
+// they are errors of whoever asked.
+func (s shared) turn(ctx context.Context) (func(error), error) {
+	grant, err := s.Reserve(ctx)
+	return func(err error) {
+		var failed *dingtalk.Error
+		switch {
+		case !errors.As(err, &failed):
+			s.Report(ctx, grant, pace.Answer{Kind: pace.Accepted})
+		case endures(failed):
+			s.Report(ctx, grant, pace.Answer{Kind: pace.Throttled, Scope: pace.Scope(failed.Scope.String()), Pause: failed.Wait, Why: failed.Code()})
+		case failed.Class != dingtalk.ClassBusy && failed.Class != dingtalk.ClassThrottled:
+			s.Report(ctx, grant, pace.Answer{Kind: pace.Refused})
+		}
+	}, err
+}
