@@ -302,10 +302,10 @@ func TestWhatALaggingReplicaLosesIsDoneAgain(t *testing.T) {
 	replica := redistest.Start(t, "--replicaof", host+" "+port)
 	rdb := replica.Client()
 	way := startProxy(t, master.Addr, 1)
-	r := newRemoval(t, way.url(), 200)
+	r := newRemoval(t, way.url(), 400)
 	l := ledger.New(rdb, 0)
 
-	r.submit("early", 0, 130)
+	r.submit("early", 0, 330) // 16 s of calls, all that follows has to happen in
 	end := r.work()
 	r.calls(40)
 	until(r.ctx, t, "the replica is in step", func() bool {
@@ -316,28 +316,28 @@ func TestWhatALaggingReplicaLosesIsDoneAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	missed := r.sim.Stats().Removals
-	r.submit("taken", 130, 150)
+	r.submit("taken", 330, 350)
 	inspector := asynq.NewInspectorFromRedisClient(master.Client())
 	until(r.ctx, t, "the worker has taken every task", func() bool {
 		lane, err := inspector.GetQueueInfo(tasks.QueueBulk)
 		return err == nil && lane.Pending == 0
 	})
 	// What is due later no worker has in its hands.
-	r.submit("late", 150, 200, "--at", time.Now().Add(time.Hour).Format(time.RFC3339))
+	r.submit("late", 350, 400, "--at", time.Now().Add(time.Hour).Format(time.RFC3339))
 	r.calls(missed + 20)
 	master.Kill()
 	way.turnTo(replica.Addr)
 
-	r.ends(l, "early", 130)
+	r.ends(l, "early", 330)
 	r.ends(l, "taken", 20)
 	var unknown *ledger.NotFoundError
 	if _, err := l.Get(r.ctx, "late"); !errors.As(err, &unknown) {
 		t.Errorf("the job that the replica never heard of: %v", err)
 	}
-	r.submit("late", 150, 200)
+	r.submit("late", 350, 400)
 	r.ends(l, "late", 50)
 	repeated := r.check()
-	t.Logf("%d calls for 200 batches, %d pairs were called twice", r.sim.Stats().Removals, repeated)
+	t.Logf("%d calls for 400 batches, %d pairs were called twice", r.sim.Stats().Removals, repeated)
 	if repeated == 0 {
 		t.Error("no call was repeated: the replica has missed nothing")
 	}
