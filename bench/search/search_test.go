@@ -55,6 +55,13 @@ func table() []line {
 				return w.ended("job", 5*time.Minute, 40)
 			},
 		},
+		line{name: "poison: a role of 10 batches is always busy", calls: 320, lasts: 150 * time.Second,
+			under: setting{qps: 20, retry: 4 * time.Second, sim: simulator.Options{Latency: 50 * time.Millisecond, RoleCodes: map[int64]int{roleID(7): -1}}},
+			play: func(w *world) string {
+				w.submit("job", product(1000, 20))
+				return w.ended("job", 10*time.Minute, 1000)
+			},
+		},
 		line{name: "300 users, 3 % bad", calls: 75, lasts: 12 * time.Second,
 			under: setting{qps: 20, sim: simulator.Options{Latency: time.Second, BadUsers: spread(9, 300)}},
 			play:  func(w *world) string { return w.one(product(300, 20), 9*20) },

@@ -82,7 +82,7 @@ func (w *world) work(s setting) (stop func()) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	pacer, err := pace.New(w.rdb, pace.Config{App: "search", QPS: s.qps, RefusedLimit: -1})
+	pacer, err := pace.New(w.rdb, pace.Config{App: "search", QPS: s.qps, RefusedLimit: -1, ProbeCap: s.retry})
 	if err != nil {
 		w.Fatal(err)
 	}

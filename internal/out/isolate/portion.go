@@ -3,17 +3,25 @@ package isolate
 import "github.com/unrole/unrole/internal/base/pairs"
 
 // Portion is the part of a rectangle to try next, once it, and then so many portions of it one after the other, were
-// answered busy: both halves of its users, then both halves of its roles, then the quarters, and so on down to a single
-// user or role, and round again. So nothing that keeps a call busy keeps for long what is not with it.
-func Portion(of pairs.Rectangle, busy int) pairs.Rectangle {
+// answered busy: both halves of its users, then both halves of its roles, or with rolesFirst the other way round, then the
+// quarters, and so on down to a single user or role, and round again. So nothing that keeps a call busy keeps for long what is
+// not with it. What has a single user or role is divided on the other side only.
+func Portion(of pairs.Rectangle, busy int, rolesFirst bool) pairs.Rectangle {
 	for parts := 2; ; parts *= 2 {
-		if busy < parts {
-			return pairs.Rectangle{Users: piece(of.Users, busy, parts), Roles: of.Roles}
+		for _, ofRoles := range []bool{rolesFirst, !rolesFirst} {
+			if ofRoles && len(of.Roles) < 2 || !ofRoles && len(of.Users) < 2 && len(of.Roles) > 1 {
+				continue
+			}
+			switch {
+			case busy >= parts:
+				busy -= parts
+			case ofRoles:
+				return pairs.Rectangle{Users: of.Users, Roles: piece(of.Roles, busy, parts)}
+			default:
+				return pairs.Rectangle{Users: piece(of.Users, busy, parts), Roles: of.Roles}
+			}
 		}
-		if busy -= parts; busy < parts {
-			return pairs.Rectangle{Users: of.Users, Roles: piece(of.Roles, busy, parts)}
-		}
-		if busy -= parts; parts >= max(len(of.Users), len(of.Roles)) {
+		if parts >= max(len(of.Users), len(of.Roles)) {
 			parts = 1
 		}
 	}

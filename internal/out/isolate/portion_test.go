@@ -21,6 +21,7 @@ func TestPortionsGetEverybodyPastAPoison(t *testing.T) {
 			}
 			return r == poison.Role
 		}
+		rolesFirst := rapid.Bool().Draw(t, "roles first")
 		open := pairs.All(size)
 		calls, busy := 0, 0
 		for good := true; good; {
@@ -31,7 +32,7 @@ func TestPortionsGetEverybodyPastAPoison(t *testing.T) {
 			if !good {
 				break
 			}
-			try := isolate.Portion(open.Hull(), busy)
+			try := isolate.Portion(open.Hull(), busy, rolesFirst)
 			if calls++; calls > 120 {
 				t.Fatalf("after %d calls %d pairs are left", calls, open.Len())
 			}

@@ -9,7 +9,6 @@ import (
 	"github.com/unrole/unrole/internal/out/combine"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/ledger"
-	"github.com/unrole/unrole/tasks"
 )
 
 // call uses a slot: for c, or if that does not stand any more when it is looked at again, for the next most urgent call
@@ -102,12 +101,15 @@ type spent struct {
 	answer outcome.Decision // the last one
 	// aged: it was busy for so long that a try counts although nothing else of the fleet succeeds.
 	aged bool
+	// ofRoles: its roles keep it busy, not its users.
+	ofRoles bool
 }
 
 // tryLater counts a try that was answered busy, or in no known way, and says when the next one is due.
 func (w *Worker) tryLater(m *member, v outcome.Decision, accepted int64, jitter float64) error {
 	now := time.Now()
 	m.called = false
+	m.api.jobs.busy(m.part.JobID)
 	tries, err := m.note(func(t *ledger.Tries) { t.Busy(now, accepted, false) })
 	if err != nil {
 		return err
@@ -118,20 +120,12 @@ func (w *Worker) tryLater(m *member, v outcome.Decision, accepted int64, jitter 
 	most := w.mostAttempts(v)
 	// Age ends a batch only where DingTalk itself refuses it: behind a wrong base URL nothing is spent, however long.
 	aged := v.Answered && tries.Aged(now, w.cfg.BusyMaxAge)
-	if m.isLastWord(v, tries.Attempts, most) || aged {
+	last, ofRoles := m.isLastWord(v, tries.Attempts, most)
+	if last || aged {
 		v.Failure.Attempts = tries.Attempts
-		return &end{kind: endSpent, spent: &spent{answer: v, aged: aged}, why: "attempts are spent: " + v.Failure.ErrMsg}
+		return &end{kind: endSpent, spent: &spent{answer: v, aged: aged && !last, ofRoles: ofRoles}, why: "attempts are spent: " + v.Failure.ErrMsg}
 	}
 	return later(w.backoff().Spread(tries.All, jitter), fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.Failure.ErrMsg))
-}
-
-// isLastWord reports whether so many attempts are an end. Of what DingTalk is too busy for, the end is that of single
-// users, each of whom had all the attempts: a larger batch goes out in portions first.
-func (m *member) isLastWord(v outcome.Decision, attempts, most int) bool {
-	if v.Failure.Reason != tasks.ReasonBusy {
-		return attempts >= most
-	}
-	return len(m.asked.Hull().Users) == 1 && attempts >= most*m.openUsers()
 }
 
 // mostAttempts is how many tries that were answered so make an end.

@@ -9,7 +9,9 @@ import (
 type group struct {
 	api *api
 	// scope, when set, is what the one pair of the group is given besides.
-	scope   []int64
+	scope []int64
+	// witness, when set, is the pair that the group repeats for its one task, to prove that DingTalk is up.
+	witness *witness
 	lane    int
 	users   []string
 	roles   []int64

@@ -111,8 +111,8 @@ func (v *visit) wait(ctx context.Context) error {
 	if over := v.api.jobs.wait(v.part.JobID); over != nil {
 		return v.until(ctx, over, func() {})
 	}
-	if pair, ok := v.unproven(); ok {
-		if err := v.prove(pair); err != nil {
+	if x := v.unproven(); x != nil {
+		if err := v.prove(x); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/isolate"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
 )
 
 // jobs is what this worker knows of the jobs met last besides their tasks: the share of bad ids that their batches have
@@ -18,9 +21,12 @@ type jobs struct {
 type job struct {
 	learned  isolate.Learned
 	used     time.Time
-	underWay int           // calls
-	answered bool          // one of them, ever
-	over     chan struct{} // closed with the next end of a call; nil while nobody waits for it
+	underWay int             // calls
+	answered bool            // one of them, ever
+	over     chan struct{}   // closed with the next end of a call; nil while nobody waits for it
+	poisoned map[int64]bool  // roles whose every call is busy
+	busy     int             // answers in a row, of all its batches
+	taken    map[string]bool // ids, as fields of the ledger, that DingTalk has taken since it was busy first
 }
 
 const (
@@ -102,4 +108,76 @@ func (js *jobs) wait(id string) <-chan struct{} {
 		j.over = make(chan struct{})
 	}
 	return j.over
+}
+
+// poisons notes a role whose every call DingTalk answers busy, whoever is called with it.
+func (js *jobs) poisons(id string, role int64) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	j := js.of(id)
+	if j.poisoned == nil {
+		j.poisoned = map[int64]bool{}
+	}
+	j.poisoned[role] = true
+}
+
+// poisonous reports whether the role was found so.
+func (js *jobs) poisonous(id string, role int64) bool {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	return js.of(id).poisoned[role]
+}
+
+// busy counts one more busy answer to a batch of the job.
+func (js *jobs) busy(id string) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	js.of(id).busy++
+}
+
+// maxTaken bounds how many ids of a job are remembered that DingTalk has taken.
+const maxTaken = 20_000
+
+// passed notes what of the job passed. Who is in it is remembered once some of the job was busy.
+func (js *jobs) passed(part *tasks.Part, share pairs.Rectangle) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	j := js.byID[part.JobID]
+	if j == nil || j.busy == 0 && j.taken == nil {
+		return
+	}
+	j.busy = 0
+	if j.taken == nil || len(j.taken) > maxTaken {
+		j.taken = map[string]bool{}
+	}
+	for _, u := range share.Users {
+		j.taken[ledger.UserField(part.UserIDs[u])] = true
+	}
+	for _, r := range share.Roles {
+		j.taken[ledger.RoleField(part.RoleIDs[r])] = true
+	}
+}
+
+// busyInARow is how many answers to batches of the job were busy since something of it passed.
+func (js *jobs) busyInARow(id string) int {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	return js.of(id).busy
+}
+
+// likely are those ids of a rectangle of the part that DingTalk has taken in other calls of the job; on a side where that is
+// nobody, all of them.
+func (js *jobs) likely(part *tasks.Part, of pairs.Rectangle) pairs.Rectangle {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	taken := js.of(part.JobID).taken
+	users := slices.DeleteFunc(slices.Clone(of.Users), func(u pairs.User) bool { return !taken[ledger.UserField(part.UserIDs[u])] })
+	roles := slices.DeleteFunc(slices.Clone(of.Roles), func(r pairs.Role) bool { return !taken[ledger.RoleField(part.RoleIDs[r])] })
+	if len(users) > 0 {
+		of.Users = users
+	}
+	if len(roles) > 0 {
+		of.Roles = roles
+	}
+	return of
 }

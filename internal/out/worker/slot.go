@@ -60,14 +60,17 @@ func (w *Worker) lookAgain(g *group, rect pairs.Rectangle) error {
 		return errFallen
 	}
 	shares := make([]pairs.Rectangle, len(g.members))
-	requests := make([]ledger.Request, len(g.members))
+	requests := make([]ledger.Request, len(g.members), len(g.members)+1)
 	for i, m := range g.members {
 		shares[i] = m.share(rect)
-		if len(shares[i].Users) > 0 && len(shares[i].Roles) > 0 && !m.called {
+		if (g.witness != nil || len(shares[i].Users) > 0 && len(shares[i].Roles) > 0) && !m.called {
 			m.called = true
 			m.begin()
 		}
 		requests[i] = ledger.Request{Part: m.part, Lane: m.laneName(), Begin: m.called, Again: true, Lead: m.lead}
+	}
+	if g.witness != nil {
+		requests = append(requests, g.witness.request())
 	}
 	claims, err := w.cfg.Ledger.Claim(w.ending, requests...)
 	if errors.Is(err, ledger.ErrStale) {
@@ -79,13 +82,21 @@ func (w *Worker) lookAgain(g *group, rect pairs.Rectangle) error {
 	}
 	stands, wanted := true, false
 	for i, m := range g.members {
-		may, wants := m.refresh(claims[i], shares[i], m.share(g.whole), m.asked, g.scope != nil)
+		whole := m.share(g.whole)
+		if g.witness != nil {
+			whole = pairs.SizeOf(m.part).Whole()
+		}
+		may, wants := m.refresh(claims[i], shares[i], whole, m.asked, g.scope != nil)
 		// A probe may be about pairs that are removed already, or another part's: the search as a whole is still wanted.
 		wanted = wanted || wants
 		if !may {
 			m.leave(again("the task changed while it waited"))
 			stands = false
 		}
+	}
+	if x := g.witness; x != nil && !g.api.witnesses.stand(x, g.members[0].part, claims[len(claims)-1]) {
+		g.leave(again("what was to be repeated is to stay as it is"))
+		stands = false
 	}
 	if stands && !wanted {
 		g.leave(again("somebody else has done it"))
@@ -135,5 +146,7 @@ func (w *Worker) done(g *group, rect pairs.Rectangle, v outcome.Decision, rests 
 			continue
 		}
 		m.tellOwners(share, v.RequestID)
+		g.api.witnesses.keep(m.visit, share)
+		g.api.jobs.passed(m.part, share)
 	}
 }

@@ -205,6 +205,7 @@ func (v *visit) takeTurn(ctx context.Context) error {
 			return err
 		}
 	}
+	v.w.other(v.api).witnesses.drop(v.part)
 	job, err := v.w.turns.before(ctx, v.part)
 	switch {
 	case err != nil:

@@ -12,7 +12,6 @@ import (
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/base/wait"
-	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
@@ -196,57 +195,6 @@ func (v *visit) wants() pairs.Set {
 		return v.ungiven(v.claim.Open())
 	}
 	return v.claim.Callable().Within(v.claim.Open().Hull())
-}
-
-// wholeTries is how often a batch is tried whole. What keeps it busy then may be one of its ids.
-const wholeTries = 2
-
-// turn is what the task asks the next call for: all that it wants or, once that was busy too often, a portion of it.
-func (v *visit) turn() pairs.Set {
-	wants := v.wants()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	tries := v.claim.State.Tries.All
-	switch {
-	case !v.narrowed && tries < wholeTries:
-		return wants
-	case !v.narrowed:
-		v.narrowed, v.from = true, wholeTries
-	case tries < v.from:
-		v.from = 0 // something passed since
-	}
-	open := v.claim.Open()
-	for i := tries - v.from; i < tries+len(v.part.UserIDs); i++ {
-		if portion := isolate.Portion(open.Hull(), i); open.Within(portion).Any() {
-			return wants.Within(portion)
-		}
-	}
-	return wants
-}
-
-// unproven is a pair of the part that was removed, if the last tries are in doubt: they were busy, and nothing shows that
-// DingTalk was not busy altogether.
-func (v *visit) unproven() (pairs.Pair, bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	t := v.claim.State.Tries
-	if !v.narrowed || t.All < 2 || t.Attempts == t.All {
-		return pairs.Pair{}, false
-	}
-	done := v.claim.Removed()
-	for u, r := range done.Hull().All() {
-		if done.Has(u, r) && v.part.Scope(v.part.UserIDs[u], v.part.RoleIDs[r]) == nil {
-			return pairs.Pair{User: u, Role: r}, true
-		}
-	}
-	return pairs.Pair{}, false
-}
-
-// openUsers is how many users of the task have something open.
-func (v *visit) openUsers() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return len(v.claim.Open().Hull().Users)
 }
 
 // rectangles divide what is open.

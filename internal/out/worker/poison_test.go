@@ -1,0 +1,163 @@
+package worker
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/tasks"
+)
+
+// Nothing else is in the fleet. The users of the last part have no other role in it: what shows that it is not they is
+// elsewhere in the job.
+func TestAPoisonousRoleOfManyUsersTakesNobodyWithIt(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{Open: true, RoleCodes: map[int64]int{5: -1}})
+	w.config.MaxAttempts = 3
+	r, err := enqueue.FromLists(names("u", 150), []int64{1, 2, 3, 4, 5, 6, 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range names("v", 30) {
+		r.Add(u, 5)
+		r.Add(u, 8)
+	}
+	for _, u := range names("w", 30) {
+		r.Add(u, 8)
+	}
+	w.submitSet("job", r)
+	w.work()
+	job := w.finished("job")
+	if want := (ledger.Pairs{Total: 150*7 + 90, Removed: 150*6 + 60, Dead: 180}); job.Pairs != want {
+		t.Errorf("%+v, want %+v", job.Pairs, want)
+	}
+	for name, l := range w.letters() {
+		if l.Failure.Reason != tasks.ReasonBusy || !slices.Equal(l.RoleIDs, []int64{5}) {
+			t.Errorf("letter %s: roles %v, %v", name, l.RoleIDs, l.Failure)
+		}
+	}
+	if n := len(w.letters()); n > 6 {
+		t.Errorf("%d letters, want one or two a batch", n)
+	}
+}
+
+// alone submits somebody whose every call is busy, and three roles of somebody else that are removed; the two share nothing.
+func (w *world) alone(jobID string) {
+	w.Helper()
+	r := &enqueue.Removals{}
+	for role := range int64(3) {
+		r.Add("taken", role+1)
+	}
+	r.Add("poison", 9)
+	w.submitSet(jobID, r)
+}
+
+func TestWhatWasTakenOfTheJobProvesThatDingTalkIsUp(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{Open: true, UserCodes: map[string]int{"poison": -1}})
+	w.config.MaxAttempts = 4
+	w.alone("job")
+	w.work()
+	job := w.finished("job")
+	if want := (ledger.Pairs{Total: 4, Removed: 3, Dead: 1}); job.Pairs != want {
+		t.Errorf("%+v, want %+v", job.Pairs, want)
+	}
+	for _, c := range w.sim.Calls() {
+		if !slices.Equal(c.Users, []string{"taken"}) && !slices.Equal(c.Users, []string{"poison"}) {
+			t.Errorf("a call of %v: %v", c.Users, c.Roles)
+		}
+	}
+}
+
+func TestWhatWasGivenBackIsNoProof(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{Open: true, UserCodes: map[string]int{"poison": -1}})
+	w.config.MaxAttempts = 1000
+	w.alone("job")
+	w.work()
+	calls := func(user string) (n int) {
+		for _, c := range w.sim.Calls() {
+			if slices.Contains(c.Users, user) {
+				n++
+			}
+		}
+		return n
+	}
+	w.until(func() bool { return calls("taken") >= 4 }) // the removal, and three proofs
+	r, err := enqueue.FromLists([]string{"taken"}, []int64{1, 2, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.restore("given", r)
+	w.finished("given")
+	taken, poison := calls("taken"), calls("poison")
+	w.until(func() bool { return calls("poison") >= poison+20 })
+	if n := calls("taken") - taken; n > 0 {
+		t.Errorf("%d calls about what was given back", n)
+	}
+	for role := range int64(3) {
+		if !w.sim.Holds("taken", role+1) {
+			t.Errorf("role %d is gone again", role+1)
+		}
+	}
+}
+
+// What may be repeated is what the ledger has as done, of a user who leaves, under the same lead, and of no part of the other
+// action that has come since.
+func TestAWitnessStandsWhileNobodySaysOtherwise(t *testing.T) {
+	part := &tasks.Part{JobID: "job", Part: "0", UserIDs: []string{"a", "b"}, RoleIDs: []int64{1, 2}}
+	v := func(lead int64) *visit { return &visit{part: part, lead: lead} }
+	kept := func() *witnesses {
+		ws := newWitnesses()
+		ws.keep(v(1), pairs.Rectangle{Users: []pairs.User{1}, Roles: []pairs.Role{0, 1}})
+		return ws
+	}
+	if x := kept().of(v(1)); x == nil || x.pair != (pairs.Pair{User: 1, Role: 0}) {
+		t.Fatalf("witness %+v", x)
+	}
+	if kept().of(v(2)) != nil {
+		t.Error("what was kept under an earlier lead is a witness")
+	}
+	for _, c := range []struct {
+		users []string
+		roles []int64
+		stays bool
+	}{{[]string{"b"}, []int64{1, 7}, false}, {[]string{"b"}, []int64{2}, true}, {[]string{"a"}, []int64{1}, true}} {
+		ws := kept()
+		ws.drop(&tasks.Part{Action: tasks.Add, UserIDs: c.users, RoleIDs: c.roles})
+		if stays := ws.of(v(1)) != nil; stays != c.stays {
+			t.Errorf("a restore of %v × %v: witness kept %t, want %t", c.users, c.roles, stays, c.stays)
+		}
+	}
+}
+
+func TestWhoStaysIsNoProof(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{Open: true, UserCodes: map[string]int{"poison": -1}})
+	w.config.MaxAttempts = 1000
+	w.alone("job")
+	w.work()
+	calls := func(user string) (n int) {
+		for _, c := range w.sim.Calls() {
+			if slices.Contains(c.Users, user) {
+				n++
+			}
+		}
+		return n
+	}
+	w.until(func() bool { return calls("taken") >= 3 })
+	if _, err := w.ledger.CancelUsers(t.Context(), []string{"taken"}, "somebody@here", "stays"); err != nil {
+		t.Fatal(err)
+	}
+	poison := calls("poison")
+	w.until(func() bool { return calls("poison") >= poison+2 })
+	taken, poison := calls("taken"), calls("poison")
+	w.until(func() bool { return calls("poison") >= poison+20 })
+	if n := calls("taken") - taken; n > 0 {
+		t.Errorf("%d calls about somebody who stays", n)
+	}
+}
