@@ -297,7 +297,7 @@ func TestNumbersForPeople(t *testing.T) {
 
 func TestProgressIsSilentWithoutATerminal(t *testing.T) {
 	a, _, stderr := testApp("", false, nil)
-	p := a.newProgress(10, "pairs")
+	p := a.newProgress(10, texts.T("pairs"))
 	p.set(5)
 	p.describe("paused")
 	p.done()
@@ -305,7 +305,7 @@ func TestProgressIsSilentWithoutATerminal(t *testing.T) {
 		t.Errorf("%q", stderr)
 	}
 	a, stdout, stderr := testApp("", true, nil)
-	p = a.newProgress(10, "pairs")
+	p = a.newProgress(10, texts.T("pairs"))
 	p.set(5)
 	p.done()
 	if stderr.Len() == 0 || stdout.Len() > 0 {

@@ -139,7 +139,7 @@ func (a *app) carryOut(ctx context.Context, r *records, q *deadletter.Queue, s *
 			return err
 		}
 	}
-	bar := a.newProgress(res.Letters, "letters")
+	bar := a.newProgress(res.Letters, texts.T("letters"))
 	var mu sync.Mutex
 	done, err := o.carryOut(q, ctx, s, deadletter.Order{By: a.whoami(), Why: o.why, Progress: func(n int) {
 		mu.Lock()

@@ -20,7 +20,7 @@ func (a *app) waitForLetters(ctx context.Context, r *records, q *deadletter.Queu
 	if err != nil {
 		return err
 	}
-	bar := a.newProgress(s.Letters(), "letters")
+	bar := a.newProgress(s.Letters(), texts.T("letters"))
 	said := ""
 	err = q.Wait(ctx, s, 250*time.Millisecond, func(ended int) error {
 		bar.set(ended)

@@ -139,7 +139,7 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	var bar *progress
 	s.Progress = func(done, total int) {
 		if bar == nil {
-			bar = a.newProgress(total, "parts")
+			bar = a.newProgress(total, texts.T("parts"))
 		}
 		bar.set(done)
 	}

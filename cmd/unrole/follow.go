@@ -49,15 +49,15 @@ func (a *app) follow(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, j
 			return nil
 		}
 		if job.State == ledger.StateResolving {
-			word := states[ledger.StateResolving].words
+			word := texts.T("%s", ledger.StateResolving)
 			if job.ResolvingFailed != "" {
-				word = texts.T("%s", job.ResolvingFailed)
+				word = texts.T("%s", texts.Recall(job.ResolvingFailed))
 			}
 			a.tell(nil, &said, word)
 			return nil
 		}
 		if bar == nil {
-			bar = a.newProgress(int(job.Pairs.Total), "pairs")
+			bar = a.newProgress(int(job.Pairs.Total), texts.T("pairs"))
 		}
 		bar.set(int(job.Pairs.Total - job.Pairs.Pending))
 		if job.State.Finished() || job.State == ledger.StateScheduled {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/internal/base/texts"
@@ -49,7 +50,8 @@ func (a *app) withRecords(do func(ctx context.Context, cmd *cobra.Command, r *re
 		if err != nil {
 			return err
 		}
-		rdb, err := openRedis(cmd.Context(), c, a.logger(c))
+		// What is only worth a warning says doctor, and whoever submits: not every list of jobs.
+		rdb, err := openRedis(cmd.Context(), c, a.logger(c).Level(zerolog.ErrorLevel))
 		if err != nil {
 			return err
 		}
@@ -153,6 +155,15 @@ func doneOf(p ledger.Pairs) texts.Text {
 	return texts.T("%d of %d", p.Removed, p.Total)
 }
 
+// why is who asked for a job, and why, as far as that was said.
+func (a *app) why(job ledger.Job) string {
+	reason := words.Clip(job.Reason, 40)
+	if job.Source == "" || reason == "" {
+		return job.Source + reason
+	}
+	return texts.T("%s: %s", job.Source, reason).In(a.lang)
+}
+
 func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, page pageFlags) error {
 	t := a.newTable(texts.T("job"), texts.T("created"), texts.T("state"), texts.T("removed"), texts.T("why"))
 	matched := 0
@@ -165,7 +176,7 @@ func (a *app) listJobs(ctx context.Context, l *ledger.Ledger, filter jobFilter, 
 			return errFull
 		}
 		t.row(job.JobID, job.CreatedAt.Local().Format("01-02 15:04"), a.stateInList(job), doneOf(job.Pairs),
-			strings.TrimPrefix(job.Source+": "+words.Clip(job.Reason, 40), ": "))
+			a.why(job))
 		return nil
 	})
 	if err != nil && !errors.Is(err, errFull) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/unrole/unrole/internal/base/texts"
@@ -145,7 +146,7 @@ when the record of the job has passed its retention.`,
 
 // printEntry prints an entry as it comes: a trail may be long.
 func (a *app) printEntry(e ledger.Entry) error {
-	line := e.At.Local().Format("2006-01-02 15:04:05.000") + "  " + fmt.Sprintf("%-10s", e.Event)
+	line := e.At.Local().Format("2006-01-02 15:04:05.000") + "  " + text.Pad(report.EventName(e.Event).In(a.lang), 12, ' ')
 	if e.Simulated {
 		line += "  " + report.Simulation
 	}
@@ -155,7 +156,7 @@ func (a *app) printEntry(e ledger.Entry) error {
 	}{
 		{texts.T("part"), e.Part}, {texts.T("pairs"), positive(e.Pairs)}, {texts.T("users"), positive(int64(e.Users))}, {texts.T("roles"), positive(int64(e.Roles))},
 		{texts.T("removed"), changed(e.Removed)}, {texts.T("given back"), changed(e.Restored)}, {texts.T("dead"), changed(e.Dead)}, {texts.T("cancelled"), changed(e.Cancelled)},
-		{texts.T("by"), e.By}, {texts.T("source"), e.Source}, {texts.T("why"), e.Why}, {texts.T("request"), e.RequestID},
+		{texts.T("by"), e.By}, {texts.T("source"), e.Source}, {texts.T("why"), report.EventWhy(e).In(a.lang)}, {texts.T("request"), e.RequestID},
 	} {
 		if field.value != "" {
 			line += "  " + field.name.In(a.lang) + " " + printable(field.value)

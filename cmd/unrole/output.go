@@ -107,13 +107,13 @@ func (p *pageFlags) check(cmd *cobra.Command, a *app) error {
 type progress struct{ bar *progressbar.ProgressBar }
 
 // newProgress starts a bar of total steps; total -1 is for work of unknown size.
-func (a *app) newProgress(total int, unit string) *progress {
+func (a *app) newProgress(total int, unit texts.Text) *progress {
 	if !a.isTerminal(a.stderr) {
 		return nil
 	}
 	return &progress{progressbar.NewOptions(total,
 		progressbar.OptionSetWriter(a.stderr),
-		progressbar.OptionSetItsString(unit),
+		progressbar.OptionSetItsString(unit.In(a.lang)),
 		progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(),

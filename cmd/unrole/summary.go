@@ -33,10 +33,10 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 	t.row(texts.T("job"), job.JobID)
 	t.row(texts.T("state"), a.stateOf(job.State))
 	if job.Refusal != "" {
-		t.row(texts.T("refused"), job.Refusal)
+		t.row(texts.T("refused"), texts.Recall(job.Refusal))
 	}
 	if job.ResolvingFailed != "" {
-		t.row(texts.T("waits"), job.ResolvingFailed)
+		t.row(texts.T("waits"), texts.Recall(job.ResolvingFailed))
 	}
 	if job.Action == tasks.Add {
 		t.row(texts.T("given back"), pairsOf(p.Restored))
@@ -78,7 +78,7 @@ func (a *app) printUnresolved(job ledger.Job) error {
 	}
 	t := a.newTable(texts.T("where it stood"), texts.T("reason"), texts.T("in words"))
 	for _, u := range job.Unresolved {
-		t.row(u.Pointer, string(u.Reason), u.Detail)
+		t.row(u.Pointer, string(u.Reason), texts.Recall(u.Detail))
 	}
 	if err := t.print(); err != nil {
 		return err
@@ -101,28 +101,15 @@ func callsOfJob(job ledger.Job) texts.Text {
 	return texts.T("%d (%d planned)", job.APICalls, job.PlannedCalls)
 }
 
-// states are the states of a job in words, with the colours that they have on a terminal.
-var states = map[ledger.State]struct {
-	words  texts.Text
-	colour text.Color
-}{
-	ledger.StateSubmitting:              {texts.T("being submitted"), 0},
-	ledger.StateResolving:               {texts.T("people and roles are being looked up"), 0},
-	ledger.StateScheduled:               {texts.T("scheduled"), 0},
-	ledger.StateRunning:                 {texts.T("running"), 0},
-	ledger.StateCompleted:               {texts.T("completed"), text.FgGreen},
-	ledger.StateCompletedWithDeadLetter: {texts.T("completed, with dead letters"), text.FgRed},
-	ledger.StateCancelled:               {texts.T("cancelled"), text.FgYellow},
-	ledger.StateRefused:                 {texts.T("refused, nothing removed"), text.FgRed},
+// stateColours are the colours that states of a job have on a terminal.
+var stateColours = map[ledger.State]text.Color{
+	ledger.StateCompleted:               text.FgGreen,
+	ledger.StateCompletedWithDeadLetter: text.FgRed,
+	ledger.StateCancelled:               text.FgYellow,
+	ledger.StateRefused:                 text.FgRed,
 }
 
-func (a *app) stateOf(s ledger.State) cell {
-	known, ok := states[s]
-	if !ok {
-		return cell{text: string(s)}
-	}
-	return a.coloured(known.colour, known.words)
-}
+func (a *app) stateOf(s ledger.State) cell { return cell{s.In(a.lang), stateColours[s]} }
 
 // mostRefused is how many refused ids a summary names.
 const mostRefused = 20

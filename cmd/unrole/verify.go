@@ -92,7 +92,7 @@ func (a *app) askWhoHolds(ctx context.Context, c *config.Config, with engine.Par
 	res, err := verify.Job(ctx, verify.Config{Directory: client, Pacer: pacer, Ledger: l, By: a.whoami(),
 		Progress: func(done, total int) {
 			if bar == nil {
-				bar = a.newProgress(total, "roles")
+				bar = a.newProgress(total, texts.T("roles"))
 			}
 			bar.set(done)
 		}}, jobID)
@@ -143,7 +143,7 @@ func (a *app) printVerification(jobID string, res verify.Result) error {
 	t.row(texts.T("still held"), pairsOf(res.StillHeld))
 	t.row(texts.T("unknown"), pairsOf(res.Unknown))
 	if res.Why != "" {
-		t.row(texts.T("because"), res.Why)
+		t.row(texts.T("because"), texts.Recall(res.Why))
 	}
 	if err := t.print(); err != nil {
 		return err
@@ -183,7 +183,7 @@ func endOfVerification(res verify.Result) error {
 		return exitWith(exitError, texts.Count(res.HeldRemoved.Pairs, "%d pair is still held although DingTalk said it was removed",
 			"%d pairs are still held although DingTalk said they were removed"))
 	case res.Denied:
-		return exitWith(exitCredentials, texts.T("DingTalk was not asked about everything: %s", res.Why))
+		return exitWith(exitCredentials, texts.T("DingTalk was not asked about everything: %s", texts.Recall(res.Why)))
 	case res.UnknownOther.Pairs > 0:
 		return exitWith(exitError, texts.T("nothing is known about %s", pairsOf(res.UnknownOther.Pairs)))
 	case res.HeldOther.Pairs > 0:

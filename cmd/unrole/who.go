@@ -219,7 +219,11 @@ func (a *app) printPerson(p personLine) error {
 	if a.output == outputJSON {
 		return a.printJSON(p)
 	}
-	a.line(texts.T("%s  %s: %s", p.UserID, p.Name, texts.Count(len(p.Roles), "%d role", "%d roles")))
+	name := p.UserID
+	if p.Name != "" {
+		name += "  " + p.Name
+	}
+	a.line(texts.T("%s: %s", name, texts.Count(len(p.Roles), "%d role", "%d roles")))
 	t := a.newTable()
 	for _, role := range p.Roles {
 		others := strings.Join(role.Others, ", ")

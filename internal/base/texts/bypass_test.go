@@ -15,7 +15,7 @@ import (
 
 // readByHR are the rooms whose words HR and auditors read.
 var readByHR = []string{"cmd/unrole", "enqueue", "internal/in/lists", "internal/in/preflight", "internal/in/resolve", "internal/in/restore",
-	"internal/in/jsonwalk", "internal/record/report", "internal/base/protect"}
+	"internal/in/jsonwalk", "internal/record/report", "internal/base/protect", "internal/in/resolver", "internal/out/verify"}
 
 // forOperators are files of these rooms whose words only those read who run unrole as a service, and why.
 var forOperators = map[string]string{
@@ -47,6 +47,8 @@ var english = map[string]string{
 	"call %d of the plan is of job %s, the submission is job %s: plan with the submission's job id": "a plan that a program made",
 	"the plan has %d pairs of other content than the %d of the removals: plan these removals":       "a plan that a program made",
 	"format %q is not known: use csv or jsonl":                                                      "a program's mistake",
+	"resolver: Ledger, Client, Directory and Lead are required":                                     "a program's mistake",
+	"verify: Directory, Pacer and Ledger are required":                                              "a program's mistake",
 	"enqueue: Config.Redis is required":                                                             "a program's mistake",
 	"enqueue: a submission needs at least one pair":                                                 "a program's mistake",
 	"two calls of the plan are named %s":                                                            "a plan that a program made",

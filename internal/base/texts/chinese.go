@@ -176,7 +176,7 @@ var inChinese = map[string]string{
 	"Removal of DingTalk roles: job %s":           "钉钉角色移除报告：任务 %s",
 	"Job %s, as of %s":                            "任务 %s，截至 %s",
 	"What was asked":                              "申请内容",
-	"submitted":                                   "提交时间",
+	"submitted":                                   "提交",
 	"to take effect":                              "生效时间",
 	"%s by %s: %s":                                "%s，操作人 %s：%s",
 	"calls to DingTalk":                           "钉钉接口调用",

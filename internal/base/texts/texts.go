@@ -115,12 +115,12 @@ func Sentinel(t Text) error { return &sentinel{t} }
 
 type sentinel struct{ Text }
 
-// Say says an error in a language: whatever of it is Sayable; the rest stays English.
+// Say says an error in a language: whatever of it is Sayable, or a sentence of the catalogue; the rest stays English.
 func Say(l Lang, err error) string {
 	said := err.Error()
 	var inner Sayable
 	if !errors.As(err, &inner) {
-		return said
+		return Recall(said).In(l)
 	}
 	text, ok := inner.(error)
 	if !ok {

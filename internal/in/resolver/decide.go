@@ -25,7 +25,7 @@ func (r *Resolver) decide(ctx context.Context, d *directory.Directory, job ledge
 		if len(role.Fit) > 0 {
 			row.Reason = snapshot.AmbiguousRole
 		}
-		return r.refuse(ctx, job, lead, "a role that is to be kept is not known", &snapshot.Snapshot{SeenAt: time.Now(), Rows: []snapshot.Unresolved{row}})
+		return r.refuse(ctx, job, lead, texts.T("a role that is to be kept is not known"), &snapshot.Snapshot{SeenAt: time.Now(), Rows: []snapshot.Unresolved{row}})
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
@@ -33,7 +33,7 @@ func (r *Resolver) decide(ctx context.Context, d *directory.Directory, job ledge
 	}
 	seen.Snapshot.Rows = unresolved(request, seen.Problems)
 	if n := len(seen.Snapshot.Rows); n > 0 && !request.SkipUnresolved {
-		return r.refuse(ctx, job, lead, fmt.Sprintf("people or roles are not certain (%d)", n), seen.Snapshot)
+		return r.refuse(ctx, job, lead, texts.T("people or roles are not certain (%d)", n), seen.Snapshot)
 	}
 	if seen.Removals.Pairs() == 0 {
 		return r.cfg.Ledger.EndAsked(ctx, job.JobID, lead, "", seen.Snapshot)
@@ -46,7 +46,7 @@ func (r *Resolver) decide(ctx context.Context, d *directory.Directory, job ledge
 	// Before anything is counted for the day: of what is refused nothing is.
 	if p := r.cfg.Protected; p != nil {
 		if err := s.Removals.CheckProtected(p); err != nil {
-			return r.refuse(ctx, job, lead, err.Error(), seen.Snapshot)
+			return r.refuse(ctx, job, lead, texts.T("%v", err), seen.Snapshot)
 		}
 	}
 	tooMany, counted, err := r.cfg.Ledger.MustWait(ctx, "", job.Source, seen.Removals.Users(), request.MaxUsersPerDay)
@@ -62,10 +62,10 @@ func (r *Resolver) decide(ctx context.Context, d *directory.Directory, job ledge
 }
 
 // refuse ends a job of which nothing is removed.
-func (r *Resolver) refuse(ctx context.Context, job ledger.Job, lead int64, why string, seen *snapshot.Snapshot) error {
+func (r *Resolver) refuse(ctx context.Context, job ledger.Job, lead int64, why texts.Text, seen *snapshot.Snapshot) error {
 	seen.NotHeld, seen.Scopes = nil, nil // it asks for no pair
 	r.cfg.Log.Info().Str("job", job.JobID).Int("unresolved", len(seen.Rows)).Msg("the job is refused")
-	return r.cfg.Ledger.EndAsked(ctx, job.JobID, lead, why, seen)
+	return r.cfg.Ledger.EndAsked(ctx, job.JobID, lead, why.String(), seen)
 }
 
 // unresolved says where in the request the problems are. A role that many people share is named once.

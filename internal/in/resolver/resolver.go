@@ -5,13 +5,13 @@ package resolver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/in/asked"
 	"github.com/unrole/unrole/internal/in/directory"
@@ -177,9 +177,9 @@ func why(err error) string {
 	var failed *dingtalk.Error
 	if errors.As(err, &failed) {
 		if hold := outcome.Of(failed.Class).Hold; hold != "" {
-			return fmt.Sprintf("DingTalk refuses to be asked (%v)", failed)
+			return texts.T("DingTalk refuses to be asked (%v)", failed).String()
 		}
-		return fmt.Sprintf("DingTalk could not be asked (%v)", failed)
+		return texts.T("DingTalk could not be asked (%v)", failed).String()
 	}
 	return err.Error()
 }

@@ -3,9 +3,9 @@ package verify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/outcome"
@@ -18,7 +18,7 @@ type deniedError struct{ why string }
 func (e *deniedError) Error() string { return e.why }
 
 // errMoved says that the list of holders changed while it was read, so that somebody may have been passed over.
-var errMoved = errors.New("the list of holders changed while it was read, again and again")
+var errMoved = texts.Sentinel(texts.T("the list of holders changed while it was read, again and again"))
 
 const (
 	// restarts is how often a list that changed is read from its beginning again.
@@ -66,14 +66,14 @@ func (s *survey) readList(ctx context.Context, role int64) (map[uint32]bool, err
 		n := len(page.Holders)
 		switch {
 		case n == 0 || n == 1 && last != "":
-			return nil, fmt.Errorf("a page of the list of holders is empty although more follow (offset %d)", offset)
+			return nil, texts.T("a page of the list of holders is empty although more follow (offset %d)", offset)
 		case page.NextOffset == offset+n:
 			offset, last = page.NextOffset-1, page.Holders[n-1].UserID
 		default: // DingTalk counts its offsets in a way of its own
 			offset, last = page.NextOffset, ""
 		}
 	}
-	return nil, fmt.Errorf("the list of holders has no end (%d pages)", mostPages)
+	return nil, texts.T("the list of holders has no end (%d pages)", mostPages)
 }
 
 // page asks for one page, as often as a busy DingTalk needs, each time at a moment that the pacer gives.
@@ -87,7 +87,7 @@ func (s *survey) page(ctx context.Context, role int64, offset int) (dingtalk.Hol
 		if grant.Probe {
 			// The one call that may find out whether removals work again is the workers'.
 			s.cfg.Pacer.Report(ctx, grant, pace.Answer{Kind: pace.Unused})
-			return dingtalk.HoldersPage{}, &deniedError{"the fleet makes no calls now (a hold, or DingTalk does not answer): unrole status says why"}
+			return dingtalk.HoldersPage{}, &deniedError{texts.T("the fleet makes no calls now (a hold, or DingTalk does not answer): unrole status says why").String()}
 		}
 		page, err := s.cfg.Directory.RoleHolders(ctx, role, offset, dingtalk.MaxHoldersPage)
 		// The fleet learns nothing from a question: each API has limits, permissions and troubles of its own, and no removal is to

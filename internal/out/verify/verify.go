@@ -5,12 +5,13 @@ package verify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/base/forget"
+	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -96,7 +97,7 @@ func Job(ctx context.Context, cfg Config, jobID string) (Result, error) {
 		return Result{}, err
 	}
 	if job.Action == tasks.Add {
-		return Result{}, fmt.Errorf("job %s gave roles back: verify asks whether what was removed is gone", jobID)
+		return Result{}, texts.T("job %s gave roles back: verify asks whether what was removed is gone", jobID)
 	}
 	s := &survey{cfg: cfg, users: map[string]uint32{}, held: map[int64]map[uint32]bool{}, unknown: map[int64]error{}}
 	roles, err := s.readJob(ctx, jobID)
@@ -235,9 +236,9 @@ func (s *survey) why(roles []int64) string {
 	for _, role := range roles {
 		if err := s.unknown[role]; err != nil {
 			if n := len(s.unknown); n > 1 {
-				return fmt.Sprintf("role %d and %d more: %v", role, n-1, err)
+				return texts.T("role %s and %d more: %v", strconv.FormatInt(role, 10), n-1, err).String()
 			}
-			return fmt.Sprintf("role %d: %v", role, err)
+			return texts.T("of role %s: %v", strconv.FormatInt(role, 10), err).String()
 		}
 	}
 	return ""

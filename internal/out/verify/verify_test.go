@@ -121,7 +121,7 @@ func TestEveryPairIsGoneStillHeldOrUnknown(t *testing.T) {
 		if len(res.HeldRemoved.First) != 1 || res.HeldRemoved.First[0].UserID != "a" || res.HeldRemoved.First[0].RoleID != 2 || res.HeldRemoved.First[0].Outcome.RequestID != "req-a" {
 			t.Errorf("held although removed: %+v", res.HeldRemoved.First)
 		}
-		if !strings.HasPrefix(res.Why, "role 3: ") {
+		if !strings.HasPrefix(res.Why, "of role 3: ") {
 			t.Errorf("why %q", res.Why)
 		}
 		said := verdictsOf(t, l)

@@ -152,7 +152,7 @@ func (e *FinishedError) Error() string { return e.In(texts.English) }
 
 // In says it in a language.
 func (e *FinishedError) In(l texts.Lang) string {
-	return texts.T("job %s is already %s; there is nothing left to cancel", e.Job.JobID, string(e.Job.State)).In(l)
+	return texts.T("job %s is already %s; there is nothing left to cancel", e.Job.JobID, e.Job.State).In(l)
 }
 
 // SubmittingError says that a job cannot be cancelled yet.

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/texts"
 )
 
 // Verdict is what DingTalk said about a pair when it was asked who holds the role. The set is closed.
@@ -76,7 +77,7 @@ func (l *Ledger) PutVerification(ctx context.Context, jobID string, v Verificati
 		return err
 	}
 	entry, err := encodeEntry(Entry{At: v.At, Event: EventVerified, JobID: jobID, By: v.By, Pairs: v.Total,
-		Why: fmt.Sprintf("%d gone, %d still held, %d unknown", v.Gone, v.StillHeld, v.Unknown)})
+		Why: texts.T("%d gone, %d still held, %d unknown", v.Gone, v.StillHeld, v.Unknown).String()})
 	if err != nil {
 		return err
 	}

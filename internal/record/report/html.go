@@ -14,6 +14,7 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
 )
 
 // DefaultRemovedRows is how many removed pairs a page holds; a browser searches as many without a wait.
@@ -35,7 +36,7 @@ var pageSource string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"thousands": words.Thousands[int64], "t": texts.T, "count": texts.Count[int64], "outcome": OutcomeName, "verdict": verdictName,
-	"event": EventName,
+	"event": EventName, "why": EventWhy, "recall": texts.Recall,
 }).Parse(pageSource))
 
 // HTML writes one self-contained page about a job for an auditor: what was asked, by whom and why, what came of it,
@@ -232,10 +233,23 @@ func EventName(e ledger.Event) texts.Text {
 	return texts.T("%s", string(e))
 }
 
+// EventWhy says why, for people, or what came of it: a person's own words as they are.
+func EventWhy(e ledger.Entry) texts.Sayable {
+	switch e.Event {
+	case ledger.EventSettled, ledger.EventReopened:
+		return Means(tasks.Reason(e.Why))
+	case ledger.EventRefused, ledger.EventVerified:
+		return texts.Recall(e.Why)
+	}
+	return texts.T("%s", e.Why)
+}
+
 var events = map[ledger.Event]texts.Text{
 	ledger.EventSubmitted: texts.T("submitted"), ledger.EventApproved: texts.T("approved"), ledger.EventReleased: texts.T("looked at again: it begins"),
 	ledger.EventAdopted:   texts.T("found in the queue"),
 	ledger.EventCancelled: texts.T("cancelled"), ledger.EventReplayed: texts.T("tried again"), ledger.EventDiscarded: texts.T("given up"),
+	ledger.EventResolved: texts.T("people and roles looked up"), ledger.EventRefused: texts.T("refused, nothing removed"),
+	ledger.EventSettled: texts.T("counted"), ledger.EventReopened: texts.T("waits again"),
 	ledger.EventVerified: texts.T("asked DingTalk who still holds the roles"), ledger.EventErased: texts.T("people erased"),
 }
 

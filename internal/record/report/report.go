@@ -181,7 +181,7 @@ func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, with 
 			return err
 		}
 		for _, u := range seen.Rows {
-			row := ledger.Row{Outcome: ledger.Outcome{Kind: Unresolved, Reason: tasks.Reason(u.Reason), ErrMsg: u.Pointer + ": " + u.Detail, At: seen.SeenAt}}
+			row := ledger.Row{Outcome: ledger.Outcome{Kind: Unresolved, Reason: tasks.Reason(u.Reason), ErrMsg: u.Pointer + ": " + texts.Recall(u.Detail).In(o.Lang), At: seen.SeenAt}}
 			if err := visit(ledger.VerifiedRow{Row: row}); err != nil {
 				return err
 			}

@@ -63,7 +63,8 @@ type roleCell struct {
 
 type trailLine struct {
 	ledger.Entry
-	What texts.Text
+	What   texts.Text
+	Reason texts.Sayable
 }
 
 func (c *Console) jobPage(v *visit) error {
@@ -145,7 +146,7 @@ func (c *Console) trailOf(ctx context.Context, jobID string) ([]trailLine, error
 		if e.Event == ledger.EventSettled || e.Event == ledger.EventReopened || e.Event == ledger.EventCancelled && e.Part != "" {
 			return nil
 		}
-		trail = append(trail, trailLine{e, report.EventName(e.Event)})
+		trail = append(trail, trailLine{e, report.EventName(e.Event), report.EventWhy(e)})
 		if len(trail) > 2*mostTrail {
 			trail = slices.Clone(trail[mostTrail:])
 		}

@@ -23,7 +23,7 @@ import (
 var pages embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"t": texts.T, "count": texts.Count[int64], "thousands": words.Thousands[int64], "means": report.Means, "remedy": report.Remedy,
+	"t": texts.T, "count": texts.Count[int64], "thousands": words.Thousands[int64], "means": report.Means, "recall": texts.Recall, "remedy": report.Remedy,
 	"subject": report.Subject, "clip": words.Clip, "int64": func(n int) int64 { return int64(n) },
 	"how_far": howFar,
 	"with_hold": func(v *visit, h *heldView) any {
