@@ -26,6 +26,8 @@ var recordsInChinese = map[string]string{
 
 	"parts": "分片",
 
+	"%q looks like %s, and the column %q has something else: %s": "%q 像是%s，而 %q 列应为%s",
+
 	// Ids that are none.
 	"role id %d is not positive":                                        "角色 ID %d 不是正数",
 	"user id is empty":                                                  "UserID 为空",

@@ -15,30 +15,30 @@ var (
 	unionForm  = regexp.MustCompile(`^[A-Za-z0-9]{18,}iE$`)
 )
 
-// formOf says what a text in a column of user ids is rather than one, by its form.
-func formOf(id string) (what texts.Text, is bool) {
+// formOf says as what somebody is named by a text that has not the form of a user id.
+func formOf(id string) (form Kind, is bool) {
 	switch {
 	case strings.HasPrefix(id, "$:LWCP"):
-		return texts.T("a dingId (openDingTalkId)"), true
+		return dingID, true
 	case strings.Contains(id, "@") && emailForm.MatchString(id):
-		return Email.what(), true
+		return Email, true
 	case len(id) >= 11 && (id[0] == '1' && len(id) == 11 || id[0] == '+' || id[0] == '0' || id[0] == '8') && mobileForm.MatchString(id):
-		return Mobile.what(), true
+		return Mobile, true
 	case len(id) >= 20 && unionForm.MatchString(id):
-		return UnionID.what(), true
+		return UnionID, true
 	case strings.ContainsFunc(id, han) && !strings.ContainsAny(id, "0123456789"):
-		return Name.what(), true
+		return Name, true
 	}
-	return texts.Text{}, false
+	return UserID, false
 }
 
 // Doubt says what a user id looks like, where that is something else.
 func Doubt(id string) (texts.Text, bool) {
-	what, is := formOf(id)
+	form, is := formOf(id)
 	if !is {
 		return texts.Text{}, false
 	}
-	return texts.T("%q looks like %s, not like a user id", clip(id), what), true
+	return texts.T("%q looks like %s, not like a user id", clip(id), form.what()), true
 }
 
 // Plausible reports whether a user and a role have the form of ids, and not that of a total, a name, or of what a
@@ -53,7 +53,8 @@ func spoiled(id string) bool {
 	return len(id) > 15 && onlyDigits(id) && strings.Trim(id[15:], "0") == ""
 }
 
-// other takes somebody who will be looked up.
+// other takes somebody who will be looked up. What has the form of something else than its column has is refused: looked up it would
+// be found nowhere, or be somebody else.
 func (in *input) other(at place, c column, value string) {
 	kind := c.field.kind()
 	if value == "" {
@@ -66,6 +67,10 @@ func (in *input) other(at place, c column, value string) {
 	}[kind]
 	if is != nil && !is() {
 		in.problem(at, c.name, texts.T("%q is not %s, which the column %q has", clip(value), kind.what(), c.name))
+		return
+	}
+	if form, is := formOf(value); is && form != kind && (kind != JobNumber || form != Mobile) { // digits may be a staff number
+		in.problem(at, c.name, texts.T("%q looks like %s, and the column %q has something else: %s", clip(value), form.what(), c.name, kind.what()))
 		return
 	}
 	in.row.People = append(in.row.People, Person{kind, value})

@@ -26,6 +26,8 @@ const (
 	JobNumber
 	Email
 	Name
+	// dingID has no column: nobody can be looked up by it.
+	dingID
 )
 
 // Person is somebody as the input names them: the text is a user id, or what has to be looked up.
@@ -76,6 +78,8 @@ func (k Kind) what() texts.Text {
 		return texts.T("an e-mail address")
 	case Name:
 		return texts.T("a name")
+	case dingID:
+		return texts.T("a dingId (openDingTalkId)")
 	}
 	return texts.T("a user id")
 }
