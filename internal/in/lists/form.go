@@ -22,7 +22,7 @@ func formOf(id string) (form Kind, is bool) {
 		return dingID, true
 	case strings.Contains(id, "@") && emailForm.MatchString(id):
 		return Email, true
-	case len(id) >= 11 && (id[0] == '1' && len(id) == 11 || id[0] == '+' || id[0] == '0' || id[0] == '8') && mobileForm.MatchString(id):
+	case len(id) >= 11 && (id[0] == '1' && len(id) <= 13 || id[0] == '+' || id[0] == '0' || id[0] == '8') && mobileForm.MatchString(id):
 		return Mobile, true
 	case len(id) >= 20 && unionForm.MatchString(id):
 		return UnionID, true
