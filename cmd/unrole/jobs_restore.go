@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -47,15 +48,8 @@ func (a *app) jobsRestoreCommand() *cobra.Command {
 			return err
 		}
 		a.notePlan(plan)
-		guard := enqueue.Guard(plan.Removals, defaultMaxUsers)
-		switch {
-		case yes:
-		case a.isTerminal(a.stdin) && a.isTerminal(a.stderr):
-			if err := a.confirmed(ctx, texts.T("Go on?")); err != nil {
-				return err
-			}
-		case guard != nil:
-			return exitWith(exitGuard, texts.T("%v: repeat with --yes", guard))
+		if err := a.confirmedPlan(ctx, plan, yes); err != nil {
+			return err
 		}
 		if s.JobID == "" {
 			s.JobID = tasks.NewJobID(a.now())
@@ -111,6 +105,19 @@ DingTalk said it removed, which may be more.`,
 	return cmd
 }
 
+// confirmedPlan lets a restore through that somebody said yes to, with yes or on the terminal, or that the guard lets through.
+func (a *app) confirmedPlan(ctx context.Context, p *restore.Plan, yes bool) error {
+	guard := enqueue.Guard(p.Removals, defaultMaxUsers)
+	switch {
+	case yes:
+	case a.isTerminal(a.stdin) && a.isTerminal(a.stderr):
+		return a.confirmed(ctx, texts.T("Go on?"))
+	case guard != nil:
+		return exitWith(exitGuard, texts.T("%v: repeat with --yes", guard))
+	}
+	return nil
+}
+
 // notePlan says what would be given back, and what would not.
 func (a *app) notePlan(p *restore.Plan) {
 	r := p.Removals
@@ -123,10 +130,10 @@ func (a *app) notePlan(p *restore.Plan) {
 			a.note(texts.T("and %d more", len(p.Later)-i))
 			break
 		}
-		a.note(texts.T("not given back: %s/%d, which job %s removed later (--even-later)", l.UserID, l.RoleID, l.JobID))
+		a.note(texts.T("not given back: %s/%s, which job %s removed later (--even-later)", l.UserID, strconv.FormatInt(l.RoleID, 10), l.JobID))
 	}
 	for _, w := range p.TooWide {
-		a.note(texts.T("not given back: %s/%d, whose management scope has %d departments, more than DingTalk takes", w.UserID, w.RoleID, len(w.Departments)))
+		a.note(texts.T("not given back: %s/%s, whose management scope has %d departments, more than DingTalk takes", w.UserID, strconv.FormatInt(w.RoleID, 10), len(w.Departments)))
 	}
 	if p.Back > 0 {
 		a.note(texts.T("%s given back before, or being given back", pairsOf(p.Back)))

@@ -74,6 +74,7 @@ DingTalk's limits and survive its faults; exactly the ids that DingTalk never ac
 		{groupRemove, a.runCommand()},
 		{groupRemove, a.planCommand()},
 		{groupRemove, a.enqueueCommand()},
+		{groupRemove, a.restoreCommand()},
 		{groupRemove, a.rolesCommand()},
 		{groupRemove, a.whoCommand()},
 		{groupRemove, a.leaversCommand()},

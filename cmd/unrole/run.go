@@ -87,6 +87,15 @@ func (a *app) simulated(cmd *cobra.Command, file string) (*simulator.Simulator, 
 	if err != nil {
 		return nil, err
 	}
+	return simulatorOf(c, file)
+}
+
+// asSimulated has the credentials of the simulator in the place of DingTalk's.
+func asSimulated(c *config.Config) {
+	c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = simulator.AppKey, simulator.AppSecret, ""
+}
+
+func simulatorOf(c *config.Config, file string) (*simulator.Simulator, error) {
 	opt := simulator.Options{QPS: int(max(c.QPS, 1)), Latency: 30 * time.Millisecond, KeepCalls: -1}
 	if file != "" {
 		if err := addRefusals(file, &opt); err != nil {
@@ -140,7 +149,11 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	with := parts(rdb, log)
 	if sim := opt.simulator; sim != nil {
 		if req.seen == nil {
-			a.note(texts.T("SIMULATION: a simulator answers instead of DingTalk; its company holds the users and roles of this list whose ids have the form of one"))
+			company := texts.T("SIMULATION: a simulator answers instead of DingTalk; its company holds the users and roles of this list whose ids have the form of one")
+			if req.restore != nil {
+				company = texts.T("SIMULATION: a simulator answers instead of DingTalk; its company has the people and roles of this report")
+			}
+			a.note(company)
 			grantAll(sim, req.removals, lists.Plausible)
 		}
 		with.Transport = sim.Transport()
@@ -169,7 +182,11 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	worked := make(chan error, 1)
 	go func() { worked <- e.Run(working) }()
 	patience := patienceWithHold * c.HoldProbe
-	job, followErr := a.follow(ctx, e.Ledger, e.Pacer, req.JobID, func(s pace.Status) bool {
+	pacer := e.Pacer
+	if submission.Action == tasks.Add {
+		pacer = e.Adding
+	}
+	job, followErr := a.follow(ctx, e.Ledger, pacer, req.JobID, func(s pace.Status) bool {
 		return s.Accepted == 0 || s.Hold.Kind.Sticky() || s.Now.Sub(s.Hold.Since) > patience
 	})
 	stop()
@@ -212,14 +229,22 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	return endOfVerification(*verified)
 }
 
+// harmless says that doing again what a job did changes nothing.
+func harmless(job ledger.Job) texts.Text {
+	if job.Action == tasks.Add {
+		return texts.T("giving back twice is harmless")
+	}
+	return texts.T("removing twice is harmless")
+}
+
 // endOfRun turns the end of a run into an exit code, and says how to go on where it did not complete.
 func (a *app) endOfRun(job ledger.Job, err error) error {
 	var held *errHeld
 	switch {
 	case errors.As(err, &held):
-		return exitWith(exitCredentials, texts.T("%v\nthe queue was in memory: once that is mended, the same command goes on; removing twice is harmless", held))
+		return exitWith(exitCredentials, texts.T("%v\nthe queue was in memory: once that is mended, the same command goes on; %s", held, harmless(job)))
 	case err != nil && job.Pairs.Pending > 0:
-		a.note(texts.T("the queue was in memory: the same command goes on where this ended; removing twice is harmless"))
+		a.note(texts.T("the queue was in memory: the same command goes on where this ended; %s", harmless(job)))
 		return err
 	case job.State == ledger.StateCompleted:
 		return nil

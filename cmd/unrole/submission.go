@@ -16,8 +16,8 @@ import (
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/preflight"
+	"github.com/unrole/unrole/internal/in/restore"
 	"github.com/unrole/unrole/internal/run/config"
-	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -85,6 +85,9 @@ func (s submission) of(a *app, req *request) enqueue.Submission {
 		SubmittedBy: a.whoami(), MaxUsers: -1}
 	if req.seen != nil {
 		sub.Snapshot = req.seen.Snapshot
+	}
+	if req.restore != nil {
+		return req.restore.Submission(sub)
 	}
 	return sub
 }
@@ -166,6 +169,8 @@ type request struct {
 	seen *preflight.Result
 	// plan is that of --plan; nil where it is still to be made.
 	plan []tasks.Part
+	// restore is what is given back, whose pairs are removals; nil where they are to be removed.
+	restore *restore.Plan
 }
 
 // request takes what run and enqueue have in common up to the moment before something is sent.
@@ -181,7 +186,7 @@ func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *su
 		return nil, err
 	}
 	if where == nil {
-		c.DingTalk.AppKey, c.DingTalk.AppSecret, c.DingTalk.AccessToken = simulator.AppKey, simulator.AppSecret, ""
+		asSimulated(c)
 	}
 	done, err := in.look.open(cmd, a, c, with)
 	if err != nil {
@@ -206,5 +211,5 @@ func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *su
 			return nil, err
 		}
 	}
-	return &request{s, c, removals, seen, plan}, nil
+	return &request{submission: s, config: c, removals: removals, seen: seen, plan: plan}, nil
 }

@@ -28,7 +28,11 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 	}
 	t := a.newTable()
 	if job.Simulated {
-		t.row(texts.T("SIMULATION"), texts.T("no role is taken from anybody"))
+		done := texts.T("no role is taken from anybody")
+		if job.Action == tasks.Add {
+			done = texts.T("no role is given to anybody")
+		}
+		t.row(texts.T("SIMULATION"), done)
 	}
 	t.row(texts.T("job"), job.JobID)
 	t.row(texts.T("state"), a.stateOf(job.State))

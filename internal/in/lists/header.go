@@ -213,6 +213,9 @@ func (in *input) noHeader(h *header) error {
 	if h == nil {
 		return in.refuse(texts.T("empty: no header and no rows"))
 	}
+	if in.opt.Returned && h.returned == nil {
+		return in.refuseHeader(h.line, notReturned())
+	}
 	for field, heading := range in.opt.Columns {
 		if !slices.ContainsFunc(h.names, func(name string) bool { return name == heading || plain(name) == plain(heading) }) {
 			return in.refuseHeader(h.line, texts.T("--column %s: there is no column %q; there are: %s", field, heading, listed(h.names)))

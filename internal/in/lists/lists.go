@@ -57,8 +57,10 @@ type Options struct {
 	Cells bool
 	// Outcomes says which rows of a report of unrole are taken, where the input is one; nil means NotDone.
 	Outcomes []string
-	// Returned refuses what is no report of unrole.
+	// Returned refuses what is no report of unrole, and rows of one that have no outcome.
 	Returned bool
+	// Simulated takes the report of a simulation like any other.
+	Simulated bool
 	// Reject, when set, takes the bad rows, as CSV with their line and reason, for a spreadsheet to open without
 	// running a formula; reading then goes on with the good ones. Those of a table have its columns, so that Read
 	// takes the file back once somebody corrected it. What leaves it unsure what the rows after it mean (a quote that is
@@ -203,7 +205,7 @@ func (in *input) read() error {
 	}
 	in.report.Notes = append(in.report.Notes, in.passedOver()...)
 	in.report.Notes = append(in.report.Notes, in.marks.notes()...)
-	if len(in.report.Ignored) > 0 {
+	if len(in.report.Ignored) > 0 && !in.opt.Returned {
 		in.report.Notes = append(in.report.Notes, texts.T("columns not used: %s", clip(strings.Join(in.report.Ignored, ", "))))
 	}
 	good := in.report.Rows - in.report.Rejected
@@ -211,6 +213,8 @@ func (in *input) read() error {
 	case in.bad.Total > 0:
 		in.bad.adviseRows(in.report)
 		return in.bad
+	case in.report.Rows == 0 && in.opt.Returned:
+		return in.refuse(texts.T("a report of unrole that has no row with the outcome %s", strings.Join(in.wanted(), ", ")))
 	case in.report.Rows == 0 && in.returned != nil && len(in.returned.passed) > 0:
 		return in.refuse(texts.T("a report of unrole of which every row is done: nothing is left to do"))
 	case in.report.Rows == 0:

@@ -1,9 +1,11 @@
 package lists
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/unrole/unrole/internal/base/texts"
@@ -21,7 +23,7 @@ var done = []string{string(ledger.Removed), string(ledger.Restored), string(repo
 
 // returned is a report of unrole that is given back as a list.
 type returned struct {
-	outcome, simulated, action int // columns, -1 where there is none
+	outcome, simulated, action, before, scope int // columns, -1 where there is none
 	// taken and passed count the rows by their outcome.
 	taken, passed map[string]int
 }
@@ -33,22 +35,35 @@ func returnedOf(names []string) *returned {
 			return nil
 		}
 	}
-	return &returned{slices.Index(names, "outcome"), slices.Index(names, "simulated"), slices.Index(names, "action"), map[string]int{}, map[string]int{}}
+	at := func(name string) int { return slices.Index(names, name) }
+	return &returned{outcome: at("outcome"), simulated: at("simulated"), action: at("action"), before: at("before"), scope: at(report.ScopeColumn),
+		taken: map[string]int{}, passed: map[string]int{}}
+}
+
+// returnedCells are what a row of a report says of its pair.
+type returnedCells struct {
+	outcome, simulated, action, before string
 }
 
 // wants reports whether a row of the report with these cells is to be taken. What is wrong with the report as a whole is an
 // error.
-func (r *returned) wants(outcomes []string, outcome, simulated, action string) (bool, error) {
+func (in *input) wants(row returnedCells) (bool, error) {
+	r, outcome := in.returned, row.outcome
 	switch {
-	case strings.TrimSpace(simulated) != "":
+	case strings.TrimSpace(row.simulated) != "" && !in.opt.Simulated && in.opt.Returned:
+		return false, texts.T("this is the report of a simulation, in which nothing was removed: there is nothing to give back (--simulate tries it)")
+	case strings.TrimSpace(row.simulated) != "" && !in.opt.Simulated:
 		return false, texts.T("this is the report of a simulation, in which nothing was removed: take the list itself")
-	case action == string(tasks.Add), outcome == string(ledger.Restored):
+	case row.action == string(tasks.Add), outcome == string(ledger.Restored):
 		return false, texts.T("this is the report of a job that gave roles back: to take them away again, submit the list itself")
 	case outcome == "": // somebody added the row
+		if in.opt.Returned {
+			in.problem(place{max(r.outcome, 0), 0}, "outcome", texts.T("the row has no outcome: nobody knows what became of it"))
+		}
 		return true, nil
 	case !slices.Contains(NotDone, outcome) && !slices.Contains(done, outcome):
 		return false, texts.T("the outcome %q is none that a report has: there are %s", clip(outcome), strings.Join(slices.Concat(done, NotDone), ", "))
-	case slices.Contains(outcomes, outcome):
+	case slices.Contains(in.wanted(), outcome):
 		r.taken[outcome]++
 		return true, nil
 	}
@@ -102,9 +117,22 @@ func (in *input) returnedRow(t table) (bool, error) {
 		}
 		return heading(t.cell(i))
 	}
-	take, err := r.wants(in.wanted(), cell(r.outcome), cell(r.simulated), cell(r.action))
+	row := returnedCells{cell(r.outcome), cell(r.simulated), cell(r.action), cell(r.before)}
+	take, err := in.wants(row)
 	if err != nil {
 		return false, in.refuseHeader(t.line(), texts.T("%v", err))
+	}
+	in.row.Was = Was{Seen: row.before == report.Held && r.scope >= 0}
+	if !take || !in.row.Was.Seen || r.scope >= t.width() {
+		return take, nil
+	}
+	for at, item := range items(in.marks.clean(t.cell(r.scope)), separatesIDs) {
+		id, err := strconv.ParseInt(string(item), 10, 64)
+		if err != nil || !t.exact(r.scope) {
+			in.problem(place{r.scope, at}, report.ScopeColumn, wrongDepartment(string(item)))
+			break
+		}
+		in.row.Was.Departments = append(in.row.Was.Departments, id)
 	}
 	return take, nil
 }
@@ -154,12 +182,18 @@ func jsonReturned(text []byte) *returned {
 // jsonReturnedRow reports whether an object of a report is to be taken.
 func (in *input) jsonReturnedRow(text []byte) (bool, error) {
 	w := jsonwalk.Over(text)
-	var outcome, action string
-	simulated := ""
-	err := w.Object(func(name []byte, _ int) error {
-		to := map[string]*string{"outcome": &outcome, "action": &action}[string(name)]
-		if string(name) == "simulated" && w.Next() == 't' {
-			simulated = report.Simulation
+	var row returnedCells
+	scoped := false
+	in.row.Was = Was{}
+	err := w.Object(func(name []byte, _ int) (err error) {
+		to := map[string]*string{"outcome": &row.outcome, "action": &row.action, "before": &row.before}[string(name)]
+		switch {
+		case string(name) == "simulated" && w.Next() == 't':
+			row.simulated = report.Simulation
+		case string(name) == report.ScopeColumn:
+			scoped = true
+			in.row.Was.Departments, err = scopeIn(&w)
+			return err
 		}
 		if to == nil || w.Next() != '"' {
 			return w.Skip()
@@ -168,14 +202,44 @@ func (in *input) jsonReturnedRow(text []byte) (bool, error) {
 		*to = string(value)
 		return err
 	})
-	if err != nil {
+	in.row.Was.Seen = scoped && row.before == report.Held
+	var fault *jsonwalk.Fault
+	switch {
+	case errors.As(err, &fault) && scoped:
+		in.problem(place{whole, fault.At}, report.ScopeColumn, fault.Reason)
+		return true, nil
+	case err != nil:
 		return true, nil // what is no object is refused by who reads it
 	}
-	take, err := in.returned.wants(in.wanted(), outcome, simulated, action)
+	take, err := in.wants(row)
 	if err != nil {
 		return false, in.refuseHeader(in.rows.rowLine, texts.T("%v", err))
 	}
 	return take, nil
+}
+
+// scopeIn reads a list of departments.
+func scopeIn(w *jsonwalk.Walker) (ids []int64, err error) {
+	if w.Next() != '[' {
+		return nil, w.Skip()
+	}
+	err = w.List(func() error {
+		text, err := w.Number()
+		if err != nil {
+			return err
+		}
+		id, err := strconv.ParseInt(string(text), 10, 64)
+		if err != nil {
+			return &jsonwalk.Fault{At: w.At(), Reason: wrongDepartment(string(text))}
+		}
+		ids = append(ids, id)
+		return nil
+	})
+	return ids, err
+}
+
+func wrongDepartment(text string) texts.Text {
+	return texts.T("%q is not the id of a department: the column is as unrole wrote it, or the report is not taken", clip(text))
 }
 
 // mostReturned are the fields that count: those of the report where it has any that name somebody, else those of its list.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/unrole/unrole/internal/base/pairs"
@@ -64,18 +65,50 @@ func TestAReportThatComesBackAsksForWhatIsNotDone(t *testing.T) {
 		opt  Options
 		want string
 	}{
-		"all is done":         {reportHead + "\nw.chen,7,removed,,,,,,\n", Options{}, "every row is done"},
-		"of a simulation":     {reportHead + ",simulated\na,7,removed,,,,,,,SIMULATION\n", Options{}, ":2:1: this is the report of a simulation"},
-		"of a restore":        {reportHead + ",action\na,7,pending,,,,,,,add\n", Options{}, "gave roles back"},
-		"of an older restore": {reportHead + "\na,7,restored,,,,,,\n", Options{}, "gave roles back"},
-		"an unknown outcome":  {reportHead + "\na,7,已移除,,,,,,\n", Options{}, `the outcome "已移除" is none`},
-		"a simulation's JSON": {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","simulated":true}`, Options{}, "report of a simulation"},
-		"no report, JSON":     {`{"user_id":"a","role_id":7}`, Options{Returned: true}, "this is no report of unrole"},
-		"no report, CSV":      {"user_id,role_id\na,7\n", Options{Returned: true}, "this is no report of unrole"},
+		"all is done":                  {reportHead + "\nw.chen,7,removed,,,,,,\n", Options{}, "every row is done"},
+		"of a simulation":              {reportHead + ",simulated\na,7,removed,,,,,,,SIMULATION\n", Options{}, ":2:1: this is the report of a simulation"},
+		"of a restore":                 {reportHead + ",action\na,7,pending,,,,,,,add\n", Options{}, "gave roles back"},
+		"of an older restore":          {reportHead + "\na,7,restored,,,,,,\n", Options{}, "gave roles back"},
+		"an unknown outcome":           {reportHead + "\na,7,已移除,,,,,,\n", Options{}, `the outcome "已移除" is none`},
+		"a simulation's JSON":          {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","simulated":true}`, Options{}, "report of a simulation"},
+		"no outcome, to be given back": {reportHead + "\na,7,,,,,,,\n", Options{Returned: true, Outcomes: []string{"removed"}}, ":2:5: the row has no outcome"},
+		"nothing removed":              {reportHead + "\na,7,pending,,,,,,\n", Options{Returned: true, Outcomes: []string{"removed"}}, "no row with the outcome removed"},
+		"a scope that a spreadsheet spoiled": {reportHead + ",before,scope_departments\na,7,removed,,,,,,,held,1.2E+09\n",
+			Options{Returned: true, Outcomes: []string{"removed"}}, `"1.2E+09" is not the id of a department`},
+		"a scope that is text, JSON": {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held","scope_departments":["x"]}`,
+			Options{Returned: true, Outcomes: []string{"removed"}}, ":1:"},
+		"no report, JSON": {`{"user_id":"a","role_id":7}`, Options{Returned: true}, "this is no report of unrole"},
+		"no report, CSV":  {"user_id,role_id\na,7\n", Options{Returned: true}, "this is no report of unrole"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, _, err := read(strings.NewReader(c.text), c.opt); !strings.Contains(refusal(t, err), c.want) {
 				t.Errorf("said %v", err)
+			}
+		})
+	}
+}
+
+func TestAReportSaysHowAPairWasBefore(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want Was
+	}{
+		"a scope":                {reportHead + ",before,scope_departments\na,7,removed,,,,,,,held,11;12\n", Was{true, []int64{11, 12}}},
+		"the scope is all":       {reportHead + ",before,scope_departments\na,7,removed,,,,,,,held,\n", Was{Seen: true}},
+		"nobody looked":          {reportHead + "\na,7,removed,,,,,,\n", Was{}},
+		"of an older version":    {reportHead + ",before\na,7,removed,,,,,,,held\n", Was{}},
+		"JSON":                   {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held","scope_departments":[11,-7]}`, Was{true, []int64{11, -7}}},
+		"JSON, the scope is all": {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held","scope_departments":[]}`, Was{Seen: true}},
+		"older JSON":             {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held"}`, Was{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []Was
+			_, err := Read(strings.NewReader(c.text), Options{Returned: true, Outcomes: []string{"removed"}}, func(r Row) error {
+				got = append(got, r.Was)
+				return nil
+			})
+			if diff := cmp.Diff([]Was{c.want}, got); err != nil || diff != "" {
+				t.Errorf("%v %s", err, diff)
 			}
 		})
 	}

@@ -14,8 +14,18 @@ type Row struct {
 	Also []Person
 	// AllRoles says that they lose all that they hold. No list has it: see Options.AllRoles.
 	AllRoles bool
+	// Was is what a report of unrole says of the row; zero where the input is none.
+	Was Was
 	// Cells are all cells of the row as they stand there, by the headings of Report.Header; nil without Options.Cells.
 	Cells []string
+}
+
+// Was is what a report says became of a pair, and of how it was before.
+type Was struct {
+	// Seen says that somebody looked before anything was sent: the pair was held, with the management scope of these
+	// departments (none: everybody).
+	Seen        bool
+	Departments []int64
 }
 
 // IDs are the pairs of a row all of whose people and roles are ids.

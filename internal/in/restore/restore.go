@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/unrole/unrole/enqueue"
@@ -41,6 +39,29 @@ func (w Wish) asked() string {
 	text, _ := json.Marshal([]any{w.JobID, slices.Compact(users), slices.Compact(roles), w.FromRemoved, w.EvenLater}) // nothing of it can fail
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:16])
+}
+
+func (w Wish) wants(user string, role int64) bool {
+	return (w.Users == nil || slices.Contains(w.Users, user)) && (w.Roles == nil || slices.Contains(w.Roles, role))
+}
+
+// strangers refuses a wish for users and roles that were not met.
+func (w Wish) strangers(users map[string]bool, roles map[int64]bool) error {
+	strangers := &StrangersError{JobID: w.JobID}
+	for _, id := range w.Users {
+		if !users[id] {
+			strangers.Users = append(strangers.Users, id)
+		}
+	}
+	for _, id := range w.Roles {
+		if !roles[id] {
+			strangers.Roles = append(strangers.Roles, id)
+		}
+	}
+	if strangers.Users == nil && strangers.Roles == nil {
+		return nil
+	}
+	return strangers
 }
 
 // TakenError says that a job of the id that a restore is to have is something else.
@@ -76,6 +97,7 @@ func Submitted(ctx context.Context, l *ledger.Ledger, wish Wish) (*ledger.Job, e
 
 // Plan is what would be given back, and what of the wish would not.
 type Plan struct {
+	// Job is the one whose removals are given back; zero where that is read from a report.
 	Job ledger.Job
 	// Removals are the pairs that would be given back; there is at least one.
 	Removals *enqueue.Removals
@@ -103,67 +125,6 @@ type Plan struct {
 type Later struct {
 	enqueue.SnapshotPair
 	JobID string
-}
-
-// NoSnapshotError says that nobody looked who held the roles before the job took them.
-type NoSnapshotError struct{ JobID string }
-
-func (e *NoSnapshotError) Error() string { return e.In(texts.English) }
-
-// In says it in a language.
-func (e *NoSnapshotError) In(l texts.Lang) string {
-	return texts.T("job %s has no snapshot: it was submitted without a preflight, and nobody knows which of the roles were held before", e.JobID).In(l)
-}
-
-// NothingError says that nothing of the wish can be given back; Plan says why.
-type NothingError struct{ Plan *Plan }
-
-func (e *NothingError) Error() string { return e.In(texts.English) }
-
-// In says it in a language.
-func (e *NothingError) In(l texts.Lang) string {
-	p := e.Plan
-	why := texts.T("it removed nothing of what is asked for")
-	switch {
-	case len(p.Later) > 0:
-		why = texts.T("a later job removed %s/%s again (%s), and %d pairs in all", p.Later[0].UserID, strconv.FormatInt(p.Later[0].RoleID, 10), p.Later[0].JobID, len(p.Later))
-	case p.Back > 0:
-		why = texts.T("job %s gave it back, or is giving it back", p.BackBy)
-	case len(p.TooWide) > 0:
-		why = texts.T("the management scopes are of more than %d departments, which DingTalk does not take", tasks.MaxDepartments)
-	}
-	return texts.T("nothing of job %s is to be given back: %s", p.Job.JobID, why).In(l)
-}
-
-// RestoreError says that a job gave roles back, so that it took none.
-type RestoreError struct{ JobID string }
-
-func (e *RestoreError) Error() string { return e.In(texts.English) }
-
-// In says it in a language.
-func (e *RestoreError) In(l texts.Lang) string {
-	return texts.T("job %s gave roles back, it took none: to take them again, submit a removal", e.JobID).In(l)
-}
-
-// StrangersError names users and roles of a wish that its job is not about.
-type StrangersError struct {
-	JobID string
-	Users []string
-	Roles []int64
-}
-
-func (e *StrangersError) Error() string { return e.In(texts.English) }
-
-// In says it in a language.
-func (e *StrangersError) In(l texts.Lang) string {
-	var all []string
-	for _, id := range e.Users {
-		all = append(all, texts.T("job %s is not about user %s", e.JobID, id).In(l))
-	}
-	for _, id := range e.Roles {
-		all = append(all, texts.T("job %s is not about role %s", e.JobID, strconv.FormatInt(id, 10)).In(l))
-	}
-	return strings.Join(all, "\n")
 }
 
 // Of finds out what can be given back, by the job's record and those of all jobs since. It changes nothing.
@@ -208,13 +169,8 @@ func Of(ctx context.Context, l *ledger.Ledger, wish Wish) (*Plan, error) {
 			p.Back, p.BackBy = p.Back+1, last.jobID
 		case said && !wish.EvenLater:
 			p.Later = append(p.Later, Later{pair, last.jobID})
-		case len(departments) > tasks.MaxDepartments:
-			p.TooWide = append(p.TooWide, enqueue.SnapshotScope{Pair: pair, Departments: departments})
 		default:
-			p.Removals.Add(pair.UserID, pair.RoleID)
-			if departments != nil {
-				p.Scopes = append(p.Scopes, enqueue.SnapshotScope{Pair: pair, Departments: departments})
-			}
+			p.add(pair, departments)
 		}
 	}
 	if p.Removals.Pairs() == 0 {
@@ -223,12 +179,25 @@ func Of(ctx context.Context, l *ledger.Ledger, wish Wish) (*Plan, error) {
 	return p, nil
 }
 
+// add has a pair given back with the management scope of these departments, where that is possible.
+func (p *Plan) add(pair enqueue.SnapshotPair, departments []int64) bool {
+	scope := enqueue.SnapshotScope{Pair: pair, Departments: departments}
+	if len(departments) > tasks.MaxDepartments {
+		p.TooWide = append(p.TooWide, scope)
+		return false
+	}
+	if p.Removals.Add(pair.UserID, pair.RoleID) && len(departments) > 0 {
+		p.Scopes = append(p.Scopes, scope)
+	}
+	return true
+}
+
 // taken lists the pairs of the wish that the job removed, user by user.
 func (p *Plan) taken(ctx context.Context, l *ledger.Ledger, wish Wish) ([]enqueue.SnapshotPair, error) {
 	users, roles := map[string]bool{}, map[int64]bool{}
 	var taken []enqueue.SnapshotPair
 	err := l.Rows(ctx, wish.JobID, func(row ledger.Row) error {
-		if wish.Users != nil && !slices.Contains(wish.Users, row.UserID) || wish.Roles != nil && !slices.Contains(wish.Roles, row.RoleID) {
+		if !wish.wants(row.UserID, row.RoleID) {
 			return nil
 		}
 		users[row.UserID], roles[row.RoleID] = true, true
@@ -242,19 +211,8 @@ func (p *Plan) taken(ctx context.Context, l *ledger.Ledger, wish Wish) ([]enqueu
 	if err != nil {
 		return nil, err
 	}
-	strangers := &StrangersError{JobID: wish.JobID}
-	for _, id := range wish.Users {
-		if !users[id] {
-			strangers.Users = append(strangers.Users, id)
-		}
-	}
-	for _, id := range wish.Roles {
-		if !roles[id] {
-			strangers.Roles = append(strangers.Roles, id)
-		}
-	}
-	if strangers.Users != nil || strangers.Roles != nil {
-		return nil, strangers
+	if err := wish.strangers(users, roles); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(taken, snapshot.Compare)
 	return taken, nil
@@ -308,7 +266,9 @@ func (p *Plan) Submission(s enqueue.Submission) enqueue.Submission {
 	s.Removals, s.Action, s.Restores = p.Removals, tasks.Add, p.Job.JobID
 	s.Asked = p.asked
 	s.Simulated = p.Job.Simulated
-	s.Snapshot = &enqueue.Snapshot{SeenAt: p.seenAt, Scopes: p.Scopes}
+	if !p.Unseen || p.Scopes != nil {
+		s.Snapshot = &enqueue.Snapshot{SeenAt: p.seenAt, Scopes: p.Scopes}
+	}
 	return s
 }
 

@@ -150,7 +150,11 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 			return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 		}
 	}
-	args := []any{j.Content, formatTime(j.At), j.Plan, j.Parts, entry, seen, lead, "total", j.Pairs, "users", j.Users, "roles", j.Roles}
+	calls := j.Parts
+	if j.Action == tasks.Add && j.Snapshot != nil {
+		calls += len(j.Snapshot.Scopes) // each takes a call of its own
+	}
+	args := []any{j.Content, formatTime(j.At), j.Plan, calls, entry, seen, lead, "total", j.Pairs, "users", j.Users, "roles", j.Roles}
 	if j.Resolved == nil {
 		args = append(args, "source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
 			"created_at", formatTime(j.CreatedAt))

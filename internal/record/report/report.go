@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/unrole/unrole/internal/base/texts"
@@ -23,6 +24,9 @@ const (
 	NotHeld    ledger.Kind = "not_held"
 	Unresolved ledger.Kind = "unresolved"
 )
+
+// Held is what a row says in before of a pair that was held.
+const Held = "held"
 
 // Simulation is what a table says of each pair that a simulator was asked about.
 const Simulation = "SIMULATION"
@@ -41,6 +45,8 @@ type Row struct {
 	FinishedAt string `json:"finished_at"`
 	// Before is held or not_held where a preflight looked before anything was sent.
 	Before string `json:"before,omitempty"`
+	// ScopeDepartments are those of the management scope that the pair had then; none is everybody. It is nil where nobody looked.
+	ScopeDepartments []int64 `json:"scope_departments,omitzero"`
 	// Verified is gone, still_held or unknown where the job was verified, see `unrole verify`.
 	Verified string `json:"verified,omitempty"`
 	// Simulated says that a simulator answered, and DingTalk was never called.
@@ -68,13 +74,20 @@ type textIDs struct {
 	RoleID string `json:"role_id"`
 }
 
-// Columns are the columns of the CSV form, in order. The column before follows them where a preflight looked, verified where
+// Columns are the columns of the CSV form, in order. The columns before and scope_departments follow them where a preflight looked, verified where
 // the job was verified, simulated in a simulation, action where the job gives back; then,
 // where a person reads the report, those of the list, its row and the words.
 var Columns = []string{"user_id", "role_id", "outcome", "reason", "errcode", "errmsg", "request_id", "attempts", "finished_at"}
 
 // Optional are the columns that a report may have besides, and that no list's own column is called there.
-var Optional = []string{"before", "verified", "simulated", "action", "row", "meaning", "what_to_do"}
+var Optional = []string{"before", ScopeColumn, "verified", "simulated", "action", "row", "meaning", "what_to_do"}
+
+// ScopeColumn has the departments of the management scope that a pair had, separated by ScopeSeparator, which no spreadsheet takes
+// for a number or a date.
+const (
+	ScopeColumn    = "scope_departments"
+	ScopeSeparator = ";"
+)
 
 // extra are the columns that a report has where they say something.
 type extra struct{ seen, verified, restore bool }
@@ -158,9 +171,18 @@ func JSON(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer, o Op
 
 // rows streams the rows of a job, with verdicts where it was verified, and then what a preflight left out.
 func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, with extra, seen *snapshot.Snapshot, visitRow func(Row) error) error {
+	scopes := map[snapshot.Pair][]int64{}
+	if seen != nil {
+		for _, s := range seen.Scopes {
+			scopes[s.Pair] = s.Departments
+		}
+	}
 	visit := func(r Row) error {
 		if with.seen && r.Outcome != string(Unresolved) {
-			r.Before = "held"
+			r.Before, r.ScopeDepartments = Held, scopes[snapshot.Pair{UserID: r.UserID, RoleID: r.RoleID}]
+			if r.ScopeDepartments == nil {
+				r.ScopeDepartments = []int64{}
+			}
 			if r.Outcome == string(NotHeld) {
 				r.Before = string(NotHeld)
 			}
@@ -254,7 +276,7 @@ func (o Options) moment(t any) string {
 func (o Options) header(with extra) []string {
 	header := append([]string(nil), Columns...)
 	if with.seen {
-		header = append(header, "before")
+		header = append(header, "before", ScopeColumn)
 	}
 	if with.verified {
 		header = append(header, "verified")
@@ -289,7 +311,7 @@ func (o Options) record(to []string, r Row, with extra) []string {
 	to = append(to, r.UserID, role, r.Outcome, r.Reason, positive(r.ErrCode), r.ErrMsg, r.RequestID,
 		positive(r.Attempts), r.FinishedAt)
 	if with.seen {
-		to = append(to, r.Before)
+		to = append(to, r.Before, departments(r.ScopeDepartments))
 	}
 	if with.verified {
 		to = append(to, r.Verified)
@@ -317,6 +339,14 @@ func (o Options) record(to []string, r Row, with extra) []string {
 		to = append(to, r.Meaning, r.WhatToDo)
 	}
 	return to
+}
+
+func departments(ids []int64) string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = strconv.FormatInt(id, 10)
+	}
+	return strings.Join(texts, ScopeSeparator)
 }
 
 func positive(n int) string {
