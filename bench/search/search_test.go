@@ -55,11 +55,30 @@ func table() []line {
 				return w.ended("job", 5*time.Minute, 40)
 			},
 		},
-		line{name: "poison: a role of 10 batches is always busy", calls: 320, lasts: 150 * time.Second,
+		line{name: "poison: a role of 10 batches is always busy", calls: 400, lasts: 150 * time.Second,
 			under: setting{qps: 20, retry: 4 * time.Second, sim: simulator.Options{Latency: 50 * time.Millisecond, RoleCodes: map[int64]int{roleID(7): -1}}},
 			play: func(w *world) string {
 				w.submit("job", product(1000, 20))
 				return w.ended("job", 10*time.Minute, 1000)
+			},
+		},
+		line{name: "poison: a role that is known from another job", calls: 45, lasts: 90 * time.Second,
+			under: setting{qps: 20, retry: 4 * time.Second, sim: simulator.Options{Latency: 50 * time.Millisecond, RoleCodes: map[int64]int{roleID(7): -1}}},
+			play: func(w *world) string {
+				w.submit("before", product(10, 20))
+				w.ended("before", 10*time.Minute, 10)
+				w.skipped, w.began = w.calls(), time.Now()
+				w.submit("job", product(100, 20))
+				return w.ended("job", 10*time.Minute, 100)
+			},
+		},
+		line{name: "3 bad users in 3 batches, known from another job", calls: 10, lasts: time.Minute,
+			under: setting{qps: 20, sim: simulator.Options{Latency: 100 * time.Millisecond, BadUsers: spread(3, 100)}},
+			play: func(w *world) string {
+				w.submit("before", product(100, 20))
+				w.ended("before", time.Minute, 3*20)
+				w.skipped, w.began = w.calls(), time.Now()
+				return w.one(product(100, 60), 3*60)
 			},
 		},
 		line{name: "300 users, 3 % bad", calls: 75, lasts: 12 * time.Second,

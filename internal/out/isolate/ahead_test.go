@@ -27,7 +27,7 @@ func ahead(t *testing.T, b *batch, width int, probe isolate.Probe, lasts func() 
 		var mu sync.Mutex
 		underWay := 0
 		began := time.Now()
-		got, err = isolate.Run(t.Context(), b.size, first, isolate.Options{Found: func(f isolate.Finding) { mu.Lock(); defer mu.Unlock(); b.found(f) }, Width: func() int { return width }},
+		got, err = isolate.Run(t.Context(), b.size, first, isolate.Options{Suspects: b.suspects, Found: func(f isolate.Finding) { mu.Lock(); defer mu.Unlock(); b.found(f) }, Width: func() int { return width }},
 			func(ctx context.Context, r pairs.Rectangle) (isolate.Answer, error) {
 				mu.Lock()
 				if underWay++; underWay > width {

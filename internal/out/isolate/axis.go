@@ -22,6 +22,8 @@ type axis[ID pairs.User | pairs.Role] struct {
 	// mixed are groups that share no id. asked are the ids, by id, that probes under way tell apart.
 	mixed []mixed[ID]
 	asked []bool
+	// suspect are those, by id, that are asked about last.
+	suspect []bool
 	// blamed: some refusal was put down to this axis. Until then it is tried whole.
 	blamed bool
 	// against belongs to the suspect and the bad, recalled to ids whose proof was taken back once.
@@ -67,6 +69,7 @@ func newAxis[ID pairs.User | pairs.Role](n int, prior func() distribution, repor
 	return &axis[ID]{
 		standing: make([]standing, n),
 		asked:    make([]bool, n),
+		suspect:  make([]bool, n),
 		against:  make([]evidence[ID], n),
 		recalled: make([]bool, n),
 		prior:    prior,
@@ -120,9 +123,13 @@ func (a *axis[ID]) unproven(ids []ID) []ID {
 func (a *axis[ID]) group(ahead bool) []ID {
 	isAsked := func(id ID) bool { return a.asked[id] }
 	for _, m := range a.mixed {
-		if !slices.ContainsFunc(m.ids, isAsked) {
-			return m.ids[:a.size(len(m.ids), len(m.ids))]
+		if slices.ContainsFunc(m.ids, isAsked) {
+			continue
 		}
+		if rest := a.unsuspected(m.ids); len(rest) < len(m.ids) {
+			return rest
+		}
+		return m.ids[:a.next(len(m.ids), m.ids)]
 	}
 	from := slices.DeleteFunc(a.where(isOpen), func(id ID) bool {
 		return a.asked[id] || slices.ContainsFunc(a.mixed, func(m mixed[ID]) bool { return slices.Contains(m.ids, id) })
@@ -136,7 +143,35 @@ func (a *axis[ID]) group(ahead bool) []ID {
 	if len(from) == 0 {
 		return nil
 	}
-	return from[:a.size(0, len(from))]
+	from = a.unsuspected(from)
+	return from[:a.next(0, from)]
+}
+
+// next is how many of ids to try next. Suspects of whom more were bad than good go one by one.
+func (a *axis[ID]) next(mixed int, ids []ID) int {
+	if a.suspect[ids[0]] {
+		balance := 0
+		for id, suspect := range a.suspect {
+			switch {
+			case suspect && a.standing[id] == bad:
+				balance++
+			case suspect && a.standing[id] == proven:
+				balance--
+			}
+		}
+		if balance > 0 {
+			return 1
+		}
+	}
+	return a.size(mixed, len(ids))
+}
+
+// unsuspected are those of ids that are no suspects; all of them if all are.
+func (a *axis[ID]) unsuspected(ids []ID) []ID {
+	if rest := slices.DeleteFunc(slices.Clone(ids), func(id ID) bool { return a.suspect[id] }); len(rest) > 0 {
+		return rest
+	}
+	return ids
 }
 
 // size is how many of the available ids to try next, given the size of the mixed group (0: none).

@@ -101,6 +101,9 @@ var ErrInconsistent = errors.New("isolate: the answers contradict each other")
 type Options struct {
 	// Learned is what earlier batches of the job have shown, and learns from this one. Nil starts from nothing.
 	Learned *Learned
+	// Suspects are ids of the batch that somebody has reason to think bad. Everybody else is asked about before them, together;
+	// that is all: right, it saves most of the search, wrong, it costs a call or two. Nil lists suspect nobody.
+	Suspects pairs.Rectangle
 	// Width, when set, is how many probes may be under way at once, asked before each; without it, or below 2, they go one by
 	// one, which takes the fewest calls.
 	Width func() int
@@ -143,6 +146,8 @@ func New(batch pairs.Size, first Answer, opts Options) (*Search, error) {
 	}
 	s.users = newAxis(batch.Users, func() distribution { return s.learned.users() }, s.reportUser)
 	s.roles = newAxis(batch.Roles, func() distribution { return s.learned.roles() }, s.reportRole)
+	mark(s.users.suspect, opts.Suspects.Users, true)
+	mark(s.roles.suspect, opts.Suspects.Roles, true)
 	s.refused(batch.Whole(), first)
 	return s, nil
 }
@@ -232,15 +237,15 @@ func (s *Search) ask(q *question, now bool) {
 		s.underWay = slices.DeleteFunc(s.underWay, func(x *question) bool { return x == q })
 	}
 	if q.ofUsers {
-		mark(s.users, q.Users, now)
+		mark(s.users.asked, q.Users, now)
 	}
 	if q.ofRoles {
-		mark(s.roles, q.Roles, now)
+		mark(s.roles.asked, q.Roles, now)
 	}
 }
 
-func mark[ID pairs.User | pairs.Role](a *axis[ID], ids []ID, asked bool) {
+func mark[ID pairs.User | pairs.Role](flags []bool, ids []ID, value bool) {
 	for _, id := range ids {
-		a.asked[id] = asked
+		flags[id] = value
 	}
 }

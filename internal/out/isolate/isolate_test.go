@@ -17,7 +17,22 @@ func drawBatch(t *rapid.T, most pairs.Size) *batch {
 	b := newBatch(drawSize(t, most))
 	drawBad(t, "bad roles", b.badRoles, b.size.Roles)
 	drawBad(t, "bad users", b.badUsers, b.size.Users)
+	if rapid.Bool().Draw(t, "some are suspects") {
+		b.suspects = pairs.Rectangle{Users: drawSuspects(t, b.badUsers, b.size.Users), Roles: drawSuspects(t, b.badRoles, b.size.Roles)}
+	}
 	return b
+}
+
+// drawSuspects are some of the bad ids and some of the others.
+func drawSuspects[ID pairs.User | pairs.Role](t *rapid.T, bad map[ID]bool, n int) (suspects []ID) {
+	right, wrong := rapid.Float64Range(0, 1).Draw(t, "suspected of the bad"), rapid.SampledFrom([]float64{0, 0.05, 0.5}).Draw(t, "suspected of the good")
+	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "suspects"), 3))
+	for id := range ID(n) {
+		if bad[id] && random.Float64() < right || !bad[id] && random.Float64() < wrong {
+			suspects = append(suspects, id)
+		}
+	}
+	return suspects
 }
 
 // drawSize is up to most, the largest often, since rapid itself prefers small numbers.
@@ -77,7 +92,7 @@ func search(t tb, b *batch, probe isolate.Probe) (isolate.Result, bool) {
 	if first.Passed {
 		return isolate.Result{}, false
 	}
-	got, err := isolate.Run(context.Background(), b.size, first, isolate.Options{Found: b.found}, probe)
+	got, err := isolate.Run(context.Background(), b.size, first, isolate.Options{Suspects: b.suspects, Found: b.found}, probe)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ type batch struct {
 	badUsers map[pairs.User]bool
 	badRoles map[pairs.Role]bool
 	badPairs map[pairs.Pair]bool
+	suspects pairs.Rectangle // what the search is told, right or wrong
 	// blame picks the code of a refusal from the kinds of culprits in the call.
 	blame func(role, user, pair bool) isolate.Blame
 

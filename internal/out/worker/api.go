@@ -19,6 +19,7 @@ type api struct {
 	dispatch *dispatcher
 	jobs     *jobs
 	searches *searches
+	hints    *hints
 	// witnesses are what may be repeated to prove that DingTalk is up.
 	witnesses *witnesses
 	tempo     tempo
@@ -29,7 +30,7 @@ type api struct {
 
 func newAPI(action tasks.Action, pacer Pacer, calls Caller, inFlight int) *api {
 	return &api{action: action, pacer: pacer, dispatch: newDispatcher(pacer, calls.Prepare, inFlight, pairs.MostOf(action)),
-		jobs: newJobs(), searches: newSearches(), witnesses: newWitnesses(), flying: map[*group]struct{}{}}
+		jobs: newJobs(), searches: newSearches(), hints: newHints(), witnesses: newWitnesses(), flying: map[*group]struct{}{}}
 }
 
 // run makes the calls until ctx ends.

@@ -3,6 +3,8 @@ package worker
 import (
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/combine"
+	"github.com/unrole/unrole/internal/out/isolate"
+	"github.com/unrole/unrole/internal/record/ledger"
 )
 
 // group is a rectangle to be called with the tasks that it serves.
@@ -84,6 +86,17 @@ func (g *group) ids(of pairs.Rectangle) (users []string, roles []int64) {
 		users[i] = g.users[u]
 	}
 	return users, roles
+}
+
+// field names the id, as the ledger does, that a search found bad; it is empty if that is a pair.
+func (g *group) field(f isolate.Finding) string {
+	switch f.Kind {
+	case isolate.BadUser:
+		return ledger.UserField(g.users[f.User])
+	case isolate.BadRole:
+		return ledger.RoleField(g.roles[f.Role])
+	}
+	return ""
 }
 
 // twin is the same group for another call that may be under way at the same time.

@@ -171,13 +171,16 @@ func (js *jobs) likely(part *tasks.Part, of pairs.Rectangle) pairs.Rectangle {
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	taken := js.of(part.JobID).taken
-	users := slices.DeleteFunc(slices.Clone(of.Users), func(u pairs.User) bool { return !taken[ledger.UserField(part.UserIDs[u])] })
-	roles := slices.DeleteFunc(slices.Clone(of.Roles), func(r pairs.Role) bool { return !taken[ledger.RoleField(part.RoleIDs[r])] })
-	if len(users) > 0 {
-		of.Users = users
+	var suspects pairs.Rectangle
+	for _, u := range of.Users {
+		if !taken[ledger.UserField(part.UserIDs[u])] {
+			suspects.Users = append(suspects.Users, u)
+		}
 	}
-	if len(roles) > 0 {
-		of.Roles = roles
+	for _, r := range of.Roles {
+		if !taken[ledger.RoleField(part.RoleIDs[r])] {
+			suspects.Roles = append(suspects.Roles, r)
+		}
 	}
-	return of
+	return pairs.Rectangle{Users: without(of.Users, suspects.Users), Roles: without(of.Roles, suspects.Roles)}
 }

@@ -31,7 +31,7 @@ func (v *visit) turn() pairs.Set {
 	// Where nothing of the job passes, what keeps it busy is in all of its batches, or DingTalk is out: each tries another portion
 	// then than the one before.
 	tries = max(tries-v.from, v.api.jobs.busyInARow(v.part.JobID)-wholeTries)
-	if likely := v.api.jobs.likely(v.part, open.Hull()); tries == 0 && likely.Size() != open.Hull().Size() && open.Within(likely).Any() {
+	if likely := v.api.hints.likely(v.part, v.api.jobs.likely(v.part, open.Hull())); tries == 0 && likely.Size() != open.Hull().Size() && open.Within(likely).Any() {
 		return wants.Within(likely)
 	}
 	for i := tries; i < tries+len(v.part.UserIDs)+len(v.part.RoleIDs); i++ {
@@ -134,6 +134,7 @@ func (v *visit) setApart(why *spent) error {
 	open := v.claim.Open().Hull()
 	if why.ofRoles {
 		for _, r := range open.Roles {
+			v.api.hints.found(ledger.RoleField(v.part.RoleIDs[r]))
 			if err := v.deadLetter(pairs.Rectangle{Roles: []pairs.Role{r}}, why.answer.Failure); err != nil {
 				return err
 			}
@@ -141,6 +142,7 @@ func (v *visit) setApart(why *spent) error {
 		return nil
 	}
 	for _, u := range open.Users {
+		v.api.hints.found(ledger.UserField(v.part.UserIDs[u]))
 		if err := v.deadLetter(pairs.Rectangle{Users: []pairs.User{u}}, why.answer.Failure); err != nil {
 			return err
 		}

@@ -82,7 +82,7 @@ func (iso *isolation) run(blame isolate.Blame, first *cause) error {
 	defer end()
 	iso.end = end // before New: the refusal of a batch of one id finds that id
 	search, err := isolate.New(iso.g.whole.Size(), isolate.Answer{Blame: blame, Cause: first},
-		isolate.Options{Learned: iso.g.api.jobs.learned(iso.g), Found: iso.found, Width: iso.width})
+		isolate.Options{Learned: iso.g.api.jobs.learned(iso.g), Suspects: iso.g.api.hints.of(iso.g.users, iso.g.roles), Found: iso.found, Width: iso.width})
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,8 @@ func (iso *isolation) found(f isolate.Finding) {
 			return
 		}
 	}
-	if iso.hunt != nil {
-		iso.g.api.searches.found(iso.hunt, iso.g, f, c.failure, c.grant.At)
+	if field := iso.g.field(f); field != "" && iso.hunt != nil {
+		iso.g.api.searches.found(iso.hunt, field, c.failure, c.grant.At)
+		iso.g.api.hints.found(field)
 	}
 }

@@ -78,16 +78,7 @@ func (s *searches) begin(g *group, blame isolate.Blame) *hunt {
 }
 
 // found notes an id that was proven bad by what was asked then: for those who wait, and for dead letters of the same id.
-func (s *searches) found(h *hunt, g *group, f isolate.Finding, why tasks.Failure, asked time.Time) {
-	var field string
-	switch f.Kind {
-	case isolate.BadUser:
-		field = ledger.UserField(g.users[f.User])
-	case isolate.BadRole:
-		field = ledger.RoleField(g.roles[f.Role])
-	default:
-		return
-	}
+func (s *searches) found(h *hunt, field string, why tasks.Failure, asked time.Time) {
 	h.bad[field] = why
 	s.mu.Lock()
 	defer s.mu.Unlock()

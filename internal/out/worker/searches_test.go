@@ -2,10 +2,12 @@ package worker
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/isolate"
+	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -30,7 +32,7 @@ func TestLettersOfOneIDThatAreTriedAgainTogetherAreOneQuestion(t *testing.T) {
 	}
 
 	asked := time.Now()
-	s.found(h, g, isolate.Finding{Kind: isolate.BadUser, User: 1, Role: -1}, tasks.Failure{Reason: tasks.ReasonUserGone}, asked)
+	s.found(h, ledger.UserField("b"), tasks.Failure{Reason: tasks.ReasonUserGone}, asked)
 	s.end(h)
 	for _, c := range []struct {
 		what    string
@@ -48,4 +50,29 @@ func TestLettersOfOneIDThatAreTriedAgainTogetherAreOneQuestion(t *testing.T) {
 			t.Errorf("%s: settled %t, want %t (%s)", c.what, settled, c.settled, why.Reason)
 		}
 	}
+}
+
+// A hint is of any job, for an hour, and until the id passes.
+func TestHintsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHints()
+		suspects := func() (n int) {
+			of := h.of([]string{"a", "b"}, []int64{1, 2})
+			return len(of.Users) + len(of.Roles)
+		}
+		h.found(ledger.UserField("b"))
+		h.found(ledger.RoleField(1))
+		part := &tasks.Part{UserIDs: []string{"b", "c"}, RoleIDs: []int64{1}}
+		if likely := h.likely(part, pairs.SizeOf(part).Whole()); suspects() != 2 || len(likely.Users) != 1 || len(likely.Roles) != 1 {
+			t.Errorf("%d suspects, likely %+v", suspects(), likely)
+		}
+		h.passed([]string{"a"}, []int64{1})
+		if suspects() != 1 {
+			t.Errorf("%d suspects once the role has passed", suspects())
+		}
+		time.Sleep(hintLasts)
+		if suspects() != 0 {
+			t.Error("an id is suspect for longer than an hour")
+		}
+	})
 }

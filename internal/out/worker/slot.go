@@ -133,6 +133,7 @@ func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) outcome.Dec
 // done settles a rectangle of the group as done, for every task that asked for some of it. With rests the call is
 // over by that.
 func (w *Worker) done(g *group, rect pairs.Rectangle, v outcome.Decision, rests bool) {
+	g.api.hints.passed(g.ids(rect))
 	for _, m := range g.members {
 		share := m.share(rect)
 		if len(share.Users) == 0 || len(share.Roles) == 0 {
