@@ -11,7 +11,7 @@ import (
 
 // referenceStory is the history of which every operation is once the last of its process: submissions on each way, a part
 // that splits, a burst, calls that serve several jobs, a search, dead letters, a replay, a cancel, a job for later, the
-// webhook, a restart.
+// webhook, a restart, a restore.
 func referenceStory() plan {
 	p := plan{seed: 1, workers: 2, qps: 40, pace: 300 * time.Microsecond, protected: "boss",
 		bad:      map[string]tasks.Reason{"employee003": tasks.ReasonUserGone, "employee007": tasks.ReasonInvalidUser},
@@ -34,6 +34,8 @@ func referenceStory() plan {
 	}
 	add(&job{by: byIntake, at: 500 * time.Millisecond, starts: 4 * time.Second}, 2, 2)
 	add(&job{by: byCommand, at: time.Second, waits: true}, 2, 3)
+	add(&job{by: byCommand, at: 6 * time.Second, restores: p.jobs[1]}, 0, 0)
+	p.jobs[len(p.jobs)-1].Action = tasks.Add
 	p.events = []event{
 		{at: 1200 * time.Millisecond, kind: "job cancelled", pick: 8},
 		{at: 2 * time.Second, kind: "letters replayed", pick: 2},

@@ -102,7 +102,10 @@ var kinds = map[string]kind{
 	"app disabled":            dingTalk(simulator.FaultDisabled),
 	"token refused":           dingTalk(simulator.FaultToken),
 	"credentials refused":     dingTalk(simulator.FaultCredentials),
-	"token revoked":           {begin: func(w *world, _ event) { w.sim.RevokeToken() }},
+	"quota spent": {of: "dingtalk", least: 300 * time.Millisecond, most: 5 * time.Second,
+		begin: func(w *world, e event) { w.sim.Fail(simulator.FaultQuota, e.lasts) },
+		end:   func(w *world, _ event) { w.people.Go(w.buyQuota) }},
+	"token revoked": {begin: func(w *world, _ event) { w.sim.RevokeToken() }},
 
 	"submission killed": {begin: func(w *world, e event) {
 		j := w.plan.jobs[e.pick%uint64(len(w.plan.jobs))]

@@ -13,10 +13,12 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/out/verify"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
+	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/promises"
 	"github.com/unrole/unrole/tasks"
@@ -32,6 +34,30 @@ func (w *world) somebody(name string) (p *process, end func()) {
 	return p, func() {
 		p.die()
 		_ = p.rdb.Close()
+	}
+}
+
+// buyQuota has the operator end the hold of a spent quota, which nothing else ends, for as long as a worker may still tell of
+// it that was cut off meanwhile.
+func (w *world) buyQuota() {
+	for range 40 {
+		time.Sleep(2 * time.Second)
+		w.again("the hold of the quota ends", func() error {
+			p, end := w.somebody("resumes")
+			defer end()
+			for _, pacer := range []func(*config.Config, app.Parts) (*pace.Pacer, error){app.NewPacer, app.NewAddingPacer} {
+				of, err := pacer(w.conf(), w.parts(p))
+				if err != nil {
+					return err
+				}
+				ended, err := of.ClearHold(p.alive, pace.HoldQuota)
+				if err != nil {
+					return err
+				}
+				w.saw("an operator ended the hold of the quota", ended != "")
+			}
+			return nil
+		})
 	}
 }
 
@@ -149,7 +175,12 @@ func (w *world) whenSubmitted(e event, do func(*job)) {
 	})
 }
 
-func (w *world) submitAgain(j *job) { w.submitAs(j, "submits "+j.ID+" again") }
+// submitAgain repeats a submission. A restore that found nothing to give back was none.
+func (w *world) submitAgain(j *job) {
+	if !j.nothing {
+		w.submitAs(j, "submits "+j.ID+" again")
+	}
+}
 
 func (w *world) submitOtherwise(j *job) {
 	if j.by == byQueue || j.nothing {

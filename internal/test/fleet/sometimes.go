@@ -26,6 +26,7 @@ var situations = append([]string{
 	"a cancelled job had removed something",
 	"a hold began",
 	"a hold began while a part was split",
+	"an operator ended the hold of the quota",
 	"the fleet was throttled",
 	"a token ran out before its time",
 	"a call took effect and its answer was lost",
