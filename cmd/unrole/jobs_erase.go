@@ -99,7 +99,7 @@ What it does not reach is said at its end; docs/privacy.md has all of it.`,
 	return cmd
 }
 
-func isNothing(r erase.Result) bool { return r.Jobs+r.Limits == 0 }
+func isNothing(r erase.Result) bool { return r.Jobs+r.Limits+r.Signs == 0 }
 
 // erasedOf is "what 3 jobs have of them (5 pairs, 1 dead letter)".
 func erasedOf(r erase.Result) texts.Text {
@@ -147,6 +147,7 @@ func (a *app) sayErased(r erase.Result) error {
 		}{
 			{texts.T("jobs dropped, since their ids name them"), r.Dropped}, {texts.T("tasks that were kept for a while"), r.Tasks},
 			{texts.T("messages of the webhook"), r.Messages}, {texts.T("limits of a day"), r.Limits},
+			{texts.T("staff numbers and addresses in the index of the directory"), r.Signs},
 		} {
 			if row.n > 0 {
 				t.row(row.what, thousands(row.n))

@@ -23,6 +23,7 @@ import (
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/out/worker"
 	"github.com/unrole/unrole/internal/record/audit"
+	"github.com/unrole/unrole/internal/record/index"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/webhook"
 	"github.com/unrole/unrole/internal/run/config"
@@ -65,9 +66,10 @@ type Engine struct {
 	pacer  *pace.Pacer
 	adding *pace.Pacer
 	worker *worker.Worker
-	// resolver looks up whom and what jobs mean.
-	resolver *resolver.Resolver
-	lookups  *dingtalk.Client
+	// resolver looks up in directory whom and what jobs mean.
+	resolver  *resolver.Resolver
+	directory *directory.Directory
+	lookups   *dingtalk.Client
 	// end ends the waits for a Redis that refuses; closeSteady closes the connections that have them.
 	end, closeSteady func()
 	notifier         *webhook.Notifier // nil without a receiver
@@ -116,8 +118,7 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	if e.lookups, err = dingtalk.New(Credentials(c, with)); err != nil {
 		return nil, &Fault{err}
 	}
-	d, err := NewDirectory(c, steady, e.lookups)
-	if err != nil {
+	if e.directory, err = NewDirectory(c, steady, e.lookups); err != nil {
 		return nil, err
 	}
 	e.audit = audit.Config{Redis: with.Redis, Ledger: e.Ledger, File: c.AuditFile, Keep: c.AuditKeep, Log: with.Log, Hold: e.holdForAudit, Release: e.releaseForAudit}
@@ -126,7 +127,7 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		if e.leavers, err = leavers.New(leavers.Config{Redis: with.Redis, Ledger: e.Ledger, Client: producer, Directory: d, Protected: protected,
+		if e.leavers, err = leavers.New(leavers.Config{Redis: with.Redis, Ledger: e.Ledger, Client: producer, Directory: e.directory, Protected: protected,
 			MaxShare: c.MaxShare, File: c.LeaversFile, Log: with.Log}); err != nil {
 			return nil, &Fault{fmt.Errorf("UNROLE_LEAVERS_FILE: %w", err)}
 		}
@@ -137,16 +138,16 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e, e.newResolver(c, steady, d, protected)
+	return e, e.newResolver(c, steady, protected)
 }
 
 // newResolver makes what looks up jobs that were asked for by names.
-func (e *Engine) newResolver(c *config.Config, with Parts, d *directory.Directory, protected protect.Set) error {
+func (e *Engine) newResolver(c *config.Config, with Parts, protected protect.Set) error {
 	client, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention})
 	if err != nil {
 		return err
 	}
-	e.resolver, err = resolver.New(resolver.Config{Ledger: ledger.New(with.Redis, c.Retention), Client: client, Directory: d, Protected: protected, Lead: e.worker,
+	e.resolver, err = resolver.New(resolver.Config{Ledger: ledger.New(with.Redis, c.Retention), Client: client, Directory: e.directory, Protected: protected, Lead: e.worker,
 		MaxShare: c.MaxShare, Log: with.Log.With().Str("room", "resolver").Logger()})
 	return err
 }
@@ -174,6 +175,11 @@ func (e *Engine) Run(ctx context.Context) error {
 		background.Go(func() { e.leavers.Run(ctx) })
 	}
 	background.Go(func() { e.resolver.Run(ctx) })
+	background.Go(func() {
+		e.directory.KeepIndex(ctx, e.worker.Held, func(err error) {
+			e.log.Warn().Err(err).Msg("the directory could not be read for staff numbers and addresses; it is tried again")
+		})
+	})
 	if e.audit.File != "" {
 		// No call before it is known whether it can be recorded.
 		started := make(chan struct{})
@@ -209,16 +215,25 @@ func newPacer(c *config.Config, with Parts, api string) (*pace.Pacer, error) {
 }
 
 // NewDirectory is where people and roles of the configured organisation are looked up. Over a Redis, each API has a pace that the
-// whole fleet keeps to together, beside that of the removals; without one the process is alone.
+// whole fleet keeps to together, beside that of the removals, and what was read of staff numbers and addresses is shared; without one
+// the process is alone.
 func NewDirectory(c *config.Config, with Parts, source directory.Source) (*directory.Directory, error) {
-	paces, err := directory.Alone(c.QPS)
-	if with.Redis != nil {
-		paces, err = directory.Shared(c.QPS, func(api string) (*pace.Pacer, error) { return newPacer(c, with, "\x00lookup "+api) })
+	if with.Redis == nil {
+		return directory.New(source, c.QPS)
 	}
+	paces, err := directory.Shared(c.QPS, func(api string) (*pace.Pacer, error) { return newPacer(c, with, "\x00lookup "+api) })
 	if err != nil {
 		return nil, err
 	}
-	return directory.At(source, paces), nil
+	d := directory.At(source, paces)
+	if c.DirectoryTTL > 0 && c.DingTalk.AppSecret != "" {
+		x, err := index.New(index.Config{Redis: with.Redis, App: c.DingTalk.BaseURL + "\x00" + c.DingTalk.AppKey, Secret: []byte(c.DingTalk.AppSecret), TTL: c.DirectoryTTL})
+		if err != nil {
+			return nil, err
+		}
+		d = d.With(x)
+	}
+	return d, nil
 }
 
 // Credentials is how DingTalk is reached with the configuration; whoever calls often wants NewClient.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/record/index"
 )
 
 // Source answers questions about the organisation. *dingtalk.Client is one; its errors are *dingtalk.Error.
@@ -55,7 +56,13 @@ type Directory struct {
 	asked map[string]int
 	names map[int64]dingtalk.Department
 
-	people  once[*everybody]
+	// index has staff numbers and addresses; nil has everybody read by this Directory. renewed is set once the index is of a reading
+	// after born.
+	index     *index.Index
+	born      time.Time
+	renewed   once[struct{}]
+	everybody once[map[index.Sign][]string]
+
 	leavers once[[]dingtalk.Leaver]
 	roles   once[[]dingtalk.Role]
 	admins  once[map[string]bool]
@@ -77,13 +84,14 @@ func New(source Source, qps float64) (*Directory, error) {
 func At(source Source, paces *Paces) *Directory { return newDirectory(source, paces) }
 
 func newDirectory(source Source, p *Paces) *Directory {
-	return &Directory{source: source, paces: p, now: time.Now, asked: map[string]int{}, names: map[int64]dingtalk.Department{}}
+	return &Directory{source: source, paces: p, now: time.Now, born: time.Now(), asked: map[string]int{}, names: map[int64]dingtalk.Department{}}
 }
 
 // Fresh is the same directory at the same pace, which remembers nothing of what was read before. What several ask of it at once,
 // who holds a role too, is read once.
 func (d *Directory) Fresh() *Directory {
 	fresh := newDirectory(d.source, d.paces)
+	fresh.index = d.index
 	fresh.holders = map[int64]*once[[]dingtalk.Person]{}
 	return fresh
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/out/outcome"
+	"github.com/unrole/unrole/internal/record/index"
 )
 
 // Found is what the directory has under a name. Exactly one of Users, and nothing else, is the person that was meant; any
@@ -26,8 +27,8 @@ type Found struct {
 // mostCandidates bounds how many people of one name are looked at.
 const mostCandidates = 50
 
-// Find looks for a person by any way of naming them. A staff number or an e-mail address has no call of its own: the whole
-// directory is read for the first of them. The search by name is the one question that counts towards the monthly quota.
+// Find looks for a person by any way of naming them. A staff number or an e-mail address has no call of its own: the index
+// tells, and where there is none the whole directory is read for the first of them. The search by name is the one question that counts towards the monthly quota.
 func (d *Directory) Find(ctx context.Context, p lists.Person) (Found, error) {
 	switch p.Kind {
 	case lists.UserID:
@@ -39,9 +40,9 @@ func (d *Directory) Find(ctx context.Context, p lists.Person) (Found, error) {
 	case lists.Name:
 		return d.byName(ctx, p.Text)
 	case lists.JobNumber:
-		return d.where(ctx, func(all *everybody) []int { return all.byJob[p.Text] })
+		return d.bySign(ctx, index.Sign{Kind: index.JobNumber, Text: p.Text})
 	}
-	return d.where(ctx, func(all *everybody) []int { return all.byEmail[strings.ToLower(p.Text)] })
+	return d.bySign(ctx, index.Sign{Kind: index.Email, Text: strings.ToLower(p.Text)})
 }
 
 // Mobile is a mobile number as DingTalk has it: eleven digits in the mainland, elsewhere +49-1511234567. Signs that people
@@ -129,93 +130,6 @@ func (d *Directory) byName(ctx context.Context, name string) (Found, error) {
 		found.Users = append(found.Users, dingtalk.User{Name: name}) // there are more of that name than could be looked at
 	}
 	return found, nil
-}
-
-// where finds people in the whole directory. Their roles are asked for one by one, so that nobody is taken who has left since.
-func (d *Directory) where(ctx context.Context, fit func(*everybody) []int) (Found, error) {
-	all, err := d.everybody(ctx)
-	if err != nil {
-		return Found{}, err
-	}
-	var found Found
-	for _, at := range fit(all) {
-		one, err := d.byID(ctx, all.users[at].UserID)
-		if err != nil {
-			return Found{}, err
-		}
-		found.Users = append(found.Users, one.Users...)
-		found.Left = append(found.Left, one.Left...)
-	}
-	return found, nil
-}
-
-// everybody is the whole directory, with those who have a staff number or an address, by it.
-type everybody struct {
-	users          []dingtalk.User
-	byJob, byEmail map[string][]int
-}
-
-func (e *everybody) add(u dingtalk.User) {
-	at := len(e.users)
-	e.users = append(e.users, u)
-	if u.JobNumber != "" {
-		e.byJob[u.JobNumber] = append(e.byJob[u.JobNumber], at)
-	}
-	own, work := strings.ToLower(u.Email), strings.ToLower(u.OrgEmail)
-	if own != "" {
-		e.byEmail[own] = append(e.byEmail[own], at)
-	}
-	if work != "" && work != own {
-		e.byEmail[work] = append(e.byEmail[work], at)
-	}
-}
-
-// everybody reads the whole directory, once: every department and its direct members.
-func (d *Directory) everybody(ctx context.Context) (*everybody, error) {
-	return d.people.get(func() (*everybody, error) {
-		all := &everybody{byJob: map[string][]int{}, byEmail: map[string][]int{}}
-		seen := map[string]bool{} // somebody in two departments comes twice
-		visited := map[int64]bool{}
-		for below := []int64{dingtalk.RootDepartment}; len(below) > 0; {
-			id := below[0]
-			if below = below[1:]; visited[id] {
-				continue
-			}
-			visited[id] = true
-			departments, err := ask(ctx, d, "v2/department/listsub", func() ([]dingtalk.Department, error) { return d.source.Departments(ctx, id) })
-			if err != nil {
-				return nil, err
-			}
-			for _, sub := range departments {
-				d.named(sub)
-				below = append(below, sub.ID)
-			}
-			if err := d.members(ctx, id, func(u dingtalk.User) {
-				if !seen[u.UserID] {
-					seen[u.UserID] = true
-					all.add(u)
-				}
-			}); err != nil {
-				return nil, err
-			}
-		}
-		return all, nil
-	})
-}
-
-// members goes through the direct members of a department.
-func (d *Directory) members(ctx context.Context, department int64, take func(dingtalk.User)) error {
-	cursor := int64(0)
-	return pages(func() (bool, error) {
-		page, err := ask(ctx, d, "v2/user/list", func() (dingtalk.MembersPage, error) {
-			return d.source.Members(ctx, department, cursor, dingtalk.MaxMembersPage)
-		})
-		for _, user := range page.Users {
-			take(user)
-		}
-		cursor = page.Next
-		return page.HasMore, err
-	})
 }
 
 // Admins are the user ids of the organisation's administrators, main and sub. They are read once.

@@ -17,6 +17,7 @@ import (
 	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/record/audit"
 	"github.com/unrole/unrole/internal/record/deadletter"
+	"github.com/unrole/unrole/internal/record/index"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/webhook"
 	"github.com/unrole/unrole/tasks"
@@ -44,6 +45,8 @@ type Result struct {
 	Tasks    int `json:"tasks"`
 	Messages int `json:"messages"`
 	Limits   int `json:"limits"`
+	// Signs are staff numbers and addresses in the index of the directory.
+	Signs int `json:"signs"`
 	// Left is what still has something of them, or may have.
 	Left   []Left `json:"left"`
 	DryRun bool   `json:"dry_run"`
@@ -80,6 +83,9 @@ func Run(ctx context.Context, rdb redis.UniversalClient, l *ledger.Ledger, wish 
 		return e.result, err
 	}
 	var err error
+	if e.result.Signs, err = index.Erase(ctx, rdb, wish.UserIDs, wish.DryRun); err != nil {
+		return e.result, err
+	}
 	if e.result.Limits, err = l.EraseGuards(ctx, e.names, wish.DryRun); err != nil || len(e.bare) == 0 {
 		return e.result, err
 	}

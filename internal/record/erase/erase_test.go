@@ -21,6 +21,7 @@ import (
 	"github.com/unrole/unrole/internal/base/forget"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/erase"
+	"github.com/unrole/unrole/internal/record/index"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/internal/record/snapshot"
@@ -68,6 +69,15 @@ func past(t *testing.T, rdb *redis.Client) (l *ledger.Ledger, stop func()) {
 		[]int64{7, 8}, "a", leaver, ghost, "c")
 	submit(enqueue.Submission{JobID: "seen", Snapshot: &enqueue.Snapshot{SeenAt: time.Now(), Rows: []snapshot.Unresolved{{Pointer: "/removals/0/users/1",
 		Reason: snapshot.Ambiguous, Detail: "name:…芳 fits several people: 王芳 (" + leaver + "), 王芳 (b)", Candidates: []snapshot.Candidate{{UserID: leaver, Name: "王芳"}, {UserID: "b", Name: "王芳"}}}}, NotHeld: []enqueue.SnapshotPair{{UserID: leaver, RoleID: 3}}}}, []int64{7}, "a")
+	x, err := index.New(index.Config{Redis: rdb, App: "app", Secret: []byte("secret"), TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Renew(t.Context(), time.Now(), func(_ context.Context, add func(string, ...index.Sign) error) error {
+		return add(leaver, index.Sign{Kind: index.JobNumber, Text: "0042"})
+	}); err != nil {
+		t.Fatal(err)
+	}
 	submit(enqueue.Submission{JobID: "role"}, []int64{666}, "a", leaver)
 	submit(enqueue.Submission{JobID: "offboard-" + leaver, Reason: "x"}, []int64{7}, leaver)
 	submit(enqueue.Submission{JobID: "none"}, []int64{7}, "a", leaver+"0")
@@ -212,7 +222,7 @@ func TestNothingInRedisNamesWhoWasErased(t *testing.T) {
 	if fmt.Sprint(dry) != fmt.Sprint(done) {
 		t.Errorf("a dry run said\n%+v, done was\n%+v", dry, done)
 	}
-	if done.Jobs != 6 || done.Pairs != 2+2+1+1+1+1 || done.Dropped != 1 || done.Letters != 2 || done.Limits != 1 {
+	if done.Jobs != 6 || done.Pairs != 2+2+1+1+1+1 || done.Dropped != 1 || done.Letters != 2 || done.Limits != 1 || done.Signs != 1 {
 		t.Errorf("%+v", done)
 	}
 	if fmt.Sprint(done.Left) != "[{d1 draft} {late scheduled}]" {
@@ -279,7 +289,7 @@ func TestNothingInRedisNamesWhoWasErased(t *testing.T) {
 	if left := append(holding(t, rdb, leaver), holding(t, rdb, ghost)...); left != nil {
 		t.Errorf("still held by %q", left)
 	}
-	if r := run(t, rdb, l, false); r.Jobs+r.Tasks+r.Letters+r.Limits+r.Messages != 0 {
+	if r := run(t, rdb, l, false); r.Jobs+r.Tasks+r.Letters+r.Limits+r.Messages+r.Signs != 0 {
 		t.Errorf("erased again: %+v", r)
 	}
 }

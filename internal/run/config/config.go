@@ -41,6 +41,8 @@ type Config struct {
 	MaxShare float64
 	// ApproveAbove is how many users a removal may concern without the approval of another person; 0 is any number.
 	ApproveAbove int
+	// DirectoryTTL is how long what was read of staff numbers and e-mail addresses is believed; 0 keeps nothing of it.
+	DirectoryTTL time.Duration
 	// LeaversFile is the rule by which a worker takes the roles of leavers; empty is none.
 	LeaversFile string
 	// ProtectedUsers and ProtectedRoles are lists, or @FILE, as package protect reads them.

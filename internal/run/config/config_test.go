@@ -37,7 +37,7 @@ func TestDefaults(t *testing.T) {
 		RedisURL: "redis://127.0.0.1:6379/0", DingTalk: DingTalk{BaseURL: "https://oapi.dingtalk.io"},
 		QPS: 20, MaxAttempts: 12, RetryBase: time.Second, RetryCap: 5 * time.Minute, BusyMaxAge: 24 * time.Hour,
 		HoldProbe: 30 * time.Second, CheckInterval: time.Second, Retention: 720 * time.Hour, AuditKeep: 8760 * time.Hour, LogLevel: "info",
-		MaxShare: 0.5, APIListen: "127.0.0.1:8080", UIListen: "127.0.0.1:8081",
+		MaxShare: 0.5, DirectoryTTL: time.Hour, APIListen: "127.0.0.1:8080", UIListen: "127.0.0.1:8081",
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)

@@ -46,7 +46,7 @@ var floors = [][]string{
 	{"internal/in/cover/covertest", "internal/in/cover", "internal/in/lists"},
 	{"internal/in/jsonwalk"},
 	{"internal/out/worker", "internal/out/verify", "internal/out/outcome", "internal/out/combine", "internal/out/isolate", "internal/out/pace", "internal/out/dingtalk"},
-	{"internal/record/erase", "internal/record/audit", "internal/record/report", "internal/record/deadletter", "internal/record/webhook", "internal/record/producer", "internal/record/ledger", "internal/record/snapshot"},
+	{"internal/record/erase", "internal/record/index", "internal/record/audit", "internal/record/report", "internal/record/deadletter", "internal/record/webhook", "internal/record/producer", "internal/record/ledger", "internal/record/snapshot"},
 	{"internal/simulator"},
 	{"internal/base/queue", "internal/base/protect", "internal/base/"},
 	{"tasks"},

@@ -1,0 +1,234 @@
+// Package index keeps in Redis who has which staff number or e-mail address, as keyed hashes, for as long as it may be believed.
+package index
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/lease"
+	"github.com/unrole/unrole/internal/base/wait"
+)
+
+// Kind is what a sign is. The set is closed; the words are part of the hashes.
+type Kind string
+
+const (
+	JobNumber Kind = "job"
+	// Email is in lower case.
+	Email Kind = "email"
+)
+
+// Sign is something by which somebody is known and which no API of DingTalk's finds.
+type Sign struct {
+	Kind Kind
+	Text string
+}
+
+// Config says whose index it is and how long it is believed. All is required.
+type Config struct {
+	Redis redis.UniversalClient
+	// App names the DingTalk app through whose eyes the directory is read. Only a hash of it gets into Redis.
+	App string
+	// Secret is what nobody knows who reads Redis: without it no hash tells its sign.
+	Secret []byte
+	// TTL is how long the index is there, from the moment in which it was read to the end.
+	TTL time.Duration
+}
+
+// Index is a process's end of it. It is safe for concurrent use.
+type Index struct {
+	cfg   Config
+	keys  []string // people, next, read, asked, erased, lease: in the scripts' order
+	key   []byte
+	lease *lease.Lease
+	turn  wait.Lock // one builder in a process at a time
+}
+
+// leaseTTL is how long a builder that vanished keeps the others waiting.
+const leaseTTL = 15 * time.Second
+
+// New returns an Index. It does not talk to Redis yet.
+func New(cfg Config) (*Index, error) {
+	if cfg.Redis == nil || cfg.App == "" || len(cfg.Secret) == 0 || cfg.TTL <= 0 {
+		return nil, errors.New("index: Redis, App, Secret and TTL are required")
+	}
+	app := sha256.Sum256([]byte("unrole directory\x00" + cfg.App))
+	at := prefix + hex.EncodeToString(app[:8]) + "}:"
+	key := hmac.New(sha256.New, cfg.Secret)
+	key.Write([]byte("unrole directory 1"))
+	x := &Index{cfg: cfg, key: key.Sum(nil), turn: wait.NewLock(), lease: lease.New(cfg.Redis, at+"lease", leaseTTL)}
+	for _, name := range []string{"people", "next", "read", "asked", "erased", "lease"} {
+		x.keys = append(x.keys, at+name)
+	}
+	return x, nil
+}
+
+// prefix begins the keys of every index.
+const prefix = "unrole:{directory:"
+
+// field is a sign as Redis has it.
+func (x *Index) field(s Sign) string {
+	sum := hmac.New(sha256.New, x.key)
+	sum.Write([]byte(string(s.Kind) + "\x00" + s.Text))
+	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:16])
+}
+
+var (
+	//go:embed lua/find.lua
+	findLua    string
+	findScript = redis.NewScript(findLua)
+	//go:embed lua/state.lua
+	stateLua    string
+	stateScript = redis.NewScript(stateLua)
+	//go:embed lua/begin.lua
+	beginLua    string
+	beginScript = redis.NewScript(beginLua)
+	//go:embed lua/add.lua
+	addLua    string
+	addScript = redis.NewScript(addLua)
+	//go:embed lua/publish.lua
+	publishLua    string
+	publishScript = redis.NewScript(publishLua)
+)
+
+// Find returns the user ids that had a sign when the directory was read; known is whether that is believed still. It notes that
+// somebody asked, see Keep.
+func (x *Index) Find(ctx context.Context, s Sign) (userIDs []string, known bool, err error) {
+	reply, err := findScript.Run(ctx, x.cfg.Redis, x.keys, x.field(s), x.cfg.TTL.Milliseconds()).StringSlice()
+	if err != nil || len(reply) == 0 {
+		return nil, false, wrapped("find", err)
+	}
+	return strings.Fields(reply[0]), true, nil
+}
+
+// state is how long ago reading the directory began, negative where it is not known, and whether somebody asked within TTL.
+func (x *Index) state(ctx context.Context) (age time.Duration, asked bool, err error) {
+	reply, err := stateScript.Run(ctx, x.cfg.Redis, x.keys).Int64Slice()
+	if err == nil && len(reply) != 2 {
+		err = fmt.Errorf("a reply of %d numbers", len(reply))
+	}
+	if err != nil {
+		return 0, false, wrapped("read its age", err)
+	}
+	return time.Duration(reply[0]) * time.Millisecond, reply[1] > 0, nil
+}
+
+// Reader reads the whole directory and hands add each person once, with their signs, one at a time.
+type Reader func(ctx context.Context, add func(userID string, signs ...Sign) error) error
+
+// Keep has the directory read anew if somebody asked within TTL, and half of the time is over in which what was read is believed.
+func (x *Index) Keep(ctx context.Context, read Reader) error {
+	age, asked, err := x.state(ctx)
+	if err != nil || !asked || age >= 0 && age <= x.cfg.TTL/2 {
+		return err
+	}
+	return x.Renew(ctx, time.Now().Add(-x.cfg.TTL/2), read)
+}
+
+// errOther says that what was read is not to be published: somebody else builds by now, or people were erased meanwhile.
+var errOther = errors.New("index: another one is to be built")
+
+// betweenLooks is how often who waits for another builder looks whether it is done.
+const betweenLooks = 500 * time.Millisecond
+
+// Renew returns when the index is one for which reading began after since. One process of the fleet reads, the others wait for it.
+func (x *Index) Renew(ctx context.Context, since time.Time, read Reader) error {
+	select {
+	case x.turn <- struct{}{}:
+		defer x.turn.Unlock()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for {
+		age, _, err := x.state(ctx)
+		if err != nil || age >= 0 && age <= time.Since(since) {
+			return err
+		}
+		var failed error
+		lost := false
+		mine, err := x.lease.During(ctx, func(holding context.Context) {
+			failed = x.build(holding, read)
+			lost = holding.Err() != nil
+		})
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return wrapped("take its lease", err)
+		case mine && failed != nil && !lost && !errors.Is(failed, errOther):
+			x.end(ctx)
+			return failed
+		case mine:
+			x.end(ctx)
+		default:
+			wait.For(ctx, betweenLooks)
+		}
+	}
+}
+
+// end gives the lease back; where that fails the others wait until it ends by itself.
+func (x *Index) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = x.lease.End(ctx)
+}
+
+// atOnce is how many signs go to Redis together.
+const atOnce = 500
+
+// build reads the directory and puts the index in the place of the one before. While the lease is somebody else's it writes nothing.
+func (x *Index) build(ctx context.Context, read Reader) error {
+	began, err := beginScript.Run(ctx, x.cfg.Redis, x.keys, x.lease.Holder()).StringSlice()
+	if err != nil {
+		return wrapped("begin", err)
+	}
+	if len(began) != 2 {
+		return errOther
+	}
+	var some []any
+	flush := func() error {
+		ok, err := addScript.Run(ctx, x.cfg.Redis, x.keys, append([]any{x.lease.Holder()}, some...)...).Bool()
+		some = some[:0]
+		if err == nil && !ok {
+			err = errOther
+		}
+		return err
+	}
+	err = read(ctx, func(userID string, signs ...Sign) error {
+		for _, s := range signs {
+			some = append(some, x.field(s), userID)
+		}
+		if len(some) >= 2*atOnce {
+			return wrapped("write", flush())
+		}
+		return nil
+	})
+	if err == nil {
+		err = wrapped("write", flush())
+	}
+	if err != nil {
+		return err
+	}
+	ok, err := publishScript.Run(ctx, x.cfg.Redis, x.keys, x.lease.Holder(), began[0], began[1], x.cfg.TTL.Milliseconds()).Bool()
+	if err == nil && !ok {
+		err = errOther
+	}
+	return wrapped("publish", err)
+}
+
+func wrapped(what string, err error) error {
+	if err == nil || errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return fmt.Errorf("index of the directory: %s: %w", what, err)
+}
