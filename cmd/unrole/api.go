@@ -48,7 +48,7 @@ unrole api token makes them. Without that file api listens on loopback only, and
 	}
 	cmd.Flags().IntVar(&opt.maxUsers, "max-users", defaultMaxUsers, "guard: a request with more distinct users than this is refused")
 	cmd.Flags().Float64Var(&opt.rate, "requests-per-second", 300, "requests a second that each caller may make on average, and twice as many at once")
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_API_LISTEN", "UNROLE_API_TOKENS_FILE", "UNROLE_MAX_USERS_PER_DAY", "UNROLE_RETENTION",
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "UNROLE_API_LISTEN", "UNROLE_API_TOKENS_FILE", "UNROLE_ADAPTERS_FILE", "UNROLE_MAX_USERS_PER_DAY", "UNROLE_RETENTION",
 		"UNROLE_PROTECTED_USERS", "UNROLE_PROTECTED_ROLES", "UNROLE_WEBHOOK_URL", "UNROLE_ADMIN_LISTEN")
 	cmd.AddCommand(a.apiTokenCommand())
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/in/adapter"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/webhook"
 	"github.com/unrole/unrole/internal/run/config"
@@ -48,10 +49,14 @@ func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, erro
 	if err != nil {
 		return nil, err
 	}
-	handler, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: records, Redis: with.Redis, Keys: admission.Keys, Protected: protected,
-		MaxUsers: admission.MaxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Preflight: c.Preflight == "true", Rate: admission.Rate, Log: with.Log})
+	adapters, err := loadAdapters(c.AdaptersFile)
 	if err != nil {
 		return nil, err
+	}
+	handler, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: records, Redis: with.Redis, Keys: admission.Keys, Adapters: adapters, Protected: protected,
+		MaxUsers: admission.MaxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Preflight: c.Preflight == "true", Rate: admission.Rate, Log: with.Log})
+	if err != nil {
+		return nil, &Fault{err}
 	}
 	observed := newObservation(c, with)
 	observed.ledger = records
@@ -59,6 +64,18 @@ func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, erro
 		observed.keys = admission.Keys.Fault
 	}
 	return &Intake{Handler: handler, Observed: observed, notifier: notifier, log: with.Log}, nil
+}
+
+// loadAdapters reads UNROLE_ADAPTERS_FILE; without one there are none.
+func loadAdapters(file string) (map[string]*adapter.Adapter, error) {
+	if file == "" {
+		return nil, nil
+	}
+	adapters, err := adapter.Load(file)
+	if err != nil {
+		return nil, &Fault{fmt.Errorf("UNROLE_ADAPTERS_FILE: %w", err)}
+	}
+	return adapters, nil
 }
 
 // Notify tells the receiver of the webhook when jobs end, until ctx ends; without a receiver it returns at once.

@@ -59,7 +59,7 @@ type Config struct {
 	LogFormat string
 
 	AdminListen, APIListen, UIListen string
-	APITokensFile                    string
+	APITokensFile, AdaptersFile      string
 	UIPassword                       string
 	UIUsersFile                      string
 }

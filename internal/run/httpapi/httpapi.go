@@ -20,6 +20,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/defaults"
+	"github.com/unrole/unrole/internal/in/adapter"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -46,6 +47,8 @@ type Config struct {
 	// Keys says who may call. nil lets everybody in who reaches the intake under a name of this machine itself; it must
 	// listen on loopback only then, see Loopback.
 	Keys *Keys
+	// Adapters are the HR systems that send messages of their own, by name; each proves itself, whoever Keys lets in.
+	Adapters map[string]*adapter.Adapter
 	// Protected users and roles refuse a request whole; nil protects nobody.
 	Protected enqueue.ProtectedIDs
 	// MaxUsers is the most distinct users of one request; more are refused. Default enqueue.DefaultMaxUsers.
@@ -103,6 +106,9 @@ func New(cfg Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkAdapters(cfg.Adapters); err != nil {
+		return nil, err
+	}
 	a := &API{cfg: cfg, mux: http.NewServeMux(), working: make(chan struct{}, maxWorking), unproved: make(chan struct{}, maxUnproved),
 		limiters: map[string]*rate.Limiter{}}
 	a.handle("/v1/removals", map[string]endpoint{http.MethodGet: a.list, http.MethodPost: a.submit})
@@ -110,6 +116,7 @@ func New(cfg Config) (*API, error) {
 	a.handle("/v1/removals/{job_id}/report", map[string]endpoint{http.MethodGet: a.report})
 	a.handle("/v1/removals/{job_id}/restore", map[string]endpoint{http.MethodPost: a.restore})
 	a.handle("/v1/cancellations", map[string]endpoint{http.MethodPost: a.cancelUsers})
+	a.handle("/v1/hooks/{name}", map[string]endpoint{http.MethodPost: a.hook})
 	a.handle("/openapi.yaml", map[string]endpoint{http.MethodGet: a.openAPI})
 	a.mux.Handle("/", a.endpoint(func(http.ResponseWriter, *http.Request) error {
 		return newProblem(http.StatusNotFound, "not-found", "there is nothing at this address; /openapi.yaml lists what there is")

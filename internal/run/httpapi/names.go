@@ -176,8 +176,8 @@ func (a *API) mustLook(req *removalRequest) bool {
 	return a.cfg.Preflight || req.names()
 }
 
-// ask stores a removal for a worker to look up: 202 does not wait for DingTalk.
-func (a *API) ask(w http.ResponseWriter, r *http.Request, req *removalRequest, who caller) error {
+// ask stores a removal for a worker to look up: it does not wait for DingTalk.
+func (a *API) ask(r *http.Request, req *removalRequest, who caller) (enqueue.Submitted, error) {
 	request := &asked.Request{Keep: req.keep, SkipUnresolved: req.skip, MaxUsersPerDay: a.cfg.MaxUsersPerDay}
 	for _, rect := range req.rectangles {
 		e := asked.Element{UserIDs: rect.users, Users: rect.people, Roles: rect.named, AllRoles: rect.all}
@@ -187,15 +187,14 @@ func (a *API) ask(w http.ResponseWriter, r *http.Request, req *removalRequest, w
 		request.Elements = append(request.Elements, e)
 	}
 	if request.Pairs() > MaxPairs {
-		return newProblem(http.StatusUnprocessableEntity, "guard", "more than %d pairs are asked for in one request: split it into several", MaxPairs)
+		return enqueue.Submitted{}, newProblem(http.StatusUnprocessableEntity, "guard", "more than %d pairs are asked for in one request: split it into several", MaxPairs)
 	}
 	ctx, cancel := a.storing(r)
 	defer cancel()
 	done, err := a.cfg.Submitter.Ask(ctx, enqueue.Asking{Request: request, JobID: req.JobID, Source: req.Source, Reason: req.Reason, Priority: req.Priority,
 		At: req.At, SubmittedBy: "api:" + who.name, MaxUsers: a.cfg.MaxUsers})
 	if err != nil {
-		return refusal(err, req.faultsOf)
+		return done, refusal(err, req.faultsOf)
 	}
-	answerSubmitted(w, done)
-	return nil
+	return done, nil
 }

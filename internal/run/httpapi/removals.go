@@ -39,35 +39,45 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request) error {
 			return p
 		}
 	}
+	done, err := a.take(r, req, who)
+	if err != nil {
+		return err
+	}
+	answerSubmitted(w, done)
+	return nil
+}
+
+// take stores a removal, for a worker to look up where it has to be. Its error is a *problem where the removal is refused.
+func (a *API) take(r *http.Request, req *removalRequest, who caller) (enqueue.Submitted, error) {
 	if a.mustLook(req) {
-		return a.ask(w, r, req, who)
+		return a.ask(r, req, who)
 	}
 	removals, p := req.removals()
 	if p != nil {
-		return p
+		return enqueue.Submitted{}, p
 	}
 	// Before anything is counted, whatever the submitter checks again.
 	if err := enqueue.Guard(removals, a.cfg.MaxUsers); err != nil {
-		return refusal(err, req.faultsOf)
+		return enqueue.Submitted{}, refusal(err, req.faultsOf)
 	}
 	if a.cfg.Protected != nil {
 		if err := removals.CheckProtected(a.cfg.Protected); err != nil {
-			return refusal(err, req.faultsOf)
+			return enqueue.Submitted{}, refusal(err, req.faultsOf)
 		}
 	}
 	ctx, cancel := a.storing(r)
 	defer cancel()
 	s := enqueue.Submission{Removals: removals, JobID: req.JobID, Source: req.Source, Reason: req.Reason, Priority: req.Priority,
 		At: req.At, SubmittedBy: "api:" + who.name, MaxUsers: a.cfg.MaxUsers}
+	var err error
 	if s.AwaitApproval, err = a.mustWait(ctx, s); err != nil {
-		return err
+		return enqueue.Submitted{}, err
 	}
 	done, err := a.cfg.Submitter.Submit(ctx, s)
 	if err != nil {
-		return refusal(err, req.faultsOf)
+		return done, refusal(err, req.faultsOf)
 	}
-	answerSubmitted(w, done)
-	return nil
+	return done, nil
 }
 
 // answerSubmitted answers when Redis has the whole job: 202 for a new one, 200 for one that was there.

@@ -38,7 +38,7 @@ var floors = [][]string{
 	{"internal/run/console", "internal/run/httpapi", "internal/run/webui", "internal/run/signin", "internal/run/doctor", "internal/run/metrics", "internal/run/admin", "internal/run/fleet",
 		"internal/run/config", "internal/run/httpserve"},
 	{"internal/in/resolver"},
-	{"internal/in/leavers", "internal/in/preflight", "internal/in/restore"},
+	{"internal/in/adapter", "internal/in/leavers", "internal/in/preflight", "internal/in/restore"},
 	{"enqueue"},
 	{"internal/in/resolve"},
 	{"internal/in/directory"},
