@@ -150,7 +150,7 @@ func TestNoFileIsTooLongToRead(t *testing.T) {
 	}
 }
 
-func TestTheArchitecturePageNamesEveryRoom(t *testing.T) {
+func TestTheArchitecturePageNamesEveryRoomAndNoFileThatIsGone(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/architecture.md")
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +161,16 @@ func TestTheArchitecturePageNamesEveryRoom(t *testing.T) {
 		}
 		if !strings.Contains(string(page), "`"+r.name+"`") {
 			t.Errorf("docs/architecture.md does not name %s", r.name)
+		}
+	}
+	// A file without a path is one of the worker's, as the page says.
+	for _, named := range regexp.MustCompile("`([a-z_/]+\\.(go|lua))`").FindAllStringSubmatch(string(page), -1) {
+		file := named[1]
+		if !strings.Contains(file, "/") {
+			file = "internal/out/worker/" + file
+		}
+		if _, err := os.Stat("../../../" + file); err != nil {
+			t.Errorf("docs/architecture.md names a file that is not there: %s", named[1])
 		}
 	}
 }
