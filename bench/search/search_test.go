@@ -10,10 +10,12 @@ package search
 import (
 	"flag"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/in/cover"
 	"github.com/unrole/unrole/internal/in/cover/covertest"
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/simulator"
@@ -44,6 +46,10 @@ func table() []line {
 	}
 	company := covertest.Large(400).Draw(1)
 	return append(lines,
+		line{name: "burst of 300 single removals within 300 ms", slow: true, calls: 90, lasts: 6 * time.Second,
+			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond}},
+			play:  func(w *world) string { return w.burst(covertest.Large(300).Draw(1), 300*time.Millisecond, time.Minute) },
+		},
 		line{name: "a bad role in 20 batches", calls: 32, lasts: time.Minute,
 			under: setting{qps: 20, sim: simulator.Options{Latency: time.Second, BadRoles: []int64{7}}},
 			play:  func(w *world) string { return w.one(product(2000, 20), 2000) },
@@ -143,6 +149,23 @@ func (w *world) one(r *enqueue.Removals, dead int64) string {
 	w.Helper()
 	w.submit("job", r)
 	return w.ended("job", 30*time.Minute, dead)
+}
+
+// burst plays removals of one user each, each a job of its own, that arrive evenly.
+func (w *world) burst(company cover.Matrix, arrival, within time.Duration) string {
+	w.Helper()
+	var submitting sync.WaitGroup
+	for u := range company.Roles {
+		submitting.Go(func() {
+			time.Sleep(arrival * time.Duration(u) / time.Duration(len(company.Roles)))
+			w.submit(fmt.Sprint("job", u), of(company, u))
+		})
+	}
+	submitting.Wait()
+	for u := range company.Roles {
+		w.ended(fmt.Sprint("job", u), within, 0)
+	}
+	return fmt.Sprintf("(a plan of all of them has %d)", planned(company))
 }
 
 // ended waits for the end of a job, which must have so many dead pairs.

@@ -51,12 +51,15 @@ func single(people [][]pairs.Role, user int) *Offer {
 }
 
 // burst plays removals that arrive evenly within two seconds, each at its share of the pools, and slots every 50 ms that
-// go to the pools in turn. A call lasts 200 ms. It returns the calls made.
-func burst(t testing.TB, people [][]pairs.Role, share []int, pools int) (calls int) {
+// go to the pools in turn. A call lasts 200 ms. It returns the calls made, and how long all of it took.
+func burst(t testing.TB, people [][]pairs.Role, share []int, pools int) (calls int, took time.Duration) {
 	const arrivals, slot, lasts = 2 * time.Second, 50 * time.Millisecond, 4
 	ps := make([]*Pool, pools)
+	began := time.Now()
+	now := began
 	for i := range ps {
 		ps[i] = NewPool(callLimits)
+		ps[i].now = func() time.Time { return now }
 	}
 	type flight struct {
 		pool *Pool
@@ -66,8 +69,8 @@ func burst(t testing.TB, people [][]pairs.Role, share []int, pools int) (calls i
 	var flights []flight
 	arrived, turn := 0, 0
 	for tick := 1; ; tick++ {
-		now := time.Duration(tick) * slot
-		for ; arrived < len(people) && arrivals*time.Duration(arrived)/time.Duration(len(people)) < now; arrived++ {
+		now = began.Add(time.Duration(tick) * slot)
+		for ; arrived < len(people) && began.Add(arrivals*time.Duration(arrived)/time.Duration(len(people))).Before(now); arrived++ {
 			ps[share[arrived]].Add(single(people, arrived))
 		}
 		for len(flights) > 0 && flights[0].ends <= tick {
@@ -77,6 +80,9 @@ func burst(t testing.TB, people [][]pairs.Role, share []int, pools int) (calls i
 		idle := true
 		for range pools {
 			turn = (turn + 1) % pools
+			if ps[turn].Gathers() {
+				break
+			}
 			if c, ok := ps[turn].Next(); ok {
 				flights = append(flights, flight{ps[turn], tick + lasts, c})
 				calls++
@@ -84,7 +90,7 @@ func burst(t testing.TB, people [][]pairs.Role, share []int, pools int) (calls i
 				break
 			}
 		}
-		if idle && arrived == len(people) && len(flights) == 0 {
+		if idle && arrived == len(people) && len(flights) == 0 && tick > 40 {
 			break
 		}
 	}
@@ -93,7 +99,7 @@ func burst(t testing.TB, people [][]pairs.Role, share []int, pools int) (calls i
 			t.Fatalf("%d offers are left", p.Len())
 		}
 	}
-	return calls
+	return calls, now.Sub(began)
 }
 
 // shares gives every user one of the pools at random.
@@ -117,16 +123,22 @@ var bursts = []struct {
 }
 
 // mostOverPlan is what a burst may cost, against a plan of all of it.
-const mostOverPlan = 1.5
+const mostOverPlan = 1.35
+
+// mostCalls is what a burst may cost one pool. It took 142 to 147 calls and 7.3 to 7.6 s while every slot of the arrival was used.
+const mostCalls, mostTime = 128, 7900 * time.Millisecond
 
 func TestABurstTakesFewMoreCallsThanItsPlan(t *testing.T) {
 	for _, b := range bursts {
 		people := company(b.seed)
-		calls := burst(t, people, shares(b.seed, len(people), b.pools), b.pools)
+		calls, took := burst(t, people, shares(b.seed, len(people), b.pools), b.pools)
 		ratio := float64(calls) / float64(b.planned)
-		t.Logf("%d removals, %d pools: %d calls, planned at once %d, ratio %.2f", len(people), b.pools, calls, b.planned, ratio)
+		t.Logf("%d removals, %d pools: %d calls, planned at once %d, ratio %.2f, done after %v", len(people), b.pools, calls, b.planned, ratio, took)
 		if ratio > mostOverPlan {
 			t.Errorf("company %d, %d pools: %d calls, %.2f × the plan's %d", b.seed, b.pools, calls, ratio, b.planned)
+		}
+		if b.pools == 1 && (calls > mostCalls || took > mostTime) {
+			t.Errorf("company %d: %d calls, %v", b.seed, calls, took)
 		}
 	}
 }
@@ -134,7 +146,8 @@ func TestABurstTakesFewMoreCallsThanItsPlan(t *testing.T) {
 func TestABurstIsPlayedTheSameEveryTime(t *testing.T) {
 	people := company(7)
 	share := shares(7, len(people), 1)
-	if a, b := burst(t, people, share, 1), burst(t, people, share, 1); a != b {
+	a, _ := burst(t, people, share, 1)
+	if b, _ := burst(t, people, share, 1); a != b {
 		t.Errorf("%d calls, then %d", a, b)
 	}
 }
@@ -159,7 +172,7 @@ func BenchmarkBurst(b *testing.B) {
 			}
 			calls := 0
 			for b.Loop() {
-				calls = burst(b, people, share, x.pools)
+				calls, _ = burst(b, people, share, x.pools)
 			}
 			b.ReportMetric(float64(calls), "calls")
 			b.ReportMetric(float64(planned), "planned")

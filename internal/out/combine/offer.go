@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"time"
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
@@ -17,6 +18,7 @@ type Offer struct {
 
 	lane  int
 	seq   int64
+	since time.Time // when it was added
 	users []string
 	roles []int64
 	// By user, bit r is the pair with roles[r]. asked never changes; a pair of it is in left, in flight or over.

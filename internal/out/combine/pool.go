@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/unrole/unrole/internal/base/pairs"
 )
@@ -16,6 +17,7 @@ const smallShare = 5
 // Pool holds the offers of the tasks that wait for a slot. It is safe for concurrent use.
 type Pool struct {
 	most pairs.Size // of a call
+	now  func() time.Time
 
 	mu     sync.Mutex
 	seq    int64
@@ -27,6 +29,8 @@ type Pool struct {
 	// called again counts in neither. See mayTear.
 	saved int
 	large int // of offers: not combined pair by pair
+	came  arrivals
+	begun bool // a call was made since the pool was empty
 
 	// What large offers without holes ask for that leave room in a call, by shape, in the order of Add.
 	alike map[string][]*Offer
@@ -64,7 +68,7 @@ type role struct {
 
 // NewPool returns an empty pool, whose calls are at most that large.
 func NewPool(most pairs.Size) *Pool {
-	return &Pool{most: most, chooser: chooser{most: most}, flying: map[int64]struct{}{}, alike: map[string][]*Offer{}, byUser: map[string]*person{}, roles: map[int64]*role{}}
+	return &Pool{most: most, chooser: chooser{most: most}, now: time.Now, flying: map[int64]struct{}{}, came: arrivals{}, alike: map[string][]*Offer{}, byUser: map[string]*person{}, roles: map[int64]*role{}}
 }
 
 // Add puts an offer into the pool, behind those of its lane. An offer is added once; Add panics the second time, and at one
@@ -84,7 +88,8 @@ func (p *Pool) Add(o *Offer) {
 	}
 	o.seq = p.seq
 	p.seq++
-	o.state = waiting
+	o.state, o.since = waiting, p.now()
+	p.came[o.lane]++
 	p.offers++
 	p.large++
 	heap.Push(&p.ready, o)
@@ -108,6 +113,7 @@ func (p *Pool) Next() (c Call, ok bool) {
 	if len(p.ready) == 0 {
 		return Call{}, false
 	}
+	p.begun = true
 	return p.take(p.ready[0]), true
 }
 
@@ -236,7 +242,7 @@ func (p *Pool) index(o *Offer) {
 func (p *Pool) remove(o *Offer) {
 	o.state = gone
 	if p.offers--; p.offers == 0 {
-		p.saved = 0
+		p.saved, p.begun = 0, false
 	}
 	if o.shape != "" {
 		same := p.alike[o.shape]

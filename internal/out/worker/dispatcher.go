@@ -125,6 +125,10 @@ func (d *dispatcher) assign(ctx context.Context, s slot, call func(slot, combine
 		d.mu.Lock()
 		if len(d.probes) == 0 || waits && d.probes[0].lane > lane {
 			d.mu.Unlock()
+			if d.pool.Gathers() && !s.Probe {
+				d.unused(ctx, s)
+				return
+			}
 			// Taken here and not by whoever makes it, so that the next slot is reserved only for what is left.
 			if c, ok := d.pool.Next(); ok {
 				d.hand(ctx, func() { call(s, c) })
