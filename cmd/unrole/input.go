@@ -109,7 +109,7 @@ func (f *inputFlags) read(cmd *cobra.Command, a *app, args []string) (*enqueue.R
 			return nil, err
 		}
 		defer rejected.discard()
-		opt.Reject = rejected
+		opt.Reject, opt.Lang = rejected, a.lang
 	}
 	kept := f.list
 	if opt.Lookup && kept == nil {

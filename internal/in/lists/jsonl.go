@@ -29,7 +29,7 @@ func (j *jsonSource) values() []string { return j.kept }
 
 func (in *input) readJSONL() error {
 	if in.opt.Reject != nil {
-		in.reject = newRejectWriter(in.opt.Reject, []string{"text"})
+		in.reject = newRejectWriter(in.opt.Reject, []string{"text"}, in.opt.Lang)
 	}
 	j := &jsonSource{in: in}
 	for first := true; ; {

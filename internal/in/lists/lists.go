@@ -66,6 +66,8 @@ type Options struct {
 	// takes the file back once somebody corrected it. What leaves it unsure what the rows after it mean (a quote that is
 	// not closed in its line, a row beyond MaxRowBytes, other headings) still refuses the input whole.
 	Reject io.Writer
+	// Lang is the language of the reasons that Reject has.
+	Lang texts.Lang
 	// MaxErrors is how many errors a *Refused names; 0 means 50.
 	MaxErrors int
 }

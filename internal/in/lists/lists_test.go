@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
+
+	"github.com/unrole/unrole/internal/base/texts"
 )
 
 // pairsOf lists the pairs of a set as "user role", by user and in order of first appearance.
@@ -241,6 +243,14 @@ func TestReadSkipsBadRowsOnRequest(t *testing.T) {
 		"\"a\nb\",'=u5,0,6,\"role id \"\"0\"\" is not positive\"\n"
 	if diff := cmp.Diff(want, rejected.String()); diff != "" {
 		t.Errorf("rejected rows (-want +got):\n%s", diff)
+	}
+
+	var chinese bytes.Buffer
+	if _, _, err := read(strings.NewReader(text), Options{Reject: &chinese, Lang: texts.Chinese}); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(chinese.String(), "\n"); strings.Contains(chinese.String(), "missing") || !strings.Contains(lines[3], "缺少") {
+		t.Errorf("in Chinese:\n%s", &chinese)
 	}
 
 	corrected := strings.NewReplacer("u 2", "u2", "2;x", "2;3", "'=u5,0", "'=u5,5", "u4,,", "u4,4,").Replace(rejected.String())

@@ -18,6 +18,7 @@ var rejectColumns = []string{"rejected_line", "rejected_reason"}
 // written before the first bad row.
 type rejectWriter struct {
 	w      io.Writer
+	lang   texts.Lang // of the reasons
 	csv    *csv.Writer
 	header []string
 	keep   []int // columns of the input that are written
@@ -29,8 +30,8 @@ type rejectError struct{ err error }
 func (e *rejectError) Error() string { return "write rejected rows: " + e.err.Error() }
 func (e *rejectError) Unwrap() error { return e.err }
 
-func newRejectWriter(w io.Writer, names []string) *rejectWriter {
-	r := &rejectWriter{w: w}
+func newRejectWriter(w io.Writer, names []string, lang texts.Lang) *rejectWriter {
+	r := &rejectWriter{w: w, lang: lang}
 	for i, name := range names {
 		// A file of rejected rows that was read again: its reasons are of yesterday.
 		if !slices.Contains(rejectColumns, name) {
@@ -62,7 +63,7 @@ func (r *rejectWriter) write(fields []string, line int, problems []problem) erro
 	}
 	reasons := make([]string, len(problems))
 	for i, p := range problems {
-		reasons[i] = p.reason.Error()
+		reasons[i] = p.reason.In(r.lang)
 	}
 	out = append(out, strconv.Itoa(line), sheet.Cell(strings.Join(reasons, "; ")))
 	if err := r.csv.Write(out); err != nil {
@@ -89,8 +90,10 @@ func (r *rejectWriter) flush() error {
 // once somebody corrected it.
 type Rejects struct{ w *rejectWriter }
 
-// NewRejects writes to w; header is that of Report.Header.
-func NewRejects(w io.Writer, header []string) *Rejects { return &Rejects{newRejectWriter(w, header)} }
+// NewRejects writes to w, with reasons in that language; header is that of Report.Header.
+func NewRejects(w io.Writer, header []string, lang texts.Lang) *Rejects {
+	return &Rejects{newRejectWriter(w, header, lang)}
+}
 
 // Add writes a row, which has to have its Cells, with what is wrong with it.
 func (r *Rejects) Add(row Row, why []texts.Text) error {

@@ -25,7 +25,7 @@ type table interface {
 // readTable reads the rows below the header.
 func (in *input) readTable(t table, head *header) error {
 	if in.opt.Reject != nil {
-		in.reject = newRejectWriter(in.opt.Reject, head.names)
+		in.reject = newRejectWriter(in.opt.Reject, head.names, in.opt.Lang)
 	}
 	for _, c := range head.people {
 		if c.field == FieldUserID && in.idHeading == "" {

@@ -94,7 +94,7 @@ func (d *draft) see(res *preflight.Result, rows *lists.Kept, lang texts.Lang) er
 	d.Seen = s
 
 	var bad bytes.Buffer
-	rejects := lists.NewRejects(&bad, d.Header)
+	rejects := lists.NewRejects(&bad, d.Header, lang)
 	certain := &lists.Kept{}
 	for row := range rows.All() {
 		if reasons := why[row.Line]; reasons != nil && d.Header != nil {

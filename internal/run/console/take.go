@@ -154,7 +154,7 @@ func readList(list io.ReadSeeker, opt lists.Options, lang texts.Lang) (*draft, *
 			for _, row := range refused.Rows {
 				d.Wrong = append(d.Wrong, wrongRow{row.Line, row.Reason.In(lang)})
 			}
-			opt.Reject = &bad
+			opt.Reject, opt.Lang = &bad, lang
 			if _, err := list.Seek(0, io.SeekStart); err != nil {
 				return nil, nil, err
 			}
