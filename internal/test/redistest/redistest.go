@@ -139,11 +139,12 @@ func (s *Server) end(sig syscall.Signal) {
 	s.cmd = nil
 }
 
-// Memory starts an in-memory Redis (miniredis) for the test and returns a client of it. It knows no time by itself:
-// key expiry stands still.
+// Memory starts an in-memory Redis (miniredis) for the test and returns a client of it. Keys expire by
+// the clock.
 func Memory(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
 	t.Helper()
 	m := miniredis.RunT(t)
+	m.ClockTTL(true)
 	return m, client(t, m.Addr())
 }
 
