@@ -156,7 +156,9 @@ func (a *app) printPlan(s planSummary, mustLook bool) error {
 	if err := t.print(); err != nil {
 		return err
 	}
-	a.line(texts.T("\nbiggest roles"))
+	if len(s.BiggestRoles) > 0 {
+		a.line(texts.T("\nbiggest roles"))
+	}
 	t = a.newTable()
 	for _, r := range s.BiggestRoles {
 		t.row("  "+strconv.FormatInt(r.RoleID, 10), usersOf(r.Users))

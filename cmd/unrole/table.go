@@ -158,7 +158,7 @@ func (t *alignedTable) writeRow(w *strings.Builder, row []cell, cols columns, in
 		}
 		parts := []string{cell.text}
 		if text.StringWidth(cell.text) > cols[c].width {
-			parts = strings.Split(text.WrapSoft(cell.text, cols[c].width), "\n")
+			parts = wrapped(cell.text, cols[c].width)
 		}
 		for i, part := range parts {
 			part = strings.TrimRight(part, " ")
