@@ -258,7 +258,7 @@ func (a *app) showJob(ctx context.Context, l *ledger.Ledger, job ledger.Job) err
 		return err
 	}
 	if verified {
-		t.row(texts.T("verified"), texts.T("%s: %d gone, %d still held, %d unknown", moment(v.At), v.Gone, v.StillHeld, v.Unknown))
+		t.row(texts.T("verified"), texts.T("%s: %s", moment(v.At), v))
 	}
 	if err := t.print(); err != nil {
 		return err

@@ -42,6 +42,7 @@ it removed, which may be more.`,
 	flags.StringVar(&f.why, "why", "", "why, for the records")
 	flags.StringVar(&f.result, "result", "", "write what became of each pair to this file: .csv, .xlsx, .html or .json")
 	flags.BoolVar(&f.simulate, "simulate", false, "call the built-in simulator instead of DingTalk")
+	addVerifyFlag(cmd, &f.verify)
 	flags.BoolVarP(&f.yes, "yes", "y", false, "do not ask for a confirmation")
 	addConfigFlags(flags, "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_CONCURRENCY",
 		"UNROLE_MAX_ATTEMPTS", "UNROLE_RETRY_BASE", "UNROLE_RETRY_CAP", "UNROLE_BUSY_MAX_AGE", "UNROLE_HOLD_PROBE",
@@ -53,7 +54,7 @@ type restoreFlags struct {
 	report, sheet, result, why string
 	wish                       restore.Wish
 	roles                      []int64
-	simulate, yes              bool
+	simulate, yes, verify      bool
 }
 
 // restoreReport gives back what a report says was removed.
@@ -98,7 +99,7 @@ func (a *app) restoreReport(cmd *cobra.Command, f *restoreFlags) error {
 	}
 	req := &request{submission: submission{JobID: tasks.NewJobID(a.now()), Reason: strings.TrimSpace(f.why), Lane: tasks.QueueDefault}, config: c,
 		removals: plan.Removals, restore: plan}
-	return a.run(cmd.Context(), req, runOptions{simulator: sim, report: out, list: list, quiet: !logLevelGiven(a, cmd)})
+	return a.run(cmd.Context(), req, runOptions{simulator: sim, report: out, list: list, verify: f.verify, quiet: !logLevelGiven(a, cmd)})
 }
 
 // planOfReport reads the report and says of it what a person would want to know.

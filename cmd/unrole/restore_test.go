@@ -68,7 +68,7 @@ func TestTheReportOfARunIsEnoughToUndoIt(t *testing.T) {
 				t.Fatalf("still held: %v", after)
 			}
 			a, stdout, stderr := testApp("", false, env)
-			code := a.main(t.Context(), []string{"restore", "--report", report, "--result", result, "--why", "wrong list"})
+			code := a.main(t.Context(), []string{"restore", "--report", report, "--result", result, "--why", "wrong list", "--verify"})
 			if code != exitDone {
 				t.Fatalf("restore: exit %d, %s", code, stderr)
 			}
@@ -78,7 +78,7 @@ func TestTheReportOfARunIsEnoughToUndoIt(t *testing.T) {
 					t.Errorf("did not say %q: %s", said, stderr)
 				}
 			}
-			if !strings.Contains(stdout.String(), "given back  3 pairs") || !strings.Contains(stdout.String(), "3 (3 planned)") {
+			if !strings.Contains(stdout.String(), "given back  3 pairs") || !strings.Contains(stdout.String(), "3 (3 planned)") || !strings.Contains(strings.Join(strings.Fields(stdout.String()), " "), "held 3 pairs not held 0 pairs") {
 				t.Errorf("summary: %s", stdout)
 			}
 			delete(before, "wide/8")

@@ -16,7 +16,7 @@ var recordsInChinese = map[string]string{
 	"a page of the list of holders is empty although more follow (offset %d)":                    "成员名单在第 %d 项处返回空页，而后面仍有内容",
 	"the list of holders has no end (%d pages)":                                                  "成员名单没有尽头（%d 页）",
 
-	"job %s gave roles back: verify asks whether what was removed is gone": "任务 %s 是恢复角色的任务：verify 只核实移除的角色是否已不再拥有",
+	"%d held, %d not held, %d with another management scope, %d unknown": "%d 条已拥有，%d 条未拥有，%d 条管理范围不同，%d 条未知",
 
 	// The history of a job.
 	"people and roles looked up":         "已查询人员和角色",

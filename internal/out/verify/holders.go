@@ -10,6 +10,7 @@ import (
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/tasks"
 )
 
 // deniedError says that DingTalk answers no such question now, whatever the role.
@@ -32,7 +33,7 @@ const (
 )
 
 // holders reads which of the job's users hold a role.
-func (s *survey) holders(ctx context.Context, role int64) (map[uint32]bool, error) {
+func (s *survey) holders(ctx context.Context, role int64) (holders, error) {
 	for range 1 + restarts {
 		found, err := s.readList(ctx, role)
 		if !errors.Is(err, errMoved) {
@@ -44,8 +45,8 @@ func (s *survey) holders(ctx context.Context, role int64) (map[uint32]bool, erro
 
 // readList reads the list once. Each page begins with the last holder of the page before: when somebody loses the
 // role meanwhile, all who follow move up, and who moved across the edge would be missed.
-func (s *survey) readList(ctx context.Context, role int64) (map[uint32]bool, error) {
-	found := map[uint32]bool{}
+func (s *survey) readList(ctx context.Context, role int64) (holders, error) {
+	found := holders{}
 	offset, last := 0, ""
 	for range mostPages {
 		page, err := s.page(ctx, role, offset)
@@ -57,7 +58,10 @@ func (s *survey) readList(ctx context.Context, role int64) (map[uint32]bool, err
 		}
 		for _, h := range page.Holders {
 			if n, ours := s.users[h.UserID]; ours {
-				found[n] = true
+				found[n] = nil
+				if s.action == tasks.Add {
+					found[n] = h.Scope
+				}
 			}
 		}
 		if !page.HasMore {

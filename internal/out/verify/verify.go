@@ -1,4 +1,4 @@
-// Package verify asks DingTalk who still holds the roles that a job removed: an independent proof of what the ledger
+// Package verify asks DingTalk who holds the roles that a job removed or gave back: an independent proof of what the ledger
 // says. It only reads.
 package verify
 
@@ -52,15 +52,16 @@ type Result struct {
 	// Denied is set when DingTalk would not answer at all (a permission, credentials, a hold of the fleet), so that
 	// pairs are unknown until somebody acts.
 	Denied bool
-	// HeldRemoved are the pairs that are still held although DingTalk said it removed them, HeldDead those that are still
-	// held because they are dead letters, HeldOther those that were cancelled or are not done yet.
-	HeldRemoved, HeldDead, HeldOther Left
+	// Contrary are the pairs that are still held although DingTalk said it removed them; of a restore, those that are not held
+	// as they were before, although it said it gave them back. Dead are those that are so because they are dead letters, Open
+	// those that were cancelled or are not done yet.
+	Contrary, Dead, Open Left
 	// UnknownDead are the dead letters of roles that DingTalk does not know: nobody can hold those. UnknownOther are all
 	// other pairs of which nothing is known.
 	UnknownDead, UnknownOther Left
 }
 
-// Left counts pairs that are not gone and names the first of them, at most 20.
+// Left counts pairs that are not as the job was to leave them, and names the first of them, at most 20.
 type Left struct {
 	Pairs int64
 	First []ledger.Row
@@ -96,10 +97,7 @@ func Job(ctx context.Context, cfg Config, jobID string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if job.Action == tasks.Add {
-		return Result{}, texts.T("job %s gave roles back: verify asks whether what was removed is gone", jobID)
-	}
-	s := &survey{cfg: cfg, users: map[string]uint32{}, held: map[int64]map[uint32]bool{}, unknown: map[int64]error{}}
+	s := &survey{cfg: cfg, action: job.Action, users: map[string]uint32{}, held: map[int64]holders{}, unknown: map[int64]error{}}
 	roles, err := s.readJob(ctx, jobID)
 	if err != nil {
 		return Result{}, err
@@ -119,11 +117,15 @@ func Job(ctx context.Context, cfg Config, jobID string) (Result, error) {
 	return s.conclude(ctx, jobID, roles)
 }
 
+// holders are the users of the job who hold a role, with the departments over which they do, if the job gives back.
+type holders map[uint32][]int64
+
 // survey is a verification under way.
 type survey struct {
 	cfg     Config
+	action  tasks.Action
 	users   map[string]uint32 // the job's users, numbered
-	held    map[int64]map[uint32]bool
+	held    map[int64]holders
 	unknown map[int64]error // why nothing is known about a role
 	denied  error           // why nothing more is asked
 }
@@ -155,11 +157,11 @@ func (s *survey) readJob(ctx context.Context, jobID string) ([]int64, error) {
 
 // ask reads the holders of one role. It returns an error only where the verification cannot go on.
 func (s *survey) ask(ctx context.Context, role int64) error {
-	holders, err := s.holders(ctx, role)
+	found, err := s.holders(ctx, role)
 	var denied *deniedError
 	switch {
 	case err == nil:
-		s.held[role] = holders
+		s.held[role] = found
 	case ctx.Err() != nil:
 		return ctx.Err()
 	default:
@@ -174,12 +176,19 @@ func (s *survey) ask(ctx context.Context, role int64) error {
 // conclude gives every pair its verdict, keeps them, and sums them up.
 func (s *survey) conclude(ctx context.Context, jobID string, roles []int64) (Result, error) {
 	res := Result{Denied: s.denied != nil,
-		Verification: ledger.Verification{At: s.cfg.Now(), By: s.cfg.By, Why: s.why(roles)}}
+		Verification: ledger.Verification{At: s.cfg.Now(), By: s.cfg.By, Action: s.action, Why: s.why(roles)}}
 	err := s.cfg.Ledger.Each(ctx, jobID, func(rec ledger.PartRecord) error {
 		said := make([]ledger.Verdict, 0, rec.Part.Pairs())
+		scopes := map[string]map[int64][]int64{}
+		for _, scope := range rec.Part.Scopes {
+			if scopes[scope.UserID] == nil {
+				scopes[scope.UserID] = map[int64][]int64{}
+			}
+			scopes[scope.UserID][scope.RoleID] = scope.Departments
+		}
 		for _, user := range rec.Part.UserIDs {
 			for _, role := range rec.Part.RoleIDs {
-				said = append(said, s.verdict(user, role))
+				said = append(said, s.verdict(user, role, scopes[user][role]))
 			}
 		}
 		for i, row := range rec.Rows() {
@@ -193,36 +202,44 @@ func (s *survey) conclude(ctx context.Context, jobID string, roles []int64) (Res
 	return res, s.cfg.Ledger.PutVerification(ctx, jobID, res.Verification)
 }
 
-func (s *survey) verdict(user string, role int64) ledger.Verdict {
-	holders, known := s.held[role]
+// verdict is that of a pair which had the management scope of these departments before; without any, its scope does not count.
+func (s *survey) verdict(user string, role int64, departments []int64) ledger.Verdict {
+	found, known := s.held[role]
 	n, ours := s.users[user]
+	scope, holds := found[n]
 	switch {
 	case !known || !ours: // a part that came into the job after it was read, or somebody who was erased
 		return ledger.VerdictUnknown
-	case holders[n]:
+	case s.action == tasks.Remove && holds:
 		return ledger.StillHeld
-	default:
+	case s.action == tasks.Remove:
 		return ledger.Gone
+	case !holds:
+		return ledger.NotHeld
+	case len(departments) > 0 && !sameSet(scope, departments):
+		return ledger.OtherScope
+	default:
+		return ledger.Held
 	}
 }
 
+func sameSet(a, b []int64) bool {
+	return slices.Equal(slices.Compact(slices.Sorted(slices.Values(a))), slices.Compact(slices.Sorted(slices.Values(b))))
+}
+
 func (r *Result) count(v ledger.Verdict, row ledger.Row) {
-	r.Total++
-	switch v {
-	case ledger.Gone:
-		r.Gone++
-	case ledger.StillHeld:
-		r.StillHeld++
+	r.Add(v)
+	switch {
+	case v.Contrary():
 		switch row.Outcome.Kind {
-		case ledger.Removed:
-			r.HeldRemoved.add(row)
+		case ledger.Removed, ledger.Restored:
+			r.Contrary.add(row)
 		case ledger.Dead:
-			r.HeldDead.add(row)
+			r.Dead.add(row)
 		default:
-			r.HeldOther.add(row)
+			r.Open.add(row)
 		}
-	default:
-		r.Unknown++
+	case v == ledger.VerdictUnknown:
 		if row.Outcome.Kind == ledger.Dead && row.Outcome.Reason == tasks.ReasonInvalidRole {
 			r.UnknownDead.add(row)
 		} else {

@@ -22,6 +22,7 @@ import (
 // directory is a DingTalk that lists holders; before, when set, may change it before each page is read, or fail.
 type directory struct {
 	holders map[int64][]string
+	scopes  map[string][]int64
 	before  func(d *directory, call int, role int64) error
 	calls   int
 }
@@ -37,7 +38,7 @@ func (d *directory) RoleHolders(_ context.Context, role int64, offset, size int)
 	from, to := min(offset, len(all)), min(offset+size, len(all))
 	page := dingtalk.HoldersPage{HasMore: to < len(all), NextOffset: to}
 	for _, u := range all[from:to] {
-		page.Holders = append(page.Holders, dingtalk.Person{UserID: u})
+		page.Holders = append(page.Holders, dingtalk.Person{UserID: u, Scope: d.scopes[u]})
 	}
 	return page, nil
 }
@@ -115,11 +116,11 @@ func TestEveryPairIsGoneStillHeldOrUnknown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res.Gone != 3 || res.StillHeld != 3 || res.Unknown != 3 || res.Total != 9 || res.HeldRemoved.Pairs != 1 || res.HeldDead.Pairs != 2 || res.Denied {
+		if res.Gone != 3 || res.StillHeld != 3 || res.Unknown != 3 || res.Total != 9 || res.Contrary.Pairs != 1 || res.Dead.Pairs != 2 || res.Denied {
 			t.Errorf("got %+v", res)
 		}
-		if len(res.HeldRemoved.First) != 1 || res.HeldRemoved.First[0].UserID != "a" || res.HeldRemoved.First[0].RoleID != 2 || res.HeldRemoved.First[0].Outcome.RequestID != "req-a" {
-			t.Errorf("held although removed: %+v", res.HeldRemoved.First)
+		if len(res.Contrary.First) != 1 || res.Contrary.First[0].UserID != "a" || res.Contrary.First[0].RoleID != 2 || res.Contrary.First[0].Outcome.RequestID != "req-a" {
+			t.Errorf("held although removed: %+v", res.Contrary.First)
 		}
 		if !strings.HasPrefix(res.Why, "of role 3: ") {
 			t.Errorf("why %q", res.Why)
@@ -235,14 +236,56 @@ func TestVerificationEndsWithItsContextAndKnowsNoForeignJob(t *testing.T) {
 	}
 }
 
-// What a restore gave back is to be held: verify asks whether what was removed is gone.
-func TestARestoreIsNotVerifiedAsARemoval(t *testing.T) {
+// What a restore gave back is to be held, over the departments of before.
+func TestWhatARestoreGaveBackIsToBeHeld(t *testing.T) {
 	_, rdb := redistest.Memory(t)
+	ctx := t.Context()
 	l := ledger.New(rdb, time.Hour)
-	if _, err := l.Create(t.Context(), ledger.NewJob{JobID: "back", CreatedAt: time.Now(), Pairs: 1, Content: "c", Plan: "p", Parts: 1, Action: tasks.Add}); err != nil {
+	p := tasks.Part{V: tasks.Add.Version(), Action: tasks.Add, JobID: "back", Part: "0", UserIDs: []string{"dead", "held", "none", "other", "scoped"}, RoleIDs: []int64{1}}
+	for _, user := range []string{"other", "scoped"} {
+		p.Scopes = append(p.Scopes, tasks.Scope{UserID: user, RoleID: 1, Departments: []int64{7, 8}})
+	}
+	_, err := l.Create(ctx, ledger.NewJob{JobID: "back", CreatedAt: time.Now(), Pairs: 5, Content: "c", Plan: "p", Parts: 1, Action: tasks.Add})
+	if err == nil {
+		_, err = l.PutParts(ctx, "back", "p", []tasks.Part{p})
+	}
+	if err == nil {
+		err = l.Planned(ctx, "back", "p", 1)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Job(t.Context(), Config{Directory: &directory{}, Pacer: &pacer{}, Ledger: l}, "back"); err == nil || !strings.Contains(err.Error(), "gave roles back") {
-		t.Errorf("got %v", err)
+	claims, err := l.Claim(ctx, ledger.Request{Part: &p, Lane: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, user := range p.UserIDs {
+		kind := ledger.Restored
+		if user == "dead" {
+			kind = ledger.Dead
+		}
+		if _, err := l.Settle(ctx, claims[0], ledger.Settlement{Pairs: pairs.Rectangle{Users: []pairs.User{pairs.User(i)}}, Outcome: ledger.Outcome{Kind: kind}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := &directory{holders: map[int64][]string{1: {"held", "other", "scoped", "stranger"}}, scopes: map[string][]int64{"scoped": {8, 7}, "other": {7}, "held": {9}}}
+	res, err := Job(ctx, Config{Directory: d, Pacer: &pacer{}, Ledger: l}, "back")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Held != 2 || res.NotHeld != 2 || res.OtherScope != 1 || res.Total != 5 || res.Contrary.Pairs != 2 || res.Dead.Pairs != 1 {
+		t.Errorf("got %+v", res)
+	}
+	said := map[string]ledger.Verdict{}
+	if err := l.VerifiedRows(ctx, "back", func(r ledger.VerifiedRow) error { said[r.UserID] = r.Verified; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[string]ledger.Verdict{"dead": ledger.NotHeld, "held": ledger.Held, "none": ledger.NotHeld, "other": ledger.OtherScope, "scoped": ledger.Held} {
+		if said[user] != want {
+			t.Errorf("%s: %s, want %s", user, said[user], want)
+		}
+	}
+	if kept, ok, err := l.Verification(ctx, "back"); err != nil || !ok || kept.Held != 2 || kept.Action != tasks.Add {
+		t.Errorf("kept %+v, %v, %v", kept, ok, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/tasks"
 )
 
 // Verdict is what DingTalk said about a pair when it was asked who holds the role. The set is closed.
@@ -20,9 +21,13 @@ const (
 	Gone           Verdict = "gone"
 	StillHeld      Verdict = "still_held"
 	VerdictUnknown Verdict = "unknown"
+	// Of the pairs of a restore, which are to be held; OtherScope is held, but over other departments than before.
+	Held       Verdict = "held"
+	NotHeld    Verdict = "not_held"
+	OtherScope Verdict = "other_scope"
 )
 
-// Verification is the sum of what DingTalk said about the pairs of a job. Gone + StillHeld + Unknown = Total.
+// Verification is the sum of what DingTalk said about the pairs of a job: Total is the sum of the others.
 type Verification struct {
 	At        time.Time `json:"at"`
 	By        string    `json:"by,omitempty"`
@@ -30,15 +35,50 @@ type Verification struct {
 	Gone      int64     `json:"gone"`
 	StillHeld int64     `json:"still_held"`
 	Unknown   int64     `json:"unknown"`
+	// Action is that of the job. Held, NotHeld and OtherScope are of a restore, Gone and StillHeld of a removal.
+	Action     tasks.Action `json:"action,omitempty"`
+	Held       int64        `json:"held,omitempty"`
+	NotHeld    int64        `json:"not_held,omitempty"`
+	OtherScope int64        `json:"other_scope,omitempty"`
 	// Why says why some are unknown.
 	Why string `json:"why,omitempty"`
 }
+
+// In says the sum in a language.
+func (v Verification) In(l texts.Lang) string {
+	if v.Action == tasks.Add {
+		return texts.T("%d held, %d not held, %d with another management scope, %d unknown", v.Held, v.NotHeld, v.OtherScope, v.Unknown).In(l)
+	}
+	return texts.T("%d gone, %d still held, %d unknown", v.Gone, v.StillHeld, v.Unknown).In(l)
+}
+
+// Add counts a pair.
+func (v *Verification) Add(said Verdict) {
+	v.Total++
+	switch said {
+	case Gone:
+		v.Gone++
+	case StillHeld:
+		v.StillHeld++
+	case Held:
+		v.Held++
+	case NotHeld:
+		v.NotHeld++
+	case OtherScope:
+		v.OtherScope++
+	default:
+		v.Unknown++
+	}
+}
+
+// Contrary reports whether a verdict says that the pair is not as its job was to leave it.
+func (v Verdict) Contrary() bool { return v == StillHeld || v == NotHeld || v == OtherScope }
 
 // The verdicts stand among the states of the parts, so that they live exactly as long as the job: one field per part
 // under its name with this prefix, which no part's name has, and the sum under the bare prefix.
 const verifiedField = "verified"
 
-var verdictCodes = map[Verdict]byte{Gone: 'g', StillHeld: 'h', VerdictUnknown: '?'}
+var verdictCodes = map[Verdict]byte{Gone: 'g', StillHeld: 'h', VerdictUnknown: '?', Held: 'H', NotHeld: 'n', OtherScope: 's'}
 
 // verdicts is the stored form of a part's verdicts: for each pair of its rectangle, user by user, a code and how many
 // in a row.
@@ -77,7 +117,7 @@ func (l *Ledger) PutVerification(ctx context.Context, jobID string, v Verificati
 		return err
 	}
 	entry, err := encodeEntry(Entry{At: v.At, Event: EventVerified, JobID: jobID, By: v.By, Pairs: v.Total,
-		Why: texts.T("%d gone, %d still held, %d unknown", v.Gone, v.StillHeld, v.Unknown).String()})
+		Why: v.In(texts.English)})
 	if err != nil {
 		return err
 	}

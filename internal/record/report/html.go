@@ -130,7 +130,7 @@ func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writ
 				d.Pairs.Restored++
 			}
 			// A removed pair that is still held is what the auditor looks for.
-			if d.Listed >= int64(d.Page.RemovedRows) && r.pair.Verified != ledger.StillHeld {
+			if d.Listed >= int64(d.Page.RemovedRows) && !r.pair.Verified.Contrary() {
 				return nil
 			}
 			d.Listed++
@@ -185,6 +185,9 @@ func (d *pageData) Moment(t any) string        { return d.moment(t) }
 
 // Verdicts are the results of a verification, for the choice among them.
 func (d *pageData) Verdicts() []ledger.Verdict {
+	if d.Job.Action == tasks.Add {
+		return []ledger.Verdict{ledger.NotHeld, ledger.OtherScope, ledger.Held, ledger.VerdictUnknown}
+	}
 	return []ledger.Verdict{ledger.StillHeld, ledger.Gone, ledger.VerdictUnknown}
 }
 
@@ -221,6 +224,12 @@ func verdictName(v ledger.Verdict) texts.Text {
 		return texts.T("gone")
 	case ledger.StillHeld:
 		return texts.T("still held")
+	case ledger.Held:
+		return texts.T("held")
+	case ledger.NotHeld:
+		return texts.T("not held")
+	case ledger.OtherScope:
+		return texts.T("held, with another management scope")
 	}
 	return texts.T("unknown")
 }

@@ -47,7 +47,8 @@ type Row struct {
 	Before string `json:"before,omitempty"`
 	// ScopeDepartments are those of the management scope that the pair had then; none is everybody. It is nil where nobody looked.
 	ScopeDepartments []int64 `json:"scope_departments,omitzero"`
-	// Verified is gone, still_held or unknown where the job was verified, see `unrole verify`.
+	// Verified is gone, still_held or unknown where the job was verified, of a restore held, not_held, other_scope or unknown; see
+	// `unrole verify`.
 	Verified string `json:"verified,omitempty"`
 	// Simulated says that a simulator answered, and DingTalk was never called.
 	Simulated bool `json:"simulated,omitempty"`

@@ -130,7 +130,7 @@ func TestAVerifiedJobHasOneColumnMore(t *testing.T) {
 	if err := HTML(t.Context(), l, job, &out, Options{Page: Page{Now: at}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"of 4 pairs 1 are gone, 2 still held, 1 unknown. (role 7: busy)", `id="verified"`, "<td>still held</td>"} {
+	for _, want := range []string{"Of 4 pairs: 1 gone, 2 still held, 1 unknown. (role 7: busy)", `id="verified"`, "<td>still held</td>"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the page does not say %q", want)
 		}
