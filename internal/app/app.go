@@ -110,7 +110,7 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	if e.DingTalk, err = NewClient(c, with, e.pacer, e.Observed.call); err != nil {
 		return nil, err
 	}
-	e.Observed.ledger, e.Observed.pacer, e.Observed.gate = e.Ledger, pacer, gate
+	e.Observed.ledger, e.Observed.pacer, e.Observed.adding, e.Observed.gate = e.Ledger, pacer, adding, gate
 	if e.notifier, err = newNotifier(c, with, e.Ledger, gate); err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ type Observation struct {
 	redis  redis.UniversalClient
 	ledger *ledger.Ledger
 	pacer  *pace.Pacer     // nil in a process that takes removals during a hold too
+	adding *pace.Pacer     // beside it, of the calls that give back
 	keys   func() error    // nil in a process that nobody calls
 	gate   *redisconn.Gate // nil in a process that asks Redis only when it is asked itself
 }
@@ -55,6 +56,7 @@ func (o *Observation) Handler() (http.Handler, error) {
 	conf := admin.Config{HoldIsReady: o.pacer == nil, Redis: o.redisWorks, Keys: o.keys}
 	if o.pacer != nil {
 		o.metrics.IsWorker()
+		sources.Adding = o.adding.Status
 		sources.Pace, conf.Pace, conf.Token = o.pacer.Status, o.pacer.Status, o.token
 	}
 	o.metrics.WatchFleet(sources)

@@ -17,6 +17,8 @@ import (
 type Fleet struct {
 	Queues func(context.Context) ([]fleet.Queue, error)
 	Pace   func(context.Context) (pace.Status, error)
+	// Adding is the pace of the calls that give back, which is one of its own.
+	Adding func(context.Context) (pace.Status, error)
 	// Jobs are the most recent ones, at most RecentJobs.
 	Jobs func(context.Context) ([]ledger.Job, error)
 	// Redis are the nodes, with their memory.
@@ -73,6 +75,13 @@ var (
 	grantedDesc = desc("unrole_fleet_granted_calls_total", "Slots given out to the whole fleet.")
 	acceptDesc  = desc("unrole_fleet_accepted_calls_total", "Calls of the whole fleet that DingTalk took.")
 
+	addingRateDesc    = desc("unrole_adding_rate_calls_per_second", "Calls per second that give back which the fleet is granted now; 0 during a pause, hold or outage.")
+	addingPauseDesc   = desc("unrole_adding_pause_seconds", "How much longer the calls that give back pause, by whom DingTalk's limit concerns; 0 without a pause.", "scope")
+	addingHoldDesc    = desc("unrole_adding_hold", "1 while the calls that give back are held for this reason.", "reason")
+	addingOutageDesc  = desc("unrole_adding_outage", "1 while DingTalk does not answer calls that give back.")
+	addingGrantedDesc = desc("unrole_adding_granted_calls_total", "Slots given out to calls of the whole fleet that give back.")
+	addingAcceptDesc  = desc("unrole_adding_accepted_calls_total", "Calls of the whole fleet that give back and that DingTalk took.")
+
 	jobsDesc = desc("unrole_recent_jobs", "The 500 most recent jobs by state.", "state")
 
 	upDesc        = desc("unrole_redis_up", "1 if Redis answered.")
@@ -82,7 +91,7 @@ var (
 
 var fleetDescs = []*prometheus.Desc{tasksDesc, sizeDesc, latencyDesc, memoryDesc, processedDesc, failedDesc, pausedDesc,
 	rateDesc, ceilingDesc, reasonDesc, pauseDesc, holdDesc, heldDesc, outageDesc, grantedDesc, acceptDesc, jobsDesc, upDesc,
-	usedDesc, maxMemoryDesc}
+	usedDesc, maxMemoryDesc, addingRateDesc, addingPauseDesc, addingHoldDesc, addingOutageDesc, addingGrantedDesc, addingAcceptDesc}
 
 func (c *fleetCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range fleetDescs {
@@ -138,6 +147,9 @@ func (c *fleetCollector) read(ctx context.Context) []prometheus.Metric {
 	if status, ok := readInto(ctx, r, c.fleet.Pace); ok {
 		r.pace(status)
 	}
+	if status, ok := readInto(ctx, r, c.fleet.Adding); ok {
+		r.adding(status)
+	}
 	if jobs, ok := readInto(ctx, r, c.fleet.Jobs); ok {
 		r.jobs(jobs)
 	}
@@ -187,26 +199,12 @@ func (r *reading) queue(q fleet.Queue) {
 }
 
 func (r *reading) pace(s pace.Status) {
-	rate := s.Rate
-	if s.Pause != nil || s.Hold != nil || s.Outage != nil {
-		rate = 0
-	}
-	r.gauge(rateDesc, rate)
+	r.standing(s, rateDesc, pauseDesc, holdDesc)
 	r.gauge(ceilingDesc, s.Ceiling)
 	for _, why := range []pace.RateReason{pace.AtCeiling, pace.Slowed, pace.Testing} {
 		r.gauge(reasonDesc, oneIf(s.Why == why), string(why))
 	}
-	for _, scope := range pace.Scopes() {
-		left := 0.0
-		if s.Pause != nil && s.Pause.Scope == scope {
-			left = max(s.Pause.Until.Sub(s.Now).Seconds(), 0)
-		}
-		r.gauge(pauseDesc, left, string(scope))
-	}
 	held := 0.0
-	for _, kind := range pace.HoldKinds() {
-		r.gauge(holdDesc, oneIf(s.Hold != nil && s.Hold.Kind == kind), string(kind))
-	}
 	if s.Hold != nil {
 		held = max(s.Now.Sub(s.Hold.Since).Seconds(), 0)
 	}
@@ -214,6 +212,32 @@ func (r *reading) pace(s pace.Status) {
 	r.gauge(outageDesc, oneIf(s.Outage != nil))
 	r.counter(grantedDesc, float64(s.Granted))
 	r.counter(acceptDesc, float64(s.Accepted))
+}
+
+func (r *reading) adding(s pace.Status) {
+	r.standing(s, addingRateDesc, addingPauseDesc, addingHoldDesc)
+	r.gauge(addingOutageDesc, oneIf(s.Outage != nil))
+	r.counter(addingGrantedDesc, float64(s.Granted))
+	r.counter(addingAcceptDesc, float64(s.Accepted))
+}
+
+// standing is how fast a pacer goes, and what keeps it from going.
+func (r *reading) standing(s pace.Status, rateDesc, pauseDesc, holdDesc *prometheus.Desc) {
+	rate := s.Rate
+	if s.Pause != nil || s.Hold != nil || s.Outage != nil {
+		rate = 0
+	}
+	r.gauge(rateDesc, rate)
+	for _, scope := range pace.Scopes() {
+		left := 0.0
+		if s.Pause != nil && s.Pause.Scope == scope {
+			left = max(s.Pause.Until.Sub(s.Now).Seconds(), 0)
+		}
+		r.gauge(pauseDesc, left, string(scope))
+	}
+	for _, kind := range pace.HoldKinds() {
+		r.gauge(holdDesc, oneIf(s.Hold != nil && s.Hold.Kind == kind), string(kind))
+	}
 }
 
 func (r *reading) jobs(jobs []ledger.Job) {

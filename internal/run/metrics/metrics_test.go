@@ -36,6 +36,10 @@ func still() Fleet {
 			return pace.Status{Now: now, Ceiling: 20, Rate: 19.5, Why: pace.AtCeiling, Granted: 5, Accepted: 4,
 				Hold: &pace.Hold{HoldReason: pace.HoldReason{Kind: pace.HoldPermission}, Since: now.Add(-time.Minute)}}, nil
 		},
+		Adding: func(context.Context) (pace.Status, error) {
+			return pace.Status{Now: now, Ceiling: 20, Rate: 10, Why: pace.Slowed, Granted: 3, Accepted: 2,
+				Pause: &pace.Pause{Until: now.Add(30 * time.Second), Scope: pace.ScopeAPI}}, nil
+		},
 		Jobs: func(context.Context) ([]ledger.Job, error) { return []ledger.Job{{State: ledger.StateRunning}}, nil },
 		Redis: func(context.Context) ([]redisconn.Server, error) {
 			return []redisconn.Server{{UsedMemory: 5, MaxMemory: 10, MemoryKnown: true}, {UsedMemory: 6, MaxMemory: 10, MemoryKnown: true}}, nil
@@ -114,6 +118,8 @@ func TestTheFleetIsShown(t *testing.T) {
 		`asynq_queue_size{queue="urgent"} 5`, `asynq_queue_latency_seconds{queue="urgent"} 7`, `asynq_queue_paused_total{queue="bulk"} 1`,
 		`asynq_tasks_processed_total{queue="urgent"} 9`, `asynq_tasks_failed_total{queue="urgent"} 0`,
 		`unrole_fleet_rate_calls_per_second 0`, `unrole_fleet_ceiling_calls_per_second 20`,
+		`unrole_adding_rate_calls_per_second 0`, `unrole_adding_pause_seconds{scope="api"} 30`, `unrole_adding_hold{reason="permission"} 0`,
+		`unrole_adding_outage 0`, `unrole_adding_granted_calls_total 3`, `unrole_adding_accepted_calls_total 2`,
 		`unrole_fleet_hold{reason="permission"} 1`, `unrole_fleet_hold_seconds 60`, `unrole_fleet_outage 0`,
 		`unrole_recent_jobs{state="running"} 1`, `unrole_recent_jobs{state="cancelled"} 0`,
 		`unrole_redis_up 1`, `unrole_redis_memory_used_bytes 11`, `unrole_redis_memory_max_bytes 20`)
