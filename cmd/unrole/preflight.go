@@ -40,6 +40,8 @@ type lookFlags struct {
 	// want is that of UNROLE_PREFLIGHT; implied looks also where nobody asked for it, if that is possible.
 	want    string
 	implied bool
+	// simulated says that what is looked at is a simulator.
+	simulated bool
 	// strict refuses what cannot be resolved, though nobody asked to look: the list is kept, to be sent as it is.
 	strict   bool
 	maxShare float64
@@ -83,7 +85,7 @@ func (f *lookFlags) open(cmd *cobra.Command, a *app, c *config.Config, with engi
 	if len(f.keep) > 0 && !f.allRoles {
 		return nil, usageError(cmd, texts.T("--keep-role goes with --all-roles"))
 	}
-	f.want, f.maxShare = c.Preflight, c.MaxShare
+	f.want, f.maxShare, f.simulated = c.Preflight, c.MaxShare, with.Transport != nil
 	if err := c.NeedCredentials(); err != nil {
 		if f.allRoles || f.want == "true" {
 			return nil, exitWith(exitCredentials, texts.T("%v\n--all-roles and --preflight read DingTalk, which takes the app's credentials", err))
@@ -121,7 +123,7 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 		f.known = f.seen.Known(ctx)
 		return &enqueue.Removals{}, nil
 	case !f.must && (f.want == "false" || f.want == "" && !f.implied):
-		return idsOf(rows)
+		return f.compared(ctx, a, name, rows)
 	}
 	req := preflight.Request{Rows: rows.All(), AllRoles: f.allRoles, EvenAdmins: f.evenAdmins, MaxShare: f.maxShare}
 	for _, text := range items(f.keep) {
@@ -142,7 +144,7 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 			return nil, exitWith(exitUsage, texts.T("%s: %v", "--keep-role", err))
 		case !f.must && f.want == "" && !f.strict:
 			a.note(texts.T("DingTalk could not be looked at (%v): what follows is of the list as it stands", err))
-			return idsOf(rows)
+			return idsOf(rows, nil)
 		case errors.As(err, &failed) && outcome.Of(failed.Class).Hold != "":
 			return nil, exitWith(exitCredentials, err)
 		}
@@ -152,18 +154,58 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 	if f.named {
 		f.known = seen.Known(ctx)
 	}
-	if err := f.judge(a, name, seen); err != nil {
+	if err := f.judge(a, name, seen.Problems, seen.Snapshot.Unresolved); err != nil {
 		return nil, err
 	}
 	a.noteSeen(seen)
 	return seen.Removals, nil
 }
 
+// compared are the pairs of a list of ids that nobody asked to look at. What stands there beside the ids has to be true of the same
+// people all the same, unless somebody said that DingTalk is not to be asked, or it is a simulator, which knows no names.
+func (f *lookFlags) compared(ctx context.Context, a *app, name string, rows *lists.Kept) (*enqueue.Removals, error) {
+	people := map[lists.Person]bool{}
+	for row := range rows.All() {
+		for _, p := range row.People {
+			if len(row.Also) > 0 {
+				people[p] = true
+			}
+		}
+	}
+	switch {
+	case len(people) == 0 || f.simulated:
+		return idsOf(rows, nil)
+	case f.want == "false":
+		a.note(texts.T("%s: names and numbers beside the user ids are not compared with DingTalk: a list that is shifted by a row is not noticed", name))
+		return idsOf(rows, nil)
+	}
+	a.note(texts.T("%s: what stands beside the user ids is compared with DingTalk, one lookup for each of %s (--preflight=false leaves that out)", name, usersOf(len(people))))
+	problems, err := preflight.Compare(ctx, f.directory, rows.All())
+	var failed *dingtalk.Error
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.As(err, &failed) && outcome.Of(failed.Class).Hold != "":
+		return nil, exitWith(exitCredentials, err)
+	case err != nil:
+		return nil, texts.T("DingTalk could not be looked at: %v", err)
+	}
+	f.strict = true
+	without := map[int]bool{}
+	for _, p := range problems {
+		without[p.Line] = true
+	}
+	if err := f.judge(a, name, problems, len(without)); err != nil {
+		return nil, err
+	}
+	return idsOf(rows, without)
+}
+
 // judge refuses a list of which something could not be resolved, unless that is to be skipped.
-func (f *lookFlags) judge(a *app, name string, seen *preflight.Result) error {
+func (f *lookFlags) judge(a *app, name string, problems []preflight.Problem, rows int) error {
 	const most = 50
-	refused := &lists.Refused{Name: name, Total: len(seen.Problems)}
-	for _, p := range seen.Problems[:min(most, len(seen.Problems))] {
+	refused := &lists.Refused{Name: name, Total: len(problems)}
+	for _, p := range problems[:min(most, len(problems))] {
 		row := lists.RowError{Line: p.Line, Reason: p.Why}
 		if p.Line > 0 {
 			row.Column = 1
@@ -171,10 +213,10 @@ func (f *lookFlags) judge(a *app, name string, seen *preflight.Result) error {
 		refused.Rows = append(refused.Rows, row)
 	}
 	switch {
-	case len(seen.Problems) == 0:
+	case len(problems) == 0:
 	case f.unresolved == skipUnresolved, !f.must && f.want == "" && !f.strict: // of a plan that nobody asked to look, nothing is sent
 		a.note(texts.T("%s", texts.Say(a.lang, refused)))
-		a.note(texts.Count(seen.Snapshot.Unresolved, "%d row is skipped", "%d rows are skipped"))
+		a.note(texts.Count(rows, "%d row is skipped", "%d rows are skipped"))
 	default:
 		refused.Next = []texts.Text{texts.T("nothing was sent; correct the rows, or leave them out with --unresolved skip")}
 		return exitWith(exitUsage, refused)
@@ -194,10 +236,13 @@ func (a *app) noteSeen(seen *preflight.Result) {
 	}
 }
 
-// idsOf are the pairs of rows all of which are ids.
-func idsOf(rows *lists.Kept) (*enqueue.Removals, error) {
+// idsOf are the pairs of rows all of which are ids, those of some lines left out.
+func idsOf(rows *lists.Kept, without map[int]bool) (*enqueue.Removals, error) {
 	set := &enqueue.Removals{}
 	for row := range rows.All() {
+		if without[row.Line] {
+			continue
+		}
 		if err := addIDs(set, row); err != nil {
 			return nil, exitWith(exitUsage, err)
 		}

@@ -38,6 +38,7 @@ func (a *app) fleetOf(cmd *cobra.Command, c *config.Config) (rdb redis.Universal
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), fleetPatience)
 	defer cancel()
+	redisconn.LogTo(a.logger(c))
 	client, _, err := redisconn.Open(ctx, c.RedisURL)
 	if err != nil {
 		a.note(texts.T("the fleet's Redis cannot be used, and so its pace is not shared: %v", err))

@@ -79,7 +79,9 @@ var peopleInChinese = map[string]string{
 	"what happens":               "处理方式",
 	"looked at again: it begins": "再次核实后开始",
 
-	"the fleet's Redis cannot be used, and so its pace is not shared: %v": "无法使用 REDIS_URL 指定的 Redis，查询速率不与其他进程共享：%v",
+	"%s: what stands beside the user ids is compared with DingTalk, one lookup for each of %s (--preflight=false leaves that out)": "%s：正在与钉钉核对 UserID 旁边的内容，共 %s，每人查询一次（--preflight=false 可跳过）",
+	"%s: names and numbers beside the user ids are not compared with DingTalk: a list that is shifted by a row is not noticed":     "%s：未与钉钉核对 UserID 旁边的姓名和号码，名单若错行将无法发现",
+	"the fleet's Redis cannot be used, and so its pace is not shared: %v":                                                          "无法使用 REDIS_URL 指定的 Redis，查询速率不与其他进程共享：%v",
 }
 
 func init() { maps.Copy(inChinese, peopleInChinese) }

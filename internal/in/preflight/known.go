@@ -11,10 +11,46 @@ import (
 	"github.com/unrole/unrole/internal/record/report"
 )
 
-// Whom looks up whom rows mean, and no more: for the report of what was done before. Rows are gone through once.
-func Whom(ctx context.Context, d *directory.Directory, rows iter.Seq[lists.Row]) (*Result, error) {
+// Compare looks only whether what rows say beside user ids is true of these people, one lookup each: a list that is shifted by a row
+// would take from everybody what was another's. Of whom the directory does not know nothing can be untrue. Rows are gone through twice.
+func Compare(ctx context.Context, d *directory.Directory, rows iter.Seq[lists.Row]) ([]Problem, error) {
+	r := newRun(d)
+	for row := range rows {
+		if len(row.Also) > 0 {
+			r.meet(row)
+		}
+	}
+	r.found = make([]resolve.Person, len(r.people))
+	if err := r.look(ctx, func(i int) bool { return true }); err != nil {
+		return nil, err
+	}
+	var problems []Problem
+	for row := range rows {
+		if len(row.Also) == 0 {
+			continue
+		}
+		for _, said := range row.People {
+			if p := r.found[r.at[said]]; p.Status == resolve.Found {
+				for _, why := range r.contradictions(row, said, p) {
+					why.Line = row.Line
+					problems = append(problems, why)
+				}
+			}
+		}
+	}
+	return problems, nil
+}
+
+// newRun is one that looks for people alone.
+func newRun(d *directory.Directory) *run {
 	r := &run{d: d, req: Request{EvenAdmins: true}, at: map[lists.Person]int{}, detailed: map[int]bool{}, named: map[lists.Role][]dingtalk.Role{}, res: &Result{}}
 	r.res.run = r
+	return r
+}
+
+// Whom looks up whom rows mean, and no more: for the report of what was done before. Rows are gone through once.
+func Whom(ctx context.Context, d *directory.Directory, rows iter.Seq[lists.Row]) (*Result, error) {
+	r := newRun(d)
 	for row := range rows {
 		r.meet(row)
 	}

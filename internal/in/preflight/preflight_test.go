@@ -341,3 +341,42 @@ func contradicts(p simulator.Person, said lists.Person, fits func(simulator.Pers
 	known := map[lists.Kind]string{lists.UserID: p.UserID, lists.Mobile: p.Mobile, lists.JobNumber: p.JobNumber, lists.Email: p.Email, lists.Name: p.Name}
 	return known[said.Kind] != "" && !fits(p, said)
 }
+
+// A list of ids that is shifted by a row is noticed without anything else being looked at, and a correct one passes, whoever has left.
+func TestWhatStandsBesideIdsIsCompared(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			sim := simulator.New(simulator.Options{})
+			names := []string{"王芳", "李雷", "赵敏"}
+			n := rapid.IntRange(1, 8).Draw(rt, "people")
+			var list []lists.Row
+			var wrong []int
+			for i := range n {
+				id := fmt.Sprint("u", i)
+				name, said := rapid.SampledFrom(names).Draw(rt, "name"), rapid.SampledFrom(append(names, "")).Draw(rt, "said")
+				sim.AddPerson(simulator.Person{UserID: id, Name: name})
+				row := lists.Row{People: people(id), Roles: []lists.Role{{ID: 7}}}
+				if said != "" {
+					row.Also = people("name:" + said)
+				}
+				if rapid.IntRange(0, 3).Draw(rt, "left") == 0 {
+					sim.Leave(id)
+				} else if said != "" && said != name {
+					wrong = append(wrong, i+2)
+				}
+				list = append(list, row)
+			}
+			problems, err := preflight.Compare(t.Context(), open(t, sim, 1e6), rows(list...).All())
+			if err != nil {
+				rt.Fatal(err)
+			}
+			var lines []int
+			for _, p := range problems {
+				lines = append(lines, p.Line)
+			}
+			if !slices.Equal(lines, wrong) {
+				rt.Errorf("lines %v contradict the directory, want %v", lines, wrong)
+			}
+		})
+	})
+}

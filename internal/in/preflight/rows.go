@@ -55,13 +55,7 @@ func (r *run) meaning(row lists.Row) (users []resolve.Person, roles []dingtalk.R
 			why = append(why, w)
 			continue
 		}
-		for _, also := range row.Also {
-			if resolve.Contradicts(p.User, also) {
-				why = append(why, Problem{Reason: snapshot.Contradiction,
-					Why: texts.T("%s is %s, not %s: the list may be shifted by a row, or the name has changed; correct the row, or take what is wrong out of it",
-						r.say(said), describe(p.User), r.say(also))})
-			}
-		}
+		why = append(why, r.contradictions(row, said, p)...)
 		users = append(users, p)
 	}
 	for _, said := range row.Roles {
@@ -81,6 +75,18 @@ func (r *run) meaning(row lists.Row) (users []resolve.Person, roles []dingtalk.R
 		}
 	}
 	return users, roles, why
+}
+
+// contradictions is what a row says of its person besides, and is not true of who was found.
+func (r *run) contradictions(row lists.Row, said lists.Person, p resolve.Person) (why []Problem) {
+	for _, also := range row.Also {
+		if resolve.Contradicts(p.User, also) {
+			why = append(why, Problem{Reason: snapshot.Contradiction,
+				Why: texts.T("%s is %s, not %s: the list may be shifted by a row, or the name has changed; correct the row, or take what is wrong out of it",
+					r.say(said), describe(p.User), r.say(also))})
+		}
+	}
+	return why
 }
 
 // whyNot says why nobody is meant, or somebody who must not be touched.

@@ -139,6 +139,8 @@ func readList(list io.ReadSeeker, opt lists.Options, lang texts.Lang) (*draft, *
 			if pairs += len(row.People) * max(1, len(row.Roles)); pairs > enqueue.MaxPairs {
 				return errTooMany
 			}
+			// What stands beside an id has to be true of the same person.
+			d.Must = d.Must || len(row.Also) > 0
 			for _, p := range row.People {
 				d.Must = d.Must || p.Kind != lists.UserID
 			}
