@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/in/asked"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -37,7 +38,9 @@ func (c *Client) Ask(ctx context.Context, a Asking) (Submitted, error) {
 	if err := c.checkAsking(&a); err != nil {
 		return Submitted{}, err
 	}
-	request, err := a.Request.Encode()
+	traced := *a.Request
+	traced.Trace = trace.Parent(ctx)
+	request, err := traced.Encode()
 	if err != nil {
 		return Submitted{}, err
 	}

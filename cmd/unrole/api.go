@@ -78,7 +78,13 @@ func (a *app) serveAPI(ctx context.Context, c *config.Config, opt apiFlags) erro
 		return err
 	}
 	defer rdb.Close()
-	intake, err := engine.NewIntake(c, parts(rdb, log), engine.Admission{Keys: keys, MaxUsers: opt.maxUsers, Rate: opt.rate})
+	with := parts(rdb, log)
+	stopTracing, err := a.trace(&with)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
+	intake, err := engine.NewIntake(c, with, engine.Admission{Keys: keys, MaxUsers: opt.maxUsers, Rate: opt.rate})
 	if err != nil {
 		return err
 	}

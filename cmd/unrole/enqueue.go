@@ -124,6 +124,12 @@ type submitOptions struct {
 
 // submit hands the request to the workers.
 func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClient, opt submitOptions) error {
+	with := parts(rdb, a.logger(req.config))
+	stopTracing, err := a.trace(&with)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb, Retention: req.config.Retention})
 	if err != nil {
 		return err
@@ -143,7 +149,9 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 		}
 		bar.set(done)
 	}
-	submitted, err := client.Submit(ctx, s)
+	submitting, span := with.Trace.Command(ctx, "enqueue")
+	submitted, err := client.Submit(submitting, s)
+	span.End(err != nil)
 	bar.done()
 	var taken *enqueue.ConflictError
 	if errors.As(err, &taken) && req.seen != nil {

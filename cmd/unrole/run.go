@@ -147,6 +147,11 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	defer closeMemory()
 
 	with := parts(rdb, log)
+	stopTracing, err := a.trace(&with)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	if sim := opt.simulator; sim != nil {
 		if req.seen == nil {
 			company := texts.T("SIMULATION: a simulator answers instead of DingTalk; its company holds the users and roles of this list whose ids have the form of one")
@@ -170,7 +175,9 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 	began := time.Now()
 	submission := req.submission.of(a, req)
 	submission.Simulated = opt.simulator != nil
-	submitted, err := client.Submit(ctx, submission)
+	submitting, span := with.Trace.Command(ctx, "run")
+	submitted, err := client.Submit(submitting, submission)
+	span.End(err != nil)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,11 @@ first SIGINT or SIGTERM finishes the calls in flight and puts the rest back; a s
 			}
 			defer client.Close()
 			with := parts(client, log)
+			stopTracing, err := a.trace(&with)
+			if err != nil {
+				return err
+			}
+			defer stopTracing()
 			with.Leavers = true
 			e, err := engine.New(c, with)
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/leavers"
 	"github.com/unrole/unrole/internal/in/resolver"
@@ -39,7 +40,9 @@ type Parts struct {
 	Random func() float64
 	// Version names this build to DingTalk, to the receiver of the webhook and in the metrics.
 	Version string
-	Log     zerolog.Logger
+	// Trace records what becomes of removals; nil records nothing.
+	Trace *trace.Tracer
+	Log   zerolog.Logger
 	// Leavers lets the engine act by the rule for leavers, if there is one: only a worker of the fleet may. Others are asked for a list
 	// or a story, and take nothing else.
 	Leavers bool
@@ -134,7 +137,7 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	}
 	e.worker, err = worker.New(worker.Config{Redis: steady.Redis, Gate: gate, DingTalk: e.DingTalk, Pacer: e.pacer, Adding: e.adding, Ledger: ledger.New(steady.Redis, c.Retention), Protected: protected,
 		Concurrency: c.Concurrency, MaxAttempts: c.MaxAttempts, RetryBase: c.RetryBase, RetryCap: c.RetryCap,
-		BusyMaxAge: c.BusyMaxAge, CheckInterval: c.CheckInterval, Observer: e.Observed.metrics, Random: with.Random, Log: with.Log})
+		BusyMaxAge: c.BusyMaxAge, CheckInterval: c.CheckInterval, Observer: e.Observed.metrics, Random: with.Random, Trace: with.Trace, Log: with.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +151,7 @@ func (e *Engine) newResolver(c *config.Config, with Parts, protected protect.Set
 		return err
 	}
 	e.resolver, err = resolver.New(resolver.Config{Ledger: ledger.New(with.Redis, c.Retention), Client: client, Directory: e.directory, Protected: protected, Lead: e.worker,
-		MaxShare: c.MaxShare, Log: with.Log.With().Str("room", "resolver").Logger()})
+		MaxShare: c.MaxShare, Trace: with.Trace, Log: with.Log.With().Str("room", "resolver").Logger()})
 	return err
 }
 

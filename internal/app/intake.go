@@ -54,7 +54,7 @@ func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, erro
 		return nil, err
 	}
 	handler, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: records, Redis: with.Redis, Keys: admission.Keys, Adapters: adapters, Protected: protected,
-		MaxUsers: admission.MaxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Preflight: c.Preflight == "true", Rate: admission.Rate, Log: with.Log})
+		MaxUsers: admission.MaxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Preflight: c.Preflight == "true", Rate: admission.Rate, Trace: with.Trace, Log: with.Log})
 	if err != nil {
 		return nil, &Fault{err}
 	}

@@ -122,13 +122,13 @@ func (a *Adapter) Open(m Message) (Event, error) {
 	if !signed {
 		return Event{}, &Unproved{"the message is not signed"}
 	}
-	if err := a.young(m.Now, doc); err != nil {
-		return Event{}, err
-	}
 	for _, c := range a.only {
 		if has, _ := c.at.text(doc); !slices.Contains(c.is, has) {
 			return Event{Ignored: fmt.Sprintf("%s is none of those that count", c.at), Plain: plain}, nil
 		}
+	}
+	if err := a.young(m.Now, doc); err != nil {
+		return Event{}, err
 	}
 	e := Event{Plain: plain}
 	e.Removal, e.ID, err = a.translate(doc)

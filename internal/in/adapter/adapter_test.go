@@ -154,7 +154,7 @@ func TestMessagesThatCountForNothingAreAnsweredAsTheSystemWants(t *testing.T) {
 		message Message
 		answer  string
 	}{
-		"xinrenxinshi": {message(`{"messageId":"uuid","type":"verify","sendtime":"1796000000"}`, "key", key), `{"message":"success"}`},
+		"xinrenxinshi": {message(`{"messageId":"uuid","type":"verify","sendtime":"1515986177"}`, "key", key), `{"message":"success"}`},
 		"2haohr":       {message(`{"key":"event_test","data":[]}`, "key", key), `{"result_code":"SUCCESS","result_msg":"OK"}`},
 	} {
 		a := example(t, name)

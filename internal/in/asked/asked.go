@@ -26,6 +26,8 @@ type Request struct {
 	// MaxUsersPerDay is how many distinct users the source may submit in 24 hours before its jobs wait for approval, 0 for any
 	// number: that of whoever took the request in.
 	MaxUsersPerDay int `json:"max_users_per_day,omitempty"`
+	// Trace is the trace that the request belongs to, see trace.Parent; it is no part of what is asked.
+	Trace string `json:"trace,omitempty"`
 }
 
 // Element is some people and what each of them loses.

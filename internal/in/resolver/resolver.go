@@ -12,6 +12,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/in/asked"
 	"github.com/unrole/unrole/internal/in/directory"
@@ -41,7 +42,9 @@ type Config struct {
 	MaxShare float64
 	// Interval is how often it looks for jobs. Default 500 ms.
 	Interval time.Duration
-	Log      zerolog.Logger
+	// Trace, when set, begins a span for every job.
+	Trace *trace.Tracer
+	Log   zerolog.Logger
 }
 
 const (
@@ -218,7 +221,10 @@ func (r *Resolver) one(ctx context.Context, d *directory.Directory, id string, l
 	if err != nil {
 		return err
 	}
-	if err := r.decide(ctx, d, job, request, lead); err != nil {
+	ctx, span := r.cfg.Trace.LookUp(ctx, request.Trace, request.People())
+	err = r.decide(ctx, d, job, request, lead)
+	span.End(err != nil)
+	if err != nil {
 		return err
 	}
 	return r.cfg.Ledger.ResolvingDone(ctx, id)

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/out/combine"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/tasks"
@@ -81,4 +82,23 @@ func (w *Worker) send(ctx context.Context, g *group, roles []int64, users []stri
 	default:
 		return w.cfg.DingTalk.RemoveRoles(ctx, roles, users)
 	}
+}
+
+// traced begins the span of a call that serves the tasks of a group.
+func (w *Worker) traced(g *group, roles, users int, isolating bool) *trace.Span {
+	if w.cfg.Trace == nil {
+		return nil
+	}
+	api := "removerolesforemps"
+	switch {
+	case g.scope != nil:
+		api = "role/scope/update"
+	case g.api.action == tasks.Add:
+		api = "addrolesforemps"
+	}
+	serves := make([]*trace.Span, len(g.members))
+	for i, m := range g.members {
+		serves[i] = m.span
+	}
+	return w.cfg.Trace.Call(w.ending, serves, api, roles, users, isolating)
 }

@@ -41,6 +41,8 @@ func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
 		return w.letters.readAgain(ctx, id, part)
 	}
 	v := w.visit(id, queue, part)
+	ctx, v.span = w.cfg.Trace.Part(ctx, at.Headers(), queue, len(part.RoleIDs), len(part.UserIDs))
+	defer v.span.End(false)
 	defer w.neighbours.add(v)()
 	panics, _ := asynq.GetRetryCount(ctx)
 	err = v.through(ctx, panics)

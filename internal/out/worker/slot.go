@@ -112,8 +112,10 @@ func (w *Worker) ask(g *group, rect pairs.Rectangle, isolating bool) outcome.Dec
 	users, roles := g.ids(rect)
 	w.cfg.Observer.Attempted(isolating)
 	began := time.Now()
+	span := w.traced(g, len(roles), len(users), isolating)
 	reply, err := w.send(w.ending, g, roles, users)
 	v := outcome.Decide(reply, err, time.Now())
+	span.Heard(v.RequestID, v.Failure.ErrCode, string(v.Pace.Kind), err == nil)
 	w.lead.Heard(err == nil || v.Answered)
 	jobs := map[string]bool{}
 	for i, m := range g.members {

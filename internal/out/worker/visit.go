@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
@@ -27,6 +28,7 @@ type visit struct {
 	lead int64 // the number of the lead that has taken the task
 	came time.Time
 	log  zerolog.Logger
+	span *trace.Span // nil where nobody traces
 
 	mu    wait.Lock
 	claim *ledger.Claim

@@ -21,6 +21,7 @@ import (
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
@@ -79,6 +80,8 @@ type Config struct {
 	Gate *redisconn.Gate
 	// Observer, when set, is told what happens, for metrics.
 	Observer Observer
+	// Trace, when set, begins a span for every task and every call.
+	Trace *trace.Tracer
 	// Random spreads the waits, by a number in [0, 1). Default rand.Float64.
 	Random func() float64
 	Log    zerolog.Logger

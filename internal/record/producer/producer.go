@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/unrole/unrole/internal/base/queue"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -27,7 +28,7 @@ const (
 var farFuture = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Enqueue puts the parts into a lane, not to be processed before at. A part that is there already is a success, so an
-// interrupted call is completed by repeating it.
+// interrupted call is completed by repeating it. The tasks belong to the trace of ctx.
 func Enqueue(ctx context.Context, client *asynq.Client, parts []tasks.Part, lane string, at time.Time) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
@@ -59,7 +60,7 @@ func put(ctx context.Context, client *asynq.Client, p *tasks.Part, id string, op
 		return false, err
 	}
 	opts = append(opts, asynq.TaskID(id), asynq.MaxRetry(queue.MaxRetry), asynq.Timeout(queue.Timeout))
-	_, err = client.EnqueueContext(ctx, asynq.NewTask(tasks.TypeRemove, payload), opts...)
+	_, err = client.EnqueueContext(ctx, asynq.NewTaskWithHeaders(tasks.TypeRemove, payload, trace.Headers(ctx)), opts...)
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):
 		// Also what a lost reply to a successful enqueue looks like.

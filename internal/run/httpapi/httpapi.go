@@ -20,6 +20,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/defaults"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/in/adapter"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
@@ -64,7 +65,9 @@ type Config struct {
 	Rate float64
 	// StoreTimeout is how long a request waits for Redis before it is answered with 503. Default 10 s.
 	StoreTimeout time.Duration
-	Log          zerolog.Logger
+	// Trace, when set, begins a span for every request.
+	Trace *trace.Tracer
+	Log   zerolog.Logger
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -154,6 +157,9 @@ func (a *API) endpoint(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		seen := &watched{ResponseWriter: w, status: http.StatusOK}
+		ctx, span := a.cfg.Trace.Request(r.Context(), r.Method, r.Pattern, r.Header.Get("Traceparent"))
+		r = r.WithContext(ctx)
+		defer func() { span.Answered(seen.status) }()
 		err := e(seen, r)
 		var p *problem
 		switch {
