@@ -113,6 +113,10 @@ func (r pageRow) VerifiedAs() ledger.Verdict { return r.pair.Verified }
 
 type cellOf struct{ Heading, Text string }
 
+// rowsOfTable is how many rows stand in one table. On paper a browser looks at all rows of a table for each of its pages, so that one
+// of 4,000 rows takes it minutes.
+const rowsOfTable = 200
+
 // writeRows writes the rows of the table and counts them.
 func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writer) error {
 	out := bufio.NewWriterSize(file, writeSize)
@@ -120,6 +124,7 @@ func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writ
 	if err != nil {
 		return err
 	}
+	listed := 0
 	err = d.rows(ctx, l, d.Job.JobID, with, seen, func(r Row) error {
 		d.Pairs.Total++
 		switch ledger.Kind(r.Outcome) {
@@ -155,6 +160,12 @@ func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writ
 				shown.From = append(shown.From, cellOf{d.heading(i), cell})
 			}
 		}
+		if listed > 0 && listed%rowsOfTable == 0 {
+			if err := pageTemplate.ExecuteTemplate(out, "goes on", d); err != nil {
+				return notWritten(err)
+			}
+		}
+		listed++
 		return notWritten(pageTemplate.ExecuteTemplate(out, "row", shown))
 	})
 	if err != nil {

@@ -218,3 +218,41 @@ func TestAWriterThatFailsEndsTheReport(t *testing.T) {
 		}
 	}
 }
+
+// A browser looks at all rows of a table for each page that it prints of it.
+func TestALongListStandsInSeveralTablesEachWithItsHeader(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	var users []string
+	for n := range 2*rowsOfTable + 50 {
+		users = append(users, fmt.Sprintf("u%d", n))
+	}
+	l, job := submit(t, rdb, users, mixed)
+	var out bytes.Buffer
+	if err := HTML(t.Context(), l, job, &out, Options{Page: Page{Now: at}}); err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(out.String(), `id="list">`)
+	if !found {
+		t.Fatal("there is no list")
+	}
+	tables := strings.Split(list, "<table")[1:]
+	if len(tables) != 3 {
+		t.Fatalf("%d tables", len(tables))
+	}
+	at := 0
+	for _, table := range tables {
+		rows := strings.Split(table, "<tr data-o=")[1:]
+		if len(rows) > rowsOfTable || strings.Count(table, "<thead>") != 1 {
+			t.Errorf("a table has %d rows and %d headers", len(rows), strings.Count(table, "<thead>"))
+		}
+		for _, row := range rows {
+			if want := `<span class="id">` + users[at] + "</span>"; !strings.Contains(row, want) {
+				t.Fatalf("row %d lacks %s: %s", at, want, row)
+			}
+			at++
+		}
+	}
+	if at != len(users) {
+		t.Errorf("%d of %d rows", at, len(users))
+	}
+}
