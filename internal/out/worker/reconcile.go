@@ -16,6 +16,12 @@ import (
 // reconcileKey is held by the process that reconciles for the fleet.
 const reconcileKey = "unrole:reconcile"
 
+// After looksAtOnce jobs a look takes its time: 50 a second, so that the thousand that ledger.Rounds hands out at most fit between two.
+const (
+	looksAtOnce  = 50
+	betweenLooks = 20 * time.Millisecond
+)
+
 // reconcile looks, once per interval over the whole fleet, for what asynq has lost or given up.
 func (w *Worker) reconcile(ctx context.Context) {
 	for wait.For(ctx, w.cfg.ReconcileInterval) == nil {
@@ -38,7 +44,13 @@ func (w *Worker) Reconcile(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	for _, job := range stalled {
+	for i, job := range stalled {
+		// Many jobs at once are mostly those of a fleet that starts, and all is well with them: nobody is to wait for Redis meanwhile.
+		if i >= looksAtOnce {
+			if err := wait.For(ctx, betweenLooks); err != nil {
+				return errors.Join(append(errs, err)...)
+			}
+		}
 		n, err := producer.Repair(ctx, w.cfg.Ledger, w.redis, w.client, job)
 		errs = append(errs, err)
 		if n > 0 || err != nil {

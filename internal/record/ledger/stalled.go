@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// mostRest is the longest that a job which stands still is left alone.
-const mostRest = 2 * time.Hour
+const (
+	// mostRest is the longest that a job which stands still is left alone.
+	mostRest = 2 * time.Hour
+	// mostLooks is how many jobs one look reads: a fleet that starts knows none of its open jobs.
+	mostLooks = 1000
+)
 
 // Rounds are looks at the open jobs, again and again, for those that stand still. They remember when each job is worth the
 // next look, so that ten thousand jobs which wait cost next to nothing. It belongs to one goroutine.
@@ -16,6 +20,8 @@ type Rounds struct {
 	ledger       *Ledger
 	still, again time.Duration
 	rests        map[string]rest
+	most         int    // jobs that one look reads
+	last         string // of the jobs that the latest look read; the next one begins behind it
 }
 
 // rest is how a job is left alone.
@@ -28,11 +34,12 @@ type rest struct {
 // Rounds begins with every job unknown. A job stands still when it has not moved for still; it is not looked at again
 // before again has passed, then twice as long, up to two hours.
 func (l *Ledger) Rounds(still, again time.Duration) *Rounds {
-	return &Rounds{ledger: l, still: still, again: again, rests: map[string]rest{}}
+	return &Rounds{ledger: l, still: still, again: again, most: mostLooks, rests: map[string]rest{}}
 }
 
 // Stalled lists the unfinished jobs that are due, whose parts are known, and that have neither moved nor been checked
-// for a while: candidates for a look at whether asynq still has their tasks. It takes ended jobs out of the index.
+// for a while: candidates for a look at whether asynq still has their tasks. It takes ended jobs out of the index. It reads
+// a thousand jobs at most; the next look goes on with the others.
 func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 	l, now := r.ledger, r.ledger.now()
 	ids, err := l.OpenNames(ctx)
@@ -48,6 +55,7 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 		return now.Before(have.until)
 	})
 	r.rests = rests
+	awake = r.turn(awake)
 	var candidates, ended []string
 	seen, moved := map[string]bool{}, map[string]string{}
 	err = l.fields(ctx, awake, []string{"phase", "touched_at", "checked_at", "finished_at", "created_at", "at"}, func(id string, f []string) {
@@ -107,6 +115,17 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 	}
 	maps.Copy(r.rests, next) // once all could be read: who asks again after an error gets them all
 	return stalled, nil
+}
+
+// turn are the jobs that a look reads: as many as it may of those whose turn it is.
+func (r *Rounds) turn(awake []string) []string {
+	if len(awake) <= r.most {
+		return awake
+	}
+	begin := slices.Index(awake, r.last) + 1
+	awake = append(awake[begin:len(awake):len(awake)], awake[:begin]...)[:r.most]
+	r.last = awake[r.most-1]
+	return awake
 }
 
 // longOf is how long a job has rested that has not moved since.

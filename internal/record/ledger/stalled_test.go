@@ -86,6 +86,7 @@ func TestJobsThatRestCostNothing(t *testing.T) {
 		rdb.ZAdd(t.Context(), indexKey, redis.Z{Score: float64(1 + i), Member: id})
 	}
 	rounds := l.Rounds(0, time.Minute)
+	rounds.most = n
 	stalled, err := rounds.Stalled(t.Context())
 	if err != nil || len(stalled) != n {
 		t.Fatal(len(stalled), err)
@@ -97,5 +98,42 @@ func TestJobsThatRestCostNothing(t *testing.T) {
 	}
 	if most := n/pageOfJobs + 2; asked.n > most {
 		t.Errorf("%d commands for %d jobs that rest, want %d for their names", asked.n, n, most)
+	}
+}
+
+// A fleet that starts knows none of its jobs. It reads so many at a time, and comes to all of them, also past those that stay awake.
+func TestAFleetThatStartsLooksAtItsJobsInTurns(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l := New(rdb, time.Hour)
+	at := formatTime(time.Now())
+	const most, n = 10, 25
+	_, err := rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		for i := range n {
+			id, phase := fmt.Sprint("job-", i), phaseSubmitted
+			if i%2 == 0 {
+				phase = phasePlanning // has no rest
+			}
+			p.HSet(t.Context(), jobKey(id), "total", 1, "phase", phase, "created_at", at)
+			p.ZAdd(t.Context(), indexKey, redis.Z{Score: float64(1 + i), Member: id})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rounds := l.Rounds(0, time.Hour)
+	rounds.most = most
+	seen := map[string]bool{}
+	for look := 1; len(seen) < n/2; look++ {
+		stalled, err := rounds.Stalled(t.Context())
+		if err != nil || len(stalled) > most || look > 4 {
+			t.Fatalf("look %d: %d jobs, %d seen, %v", look, len(stalled), len(seen), err)
+		}
+		for _, job := range stalled {
+			if seen[job.JobID] {
+				t.Fatalf("%s was handed out twice", job.JobID)
+			}
+			seen[job.JobID] = true
+		}
 	}
 }
