@@ -46,6 +46,12 @@ func table() []line {
 	}
 	company := covertest.Large(400).Draw(1)
 	return append(lines,
+		line{name: "burst of 300 single removals, every other call is busy", slow: true, calls: 450, lasts: 4 * time.Minute,
+			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond, Busy: 0.5}},
+			play: func(w *world) string {
+				return w.burst(covertest.Large(300).Draw(1), 300*time.Millisecond, 30*time.Minute)
+			},
+		},
 		line{name: "burst of 300 single removals within 300 ms", slow: true, calls: 90, lasts: 6 * time.Second,
 			under: setting{qps: 20, sim: simulator.Options{Latency: 50 * time.Millisecond}},
 			play:  func(w *world) string { return w.burst(covertest.Large(300).Draw(1), 300*time.Millisecond, time.Minute) },

@@ -92,8 +92,8 @@ func (w *Worker) putBack(g *group, c combine.Call) {
 	g.progress()
 }
 
-// togetherTries is how often tasks that were busy in the same call wait equally long, so that they share a call again.
-// After that each waits for a time of its own: it may be one of them that keeps the others busy.
+// togetherTries is how often tasks that were busy in the same call wait equally long, so that they share a call again; more
+// often while chance explains it. After that each waits for a time of its own: it may be one of them that keeps the others busy.
 const togetherTries = 3
 
 // spent is what the tries of a batch came to that was busy too often.
@@ -114,7 +114,8 @@ func (w *Worker) tryLater(m *member, v outcome.Decision, accepted int64, jitter 
 	if err != nil {
 		return err
 	}
-	if tries.All > togetherTries {
+	chance := m.chance()
+	if tries.All > max(togetherTries, chance) {
 		jitter = w.cfg.Random()
 	}
 	most := w.mostAttempts(v)
@@ -125,7 +126,18 @@ func (w *Worker) tryLater(m *member, v outcome.Decision, accepted int64, jitter 
 		v.Failure.Attempts = tries.Attempts
 		return &end{kind: endSpent, spent: &spent{answer: v, aged: aged && !last, ofRoles: ofRoles}, why: "attempts are spent: " + v.Failure.ErrMsg}
 	}
-	return later(w.backoff().Spread(tries.All, jitter), fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.Failure.ErrMsg))
+	return later(w.pauseAfter(now, tries.All, chance, jitter), fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.Failure.ErrMsg))
+}
+
+// pauseAfter is how long what was busy so often waits until it is tried again. So many busy answers as chance explains do not put
+// the next try off further, and all that waits after one of them comes back at the same moments, to share calls again; the pace
+// spreads these.
+func (w *Worker) pauseAfter(now time.Time, tries, chance int, jitter float64) time.Duration {
+	if tries > chance {
+		return w.backoff().Spread(tries-chance, jitter)
+	}
+	round := w.cfg.RetryBase
+	return now.Truncate(round).Add(round).Sub(now)
 }
 
 // mostAttempts is how many tries that were answered so make an end.

@@ -13,24 +13,36 @@ import (
 // wholeTries is how often a batch is tried whole. What keeps it busy then may be one of its ids.
 const wholeTries = 2
 
+// chance is how many busy answers in a row say nothing about the task: it is tried as before after these. That is for the removal
+// of a single user, whose portions would share fewer calls with others, and spare nobody else.
+func (v *visit) chance() int {
+	if len(v.part.UserIDs) > 1 {
+		return 0
+	}
+	return v.api.tempo.chance()
+}
+
 // turn is what the task asks the next call for: all that it wants or, once that was busy too often, a portion of it.
 func (v *visit) turn() pairs.Set {
 	wants := v.wants()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	tries := v.claim.State.Tries.All
+	tries, whole := v.claim.State.Tries.All, max(wholeTries, v.chance())
+	if v.narrowed && tries < min(v.from, whole) && whole > wholeTries {
+		v.narrowed = false // something passed since, and it was chance, as it seems
+	}
 	switch {
-	case !v.narrowed && tries < wholeTries:
+	case !v.narrowed && tries < whole:
 		return wants
 	case !v.narrowed:
-		v.narrowed, v.from = true, wholeTries
+		v.narrowed, v.from = true, whole
 	case tries < v.from:
 		v.from = 0 // something passed since
 	}
 	open := v.claim.Open()
 	// Where nothing of the job passes, what keeps it busy is in all of its batches, or DingTalk is out: each tries another portion
 	// then than the one before.
-	tries = max(tries-v.from, v.api.jobs.busyInARow(v.part.JobID)-wholeTries)
+	tries = max(tries-v.from, v.api.jobs.busyInARow(v.part.JobID)-whole)
 	if likely := v.api.hints.likely(v.part, v.api.jobs.likely(v.part, open.Hull())); tries == 0 && likely.Size() != open.Hull().Size() && open.Within(likely).Any() {
 		return wants.Within(likely)
 	}

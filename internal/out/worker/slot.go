@@ -39,6 +39,9 @@ func (w *Worker) use(s slot, g *group, rect pairs.Rectangle, isolating bool) (ou
 	began := time.Now()
 	v := w.ask(g, rect, isolating)
 	g.api.tempo.took(time.Since(began), s.Spacing)
+	if v.Action == outcome.Settle || v.Action == outcome.Retry && v.Answered {
+		g.api.tempo.answered(v.Action == outcome.Settle)
+	}
 	if v.Action != outcome.Search {
 		g.api.pacer.Report(w.ending, s.Grant, v.Pace)
 	}
