@@ -201,6 +201,28 @@ func TestWhatIsSwitchedOffIsNotThere(t *testing.T) {
 	}
 }
 
+func TestTheRuleForLeaversReachesTheWorkersAlone(t *testing.T) {
+	const rule = "departments: [研发部]\nkeep: [\"财务/出纳\"]\n"
+	got := objects(t, "the chart", render(t, func(values map[string]any) { values["worker"].(map[string]any)["leavers"] = rule }))
+	if have := got["ConfigMap unrole-leavers"].at("data", "rule.yaml"); have != rule {
+		t.Errorf("the rule is %q", have)
+	}
+	for name, o := range got {
+		if o["kind"] != "Deployment" {
+			continue
+		}
+		text := fmt.Sprint(o)
+		for _, piece := range []string{"UNROLE_LEAVERS_FILE value:/etc/unrole/leavers/rule.yaml", "mountPath:/etc/unrole/leavers", "configMap:map[name:unrole-leavers optional:true]"} {
+			if has := strings.Contains(text, piece); has != (name == "Deployment unrole-worker") {
+				t.Errorf("%s has %q: %v", name, piece, has)
+			}
+		}
+	}
+	if _, there := objects(t, "the chart", render(t, nil))["ConfigMap unrole-leavers"]; there {
+		t.Error("there is a rule that nobody gave")
+	}
+}
+
 func TestEveryValueOfTheChartHasItsSchema(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(chart, "values.schema.json"))
 	if err != nil {
@@ -254,6 +276,7 @@ func TestEveryPodIsConfined(t *testing.T) {
 				} `yaml:"securityContext"`
 				VolumeMounts []struct {
 					MountPath string `yaml:"mountPath"`
+					ReadOnly  bool   `yaml:"readOnly"`
 				} `yaml:"volumeMounts"`
 			}
 			Volumes []struct {
@@ -273,8 +296,14 @@ func TestEveryPodIsConfined(t *testing.T) {
 			sc.AllowPrivilegeEscalation == nil || *sc.AllowPrivilegeEscalation || !sc.ReadOnlyRootFilesystem || !slices.Equal(sc.Capabilities.Drop, []string{"ALL"}) {
 			t.Errorf("%s has rights: %s", name, data)
 		}
-		if c.Resources.Limits["memory"] == "" || len(c.VolumeMounts) != 2 || c.VolumeMounts[1].MountPath != "/tmp" {
-			t.Errorf("%s lacks a limit of memory or a /tmp", name)
+		var writable []string
+		for _, m := range c.VolumeMounts {
+			if !m.ReadOnly {
+				writable = append(writable, m.MountPath)
+			}
+		}
+		if c.Resources.Limits["memory"] == "" || !slices.Equal(writable, []string{"/tmp"}) {
+			t.Errorf("%s lacks a limit of memory, or may write to %q", name, writable)
 		}
 		if spec := string(data); !strings.Contains(spec, "livenessProbe:") || !strings.Contains(spec, "readinessProbe:") {
 			t.Errorf("%s lacks a probe", name)
