@@ -13,6 +13,7 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/lists"
+	"github.com/unrole/unrole/internal/in/resolve"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/outcome"
 )
@@ -160,10 +161,11 @@ func (a *app) who(ctx context.Context, d *directory.Directory, args []string) er
 		if err != nil {
 			return texts.T("%s: %v", args[i], err)
 		}
-		if len(found.Users) != 1 {
+		status := resolve.Judge(found, p)
+		if status != resolve.Found {
 			odd++
 		}
-		if err := a.printFound(ctx, d, args[i], found); err != nil {
+		if err := a.printFound(ctx, d, args[i], status, found); err != nil {
 			return err
 		}
 	}
@@ -173,18 +175,25 @@ func (a *app) who(ctx context.Context, d *directory.Directory, args []string) er
 	return nil
 }
 
-func (a *app) printFound(ctx context.Context, d *directory.Directory, query string, found directory.Found) error {
+func (a *app) printFound(ctx context.Context, d *directory.Directory, query string, status resolve.Status, found directory.Found) error {
 	line := personLine{Query: query, Roles: []heldRole{}}
-	switch {
-	case len(found.Users) == 1:
+	for _, l := range found.Left {
+		a.note(texts.T("%s: %s (%s) left on %s", query, l.Name, l.UserID, l.At.Local().Format("2006-01-02")))
+	}
+	switch status {
+	case resolve.Found:
 		line.Status = "found"
-	case len(found.Users) > 1:
+	case resolve.Ambiguous:
 		line.Status = "ambiguous"
-		a.note(texts.T("%s: %d people fit; name the one you mean by the user id", query, len(found.Users)))
-	case len(found.Left) > 0:
+		if n := len(found.Users) + len(found.Left); n > 1 {
+			a.note(texts.T("%s: %d people fit; name the one you mean by the user id", query, n))
+		} else {
+			a.note(texts.T("%s: DingTalk knows %s, who is not called exactly so; say who is meant by the user id", query,
+				resolve.Candidate{UserID: found.Users[0].UserID, Name: found.Users[0].Name}.String()))
+		}
+	case resolve.Departed:
 		line.Status, line.UserID, line.Name = "departed", found.Left[0].UserID, found.Left[0].Name
-		a.note(texts.T("%s: %s (%s) left on %s", query, line.Name, line.UserID, found.Left[0].At.Local().Format("2006-01-02")))
-	case found.External:
+	case resolve.External:
 		line.Status = "external"
 		a.note(texts.T("%s: a contact from outside, who holds no role", query))
 	default:

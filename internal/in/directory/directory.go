@@ -96,6 +96,9 @@ func (d *Directory) Fresh() *Directory {
 	return fresh
 }
 
+// Since is the moment after which everything was read that it says, however much of it is remembered.
+func (d *Directory) Since() time.Time { return d.born }
+
 // Lookups counts the questions put so far, and how long they take at the least at the pace: each API's are asked beside
 // those of the others.
 func (d *Directory) Lookups() (n int, takes time.Duration) {

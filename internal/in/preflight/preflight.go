@@ -115,7 +115,7 @@ func Run(ctx context.Context, d *directory.Directory, req Request) (*Result, err
 	}
 	r := &run{d: d, req: req, at: map[lists.Person]int{}, detailed: map[int]bool{}, all: map[int]bool{}, named: map[lists.Role][]dingtalk.Role{},
 		keep: map[int64]bool{}, held: map[int64]map[string][]int64{}, holders: map[int64]int{},
-		res: &Result{Removals: &enqueue.Removals{}, Asked: &enqueue.Removals{}, Snapshot: &enqueue.Snapshot{SeenAt: time.Now()}}}
+		res: &Result{Removals: &enqueue.Removals{}, Asked: &enqueue.Removals{}, Snapshot: &enqueue.Snapshot{SeenAt: d.Since()}}}
 	r.res.run = r
 	for row := range req.Rows {
 		r.meet(row)
@@ -229,13 +229,20 @@ func (r *run) concerned() []int64 {
 			}
 		}
 	}
+	found, shown := 0, false
 	for i := range r.all {
 		switch {
 		case !r.detailed[i]:
 			add(r.roles)
 		case r.found[i].Status == resolve.Found:
+			found++
+			shown = shown || len(r.found[i].User.Roles) > 0
 			add(r.found[i].User.Roles)
 		}
+	}
+	if found > 0 && !shown {
+		// Whoever holds no role has no list of them, and so has everybody whose list the app may not read: only the roles can tell.
+		add(r.roles)
 	}
 	ids := make([]int64, 0, len(set))
 	for id := range set {

@@ -380,3 +380,41 @@ func TestWhatStandsBesideIdsIsCompared(t *testing.T) {
 		})
 	})
 }
+
+// listless shows nobody's list of roles, as an app sees people that lacks the permission.
+type listless struct{ directory.Source }
+
+func (s listless) User(ctx context.Context, id string) (dingtalk.User, error) {
+	u, err := s.Source.User(ctx, id)
+	u.Roles = nil
+	return u, err
+}
+
+func TestAllRolesAreFoundAlsoWhereNobodysListOfRolesIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := simulator.New(simulator.Options{})
+		sim.AddRole(7, "出纳", "财务")
+		sim.AddRole(8, "会计", "财务")
+		sim.AddPerson(simulator.Person{UserID: "wang", Mobile: "13812345678"})
+		sim.AddPerson(simulator.Person{UserID: "li"})
+		sim.Grant("wang", 7, 8)
+		sim.Grant("li", 7)
+		client, err := dingtalk.New(dingtalk.Config{BaseURL: "http://dingtalk.invalid", AppKey: simulator.AppKey, AppSecret: simulator.AppSecret,
+			HTTP: &http.Client{Transport: sim.Transport()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		d, err := directory.New(listless{client}, 1e6)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, err := preflight.Run(t.Context(), d, preflight.Request{Rows: rows(lists.Row{People: people("mobile:13812345678")}).All(), AllRoles: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pairsOf(seen.Removals); !slices.Equal(got, []string{"wang 7", "wang 8"}) {
+			t.Errorf("%v", got)
+		}
+	})
+}

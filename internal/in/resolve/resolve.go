@@ -77,15 +77,13 @@ func one(ctx context.Context, d *directory.Directory, p lists.Person) (Person, e
 	if err != nil {
 		return Person{}, err
 	}
-	switch n := len(f.Users); {
-	case f.External:
-		return Person{Status: External}, nil
-	case n == 0 && len(f.Left) == 1:
+	switch status := Judge(f, p); status {
+	case Departed:
 		return Person{Status: Departed, User: dingtalk.User{UserID: f.Left[0].UserID, Name: f.Left[0].Name}}, nil
-	case n == 1 && len(f.Left) == 0 && !Contradicts(f.Users[0], p):
+	case Found:
 		return Person{Status: Found, User: f.Users[0]}, nil
-	case n+len(f.Left) == 0:
-		return Person{Status: Unknown}, nil
+	case External, Unknown:
+		return Person{Status: status}, nil
 	}
 	several := Person{Status: Ambiguous, Fit: len(f.Users) + len(f.Left)}
 	for _, u := range f.Users[:min(mostCandidates, len(f.Users))] {
@@ -95,6 +93,21 @@ func one(ctx context.Context, d *directory.Directory, p lists.Person) (Person, e
 		several.Candidates = append(several.Candidates, Candidate{UserID: l.UserID, Name: l.Name})
 	}
 	return several, nil
+}
+
+// Judge is whether what the directory has under a name is one person, and nobody else.
+func Judge(f directory.Found, p lists.Person) Status {
+	switch n := len(f.Users); {
+	case f.External:
+		return External
+	case n == 0 && len(f.Left) == 1:
+		return Departed
+	case n == 1 && len(f.Left) == 0 && !Contradicts(f.Users[0], p):
+		return Found
+	case n+len(f.Left) == 0:
+		return Unknown
+	}
+	return Ambiguous
 }
 
 // Contradicts reports whether what a list says of somebody is not true of the user. What the app may not read contradicts

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/texts"
@@ -25,7 +24,7 @@ func (r *Resolver) decide(ctx context.Context, d *directory.Directory, job ledge
 		if len(role.Fit) > 0 {
 			row.Reason = snapshot.AmbiguousRole
 		}
-		return r.refuse(ctx, job, lead, texts.T("a role that is to be kept is not known"), &snapshot.Snapshot{SeenAt: time.Now(), Rows: []snapshot.Unresolved{row}})
+		return r.refuse(ctx, job, lead, texts.T("a role that is to be kept is not known"), &snapshot.Snapshot{SeenAt: d.Since(), Rows: []snapshot.Unresolved{row}})
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:

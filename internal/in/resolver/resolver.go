@@ -48,9 +48,11 @@ type Config struct {
 }
 
 const (
-	// mostWaiting is how many jobs are looked at in one turn, mostBatches how many batches are under way, atOnce how many jobs of a
-	// batch side by side: what limits them is the pace of the lookups, which they share.
+	// mostWaiting is how many jobs are looked at in one turn, mostOfBatch how many of them make a batch, which reads who holds a role
+	// once and by the end is as old as its beginning; mostBatches is how many batches are under way, atOnce how many jobs of a batch
+	// side by side: what limits them is the pace of the lookups, which they share.
 	mostWaiting = 1000
+	mostOfBatch = 100
 	mostBatches = 4
 	atOnce      = 32
 )
@@ -122,7 +124,7 @@ func (r *Resolver) next(ctx context.Context) ([]string, error) {
 	var batch []string
 	for _, id := range ids {
 		listed[id] = true
-		if f := r.later[id]; !r.busy[id] && (f == nil || !time.Now().Before(f.until)) {
+		if f := r.later[id]; len(batch) < mostOfBatch && !r.busy[id] && (f == nil || !time.Now().Before(f.until)) {
 			r.busy[id] = true
 			batch = append(batch, id)
 		}
