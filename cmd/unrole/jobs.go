@@ -24,7 +24,7 @@ func (a *app) jobsCommand() *cobra.Command {
 		Use:   "jobs",
 		Short: "Look at jobs, follow them, report on them, cancel them",
 		Long: `jobs shows what became of everything that was submitted. A job is kept for UNROLE_RETENTION after its end, longer while
-it has dead letters; its audit trail is kept for good.`,
+it has dead letters; its audit trail longer (docs/jobs.md).`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -123,8 +123,9 @@ func (a *app) jobsAuditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit JOB",
 		Short: "Print the audit trail of a job, oldest first",
-		Long: `audit prints who did what to a job, when and why, and each outcome as it was counted. The trail is kept for good, also
-when the record of the job has passed its retention.`,
+		Long: `audit prints who did what to a job, when and why, and each outcome as it was counted. The trail outlives the
+record of the job: it is kept for good, or for UNROLE_AUDIT_KEEP once the audit file of the workers has it. In JSON each line
+is an entry as the audit file has it; as text its event and reason are in words.`,
 		Args: exactArgs("JOB"),
 		RunE: a.withRecords(func(ctx context.Context, _ *cobra.Command, r *records, args []string) error {
 			return r.ledger.Trail(ctx, args[0], "", func(t ledger.TrailEntry) error {
