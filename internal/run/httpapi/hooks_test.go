@@ -67,7 +67,7 @@ func (w *world) hook(name, body string, headers ...string) answer {
 	return w.do(http.MethodPost, "/v1/hooks/"+name+"?key=0123456789abcdef", body, append([]string{"Content-Type", "application/json"}, headers...)...)
 }
 
-const twoLeft = `{"type":"left","id":"e-1","who":[{"mobile":"13812345678"},{"user":"u1"}]}`
+const twoLeft = `{"type":"left","id":"e-1","who":[{"mobile":"13812345678"},{"user":"manager4220"}]}`
 
 func TestAMessageOfAnHRSystemIsAJobLikeAnyOther(t *testing.T) {
 	w := hooked(t)
@@ -85,21 +85,21 @@ func TestAMessageOfAnHRSystemIsAJobLikeAnyOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &asked.Request{Keep: []lists.Role{{Name: "全员"}, {ID: 7}}, SkipUnresolved: true, Elements: []asked.Element{{AllRoles: true, Users: []asked.Person{
-		{Person: lists.Person{Kind: lists.Mobile, Text: "13812345678"}, Also: []lists.Person{}}, {Person: lists.Person{Kind: lists.UserID, Text: "u1"}, Also: []lists.Person{}}}}}}
+		{Person: lists.Person{Kind: lists.Mobile, Text: "13812345678"}, Also: []lists.Person{}}, {Person: lists.Person{Kind: lists.UserID, Text: "manager4220"}, Also: []lists.Person{}}}}}}
 	if diff := cmp.Diff(jsonOf(t, want), jsonOf(t, got)); diff != "" {
 		t.Errorf("what waits (-want +got):\n%s", diff)
 	}
 	if again := w.hook("hr", twoLeft); again.status != http.StatusOK || again.header.Get("Location") != first.header.Get("Location") {
 		t.Errorf("the same event again: %d %s", again.status, again.header)
 	}
-	if other := w.hook("hr", strings.Replace(twoLeft, "u1", "u2", 1)); other.status != http.StatusConflict {
+	if other := w.hook("hr", strings.Replace(twoLeft, "manager4220", "manager4221", 1)); other.status != http.StatusConflict {
 		t.Errorf("the same event with somebody else: %d %s", other.status, other.body)
 	}
-	one, two := w.hook("noid", `{"mobile":"138"}`), w.hook("noid", `{"mobile":"138"}`)
+	one, two := w.hook("noid", `{"mobile":"13812345678"}`), w.hook("noid", `{"mobile":"13812345678"}`)
 	if one.status != http.StatusOK || one.job(t).State != ledger.StateResolving || one.job(t).JobID == two.job(t).JobID {
 		t.Errorf("without an id each message is a job: %d %s %s", one.status, one.body, two.body)
 	}
-	if log := w.log.String(); strings.Contains(log, "138") || strings.Contains(log, "0123456789abcdef") || strings.Contains(log, "u1") {
+	if log := w.log.String(); strings.Contains(log, "13812345678") || strings.Contains(log, "0123456789abcdef") || strings.Contains(log, "manager422") {
 		t.Errorf("the log tells too much: %s", log)
 	}
 }
