@@ -157,18 +157,21 @@ func Of(ctx context.Context, l *ledger.Ledger, wish Wish) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	since, err := lastWords(ctx, l, job, wish.As, taken)
-	if err != nil {
+	since := ledger.Words{}
+	for _, pair := range taken {
+		since[pair.UserID] = map[int64]ledger.Word{}
+	}
+	if err := l.Since(ctx, job, func(other ledger.Job) bool { return other.JobID != wish.As }, since); err != nil {
 		return nil, err
 	}
 	for _, pair := range taken {
-		last, said := since[pair]
+		last, said := since[pair.UserID][pair.RoleID]
 		departments := scopes[pair]
 		switch {
-		case said && last.action == tasks.Add:
-			p.Back, p.BackBy = p.Back+1, last.jobID
+		case said && last.Action == tasks.Add:
+			p.Back, p.BackBy = p.Back+1, last.JobID
 		case said && !wish.EvenLater:
-			p.Later = append(p.Later, Later{pair, last.jobID})
+			p.Later = append(p.Later, Later{pair, last.JobID})
 		default:
 			p.add(pair, departments)
 		}
@@ -216,49 +219,6 @@ func (p *Plan) taken(ctx context.Context, l *ledger.Ledger, wish Wish) ([]enqueu
 	}
 	slices.SortFunc(taken, snapshot.Compare)
 	return taken, nil
-}
-
-type word struct {
-	action tasks.Action
-	jobID  string
-}
-
-// lastWords are the last words about the pairs since the job: what a later one, but for except, did with them, or is about to do.
-func lastWords(ctx context.Context, l *ledger.Ledger, job ledger.Job, except string, pairs []enqueue.SnapshotPair) (map[enqueue.SnapshotPair]word, error) {
-	wanted := make(map[enqueue.SnapshotPair]bool, len(pairs))
-	for _, p := range pairs {
-		wanted[p] = true
-	}
-	var later []ledger.Job
-	for other, err := range l.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if other.JobID != job.JobID && other.JobID != except && job.Before(other) && other.Awaiting == "" && other.State != ledger.StateScheduled && !other.Planning {
-			later = append(later, other)
-		}
-	}
-	slices.SortFunc(later, func(a, b ledger.Job) int {
-		if a.Before(b) {
-			return -1
-		}
-		return 1
-	})
-	last := map[enqueue.SnapshotPair]word{}
-	for _, other := range later {
-		err := l.Rows(ctx, other.JobID, func(row ledger.Row) error {
-			pair := enqueue.SnapshotPair{UserID: row.UserID, RoleID: row.RoleID}
-			done := row.Outcome.Kind == ledger.Removed || row.Outcome.Kind == ledger.Restored || row.Outcome.Kind == ledger.Pending
-			if done && wanted[pair] {
-				last[pair] = word{other.Action, other.JobID}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return last, nil
 }
 
 // Submission is the plan as a submission: what the caller says of job id, lane, source, reason and the like is kept.

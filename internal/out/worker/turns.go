@@ -30,7 +30,7 @@ type turns struct {
 
 // words are what jobs that had their turn later said about the pairs of a job, when they were read.
 type words struct {
-	by    map[string]map[int64]string
+	by    ledger.Words
 	began time.Time
 }
 
@@ -168,7 +168,7 @@ func (t *turns) begin(ctx context.Context, jobID string, at time.Time) error {
 
 // since is what later jobs said about the pairs of a job, read after a moment: letters that are tried again together share
 // what is read.
-func (t *turns) since(ctx context.Context, jobID string, moment time.Time) (map[string]map[int64]string, error) {
+func (t *turns) since(ctx context.Context, jobID string, moment time.Time) (ledger.Words, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.later[jobID]; l != nil && l.began.After(moment) {
@@ -226,9 +226,6 @@ func (v *visit) yield(ctx context.Context) error {
 		return err
 	}
 	v.yielded = true
-	if since == nil {
-		return nil
-	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	open := v.claim.Open()
@@ -239,7 +236,7 @@ func (v *visit) yield(ctx context.Context) error {
 			continue
 		}
 		count++
-		if by := since[v.part.UserIDs[u]][v.part.RoleIDs[r]]; by != "" {
+		if by := since[v.part.UserIDs[u]][v.part.RoleIDs[r]].JobID; by != "" {
 			gone, last = append(gone, pairs.Pair{User: u, Role: r}), by
 		}
 	}
@@ -257,7 +254,7 @@ func (v *visit) yield(ctx context.Context) error {
 	}
 	for _, p := range gone {
 		f := f
-		f.ErrMsg = "not tried again: job " + since[v.part.UserIDs[p.User]][v.part.RoleIDs[p.Role]] + ", which came later, " + did
+		f.ErrMsg = "not tried again: job " + since[v.part.UserIDs[p.User]][v.part.RoleIDs[p.Role]].JobID + ", which came later, " + did
 		if err := v.deadLetter(pairs.Rectangle{Users: []pairs.User{p.User}, Roles: []pairs.Role{p.Role}}, f); err != nil {
 			return err
 		}

@@ -2,7 +2,10 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -50,45 +53,81 @@ func (l *Ledger) Due(ctx context.Context, at time.Time) error {
 	return err
 }
 
+// Word is what a job did with a pair, or is about to do.
+type Word struct {
+	Action tasks.Action
+	JobID  string
+}
+
+// Words are the last words about pairs, by user and role.
+type Words map[string]map[int64]Word
+
+// Since finds what the jobs that had their turn after the given one said last about the pairs of users: what they did with them, or
+// are about to. Jobs that do not count are left out, and those that have not had their turn: they wait for an approval, for their
+// time, or to be submitted whole. The map has the users that it is handed. It reads the records of all jobs, and every pair of those that
+// come later.
+func (l *Ledger) Since(ctx context.Context, own Job, counts func(Job) bool, of Words) error {
+	var later []Job
+	for job, err := range l.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if job.JobID != own.JobID && counts(job) && !job.Planning && job.Awaiting == "" && job.State != StateScheduled && own.Before(job) {
+			later = append(later, job)
+		}
+	}
+	slices.SortFunc(later, func(a, b Job) int {
+		if a.Before(b) {
+			return -1
+		}
+		return 1
+	})
+	for jobs := range slices.Chunk(later, readAtOnce) {
+		about, errs := make([][]Row, len(jobs)), make([]error, len(jobs))
+		var reading sync.WaitGroup
+		for i, job := range jobs {
+			reading.Go(func() {
+				errs[i] = l.Rows(ctx, job.JobID, func(row Row) error {
+					if of[row.UserID] != nil && row.Outcome.Kind != Dead && row.Outcome.Kind != Cancelled {
+						about[i] = append(about[i], row)
+					}
+					return nil
+				})
+			})
+		}
+		reading.Wait()
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		for i, job := range jobs {
+			for _, row := range about[i] {
+				of[row.UserID][row.RoleID] = Word{job.Action, job.JobID}
+			}
+		}
+	}
+	return nil
+}
+
+// readAtOnce is how many jobs are read side by side: small ones are a wait for Redis each, and nothing else.
+const readAtOnce = 16
+
 // Later finds, for pairs of the job, a job of the other action that had its turn after it and did something with them, or is
-// about to: by user and role, its id.
-func (l *Ledger) Later(ctx context.Context, jobID string) (map[string]map[int64]string, error) {
+// about to: by user and role.
+func (l *Ledger) Later(ctx context.Context, jobID string) (Words, error) {
 	own, err := l.Get(ctx, jobID)
 	if err != nil {
 		return nil, err
 	}
-	var later []string
-	for job, err := range l.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if job.Action != own.Action && !job.Planning && job.Awaiting == "" && job.State != StateScheduled && own.Before(job) {
-			later = append(later, job.JobID)
-		}
-	}
-	if later == nil {
-		return nil, nil
-	}
-	words := map[string]map[int64]string{}
+	words := Words{}
 	if err := l.Each(ctx, jobID, func(rec PartRecord) error {
 		for _, user := range rec.Part.UserIDs {
-			words[user] = map[int64]string{}
+			words[user] = map[int64]Word{}
 		}
 		return nil
 	}); err != nil {
 		return nil, err
 	}
-	for _, id := range later {
-		if err := l.Rows(ctx, id, func(row Row) error {
-			if of := words[row.UserID]; of != nil && row.Outcome.Kind != Dead && row.Outcome.Kind != Cancelled {
-				of[row.RoleID] = id
-			}
-			return nil
-		}); err != nil {
-			return nil, err
-		}
-	}
-	return words, nil
+	return words, l.Since(ctx, own, func(job Job) bool { return job.Action != own.Action }, words)
 }
 
 // turn is when a job takes its turn, in µs: when its submission was complete, or it was approved, or its time comes.
