@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -8,6 +9,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
@@ -120,6 +124,55 @@ func TestADeadLetterOfWhoeverStaysIsNotCalledAgain(t *testing.T) {
 	for _, c := range w.sim.Calls()[calls:] {
 		if slices.Contains(c.Users, "u001") {
 			t.Errorf("a call of %v", c.Users)
+		}
+	}
+}
+
+// A cancel that comes while a call is under way leaves alone what the call takes, also what another part counts.
+func TestACancelInTheMomentOfACallLeavesWhatItTakesOfAnotherPart(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{})
+	cfg := w.config
+	cfg.Redis, cfg.DingTalk, cfg.Pacer, cfg.Ledger = rdb, &dingtalk.Client{}, w.pacer(), w.ledger
+	worker, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker.ending, worker.stopping = t.Context(), t.Context()
+	caller := &tasks.Part{JobID: "overlap", Part: "0", UserIDs: []string{"ann", "bob"}, RoleIDs: []int64{1}}
+	caller.Own = pairs.SizeOf(caller).Whole().Own(func(u pairs.User, _ pairs.Role) bool { return caller.UserIDs[u] == "bob" })
+	owner := &tasks.Part{JobID: "overlap", Part: "1", UserIDs: []string{"ann"}, RoleIDs: []int64{1, 2}}
+	var visits []*visit
+	for _, part := range []*tasks.Part{caller, owner} {
+		v := worker.visit(part.TaskID(), tasks.QueueDefault, part)
+		defer worker.neighbours.add(v)()
+		if err := v.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		visits = append(visits, v)
+	}
+	g := visits[0].alone(pairs.SizeOf(caller).Whole())
+	if err := worker.lookAgain(g, g.whole); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.ledger.Cancel(t.Context(), "overlap", "me", "mistaken"); err != nil {
+		t.Fatal(err)
+	}
+	worker.done(g, g.whole, outcome.Decision{RequestID: "request"}, false)
+	g.rest()
+	g.restOwners()
+	if w.begun("overlap") {
+		t.Error("a part is marked as being called after the call")
+	}
+	for _, v := range visits {
+		if err := errors.Join(v.look(t.Context()), v.settleKnown()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]ledger.Kind{"ann/1": ledger.Removed, "ann/2": ledger.Cancelled, "bob/1": ledger.Removed}
+	for pair, row := range w.rows("overlap") {
+		if row.Outcome.Kind != want[pair] {
+			t.Errorf("%s is %s, want %s", pair, row.Outcome.Kind, want[pair])
 		}
 	}
 }

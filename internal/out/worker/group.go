@@ -19,6 +19,8 @@ type group struct {
 	roles   []int64
 	whole   pairs.Rectangle // all of it; others are positions in the lists too
 	members []*member
+	// owners are tasks that own pairs of the call under way which its members do not count.
+	owners []*visit
 }
 
 // member is one task's share in a group.
@@ -124,6 +126,14 @@ func (g *group) rest() {
 			m.visit.rest()
 		}
 	}
+}
+
+// restOwners takes the mark of the call off the tasks that own some of its pairs.
+func (g *group) restOwners() {
+	for _, o := range g.owners {
+		o.rest()
+	}
+	g.owners = nil
 }
 
 func (g *group) progress() {

@@ -44,9 +44,20 @@ func (n *neighbours) of(v *visit) []*visit {
 // tellOwners settles pairs that a call has removed, and that are another task's to count: a cancel that comes before that one's
 // own turn must not call them cancelled.
 func (v *visit) tellOwners(share pairs.Rectangle, request string) {
-	if v.part.Own == nil || v.part.Failure != nil || v.part.Action != tasks.Remove {
-		return
+	for o, theirs := range v.owners(share) {
+		if err := o.taken(theirs, request); err != nil {
+			o.log.Warn().Err(err).Msg("what another call has removed is called once more")
+		}
 	}
+}
+
+// owners are the other tasks in hand that own pairs of a rectangle of this one, each with the smallest rectangle of its own that
+// has them.
+func (v *visit) owners(share pairs.Rectangle) map[*visit]pairs.Rectangle {
+	if v.part.Own == nil || v.part.Failure != nil || v.part.Action != tasks.Remove {
+		return nil
+	}
+	owners := map[*visit]pairs.Rectangle{}
 	users, roles := make(map[string]bool, len(share.Users)), make(map[int64]bool, len(share.Roles))
 	for _, u := range share.Users {
 		users[v.part.UserIDs[u]] = true
@@ -69,10 +80,19 @@ func (v *visit) tellOwners(share pairs.Rectangle, request string) {
 		if len(theirs.Users) == 0 || len(theirs.Roles) == 0 || o.part.Failure != nil || !o.part.Fits() {
 			continue
 		}
-		if err := o.taken(theirs, request); err != nil {
-			o.log.Warn().Err(err).Msg("what another call has removed is called once more")
-		}
+		owners[o] = theirs
 	}
+	return owners
+}
+
+// beginToo announces a call of another task that removes pairs of this one, if this one has been looked up.
+func (v *visit) beginToo() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.claim != nil {
+		v.calls++
+	}
+	return v.claim != nil
 }
 
 // taken settles what is open of a rectangle as removed.

@@ -25,6 +25,7 @@ var (
 // What is left to the caller: a refusal (search), which the pacer is told of when it is known what it established, and a
 // try that may be repeated (retry). The tasks are marked as being called until then.
 func (w *Worker) use(s slot, g *group, rect pairs.Rectangle, isolating bool) (outcome.Decision, error) {
+	defer g.restOwners()
 	if err := w.lookAgain(g, rect); err != nil {
 		return outcome.Decision{}, err
 	}
@@ -71,6 +72,16 @@ func (w *Worker) lookAgain(g *group, rect pairs.Rectangle) error {
 			m.begin()
 		}
 		requests[i] = ledger.Request{Part: m.part, Lane: m.laneName(), Begin: m.called, Again: true, Lead: m.lead}
+	}
+	// A cancel that comes while the call is under way leaves alone what the call removes, whichever task counts it.
+	for i, m := range g.members {
+		for o := range m.owners(shares[i]) {
+			if !o.beginToo() {
+				continue
+			}
+			g.owners = append(g.owners, o)
+			requests = append(requests, ledger.Request{Part: o.part, Lane: o.laneName(), Begin: true, Again: true, Lead: o.lead})
+		}
 	}
 	if g.witness != nil {
 		requests = append(requests, g.witness.request())
