@@ -171,7 +171,7 @@ func (r *Resolver) look(ctx context.Context, d *directory.Directory, id string) 
 	}
 	after := r.postpone(id)
 	r.cfg.Log.Warn().Err(err).Str("job", id).Dur("again_after", after).Msg("whom the job means could not be looked up; it is tried again")
-	if err := r.cfg.Ledger.NoteAsked(ctx, id, why(err)); err != nil && ctx.Err() == nil {
+	if err := r.cfg.Ledger.NoteAsked(ctx, id, why(err), lead); err != nil && ctx.Err() == nil {
 		r.cfg.Log.Warn().Err(err).Str("job", id).Msg("why the job waits could not be noted")
 	}
 	return err

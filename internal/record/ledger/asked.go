@@ -105,9 +105,9 @@ func (l *Ledger) TakeAsked(ctx context.Context, jobID string, lead int64) (Job, 
 	return job, []byte(text), nil
 }
 
-// NoteAsked records why a job cannot be looked up at this moment, for whoever wonders.
-func (l *Ledger) NoteAsked(ctx context.Context, jobID, why string) error {
-	if _, err := l.run(ctx, noteAskedScript, jobID, why); err != nil {
+// NoteAsked records why a job cannot be looked up at this moment, for whoever wonders. What an earlier lead says is left out.
+func (l *Ledger) NoteAsked(ctx context.Context, jobID, why string, lead int64) error {
+	if _, err := l.run(ctx, noteAskedScript, jobID, why, lead); err != nil {
 		return fmt.Errorf("note why job %s waits: %w", jobID, err)
 	}
 	return nil

@@ -127,3 +127,24 @@ func TestPeopleAreFoundInWhatIsStillAsked(t *testing.T) {
 		}
 	})
 }
+
+// Why a job waits is what the last one says who looks for it.
+func TestAnEarlierLeadNotesNothingOfAJobThatIsLookedUp(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		l := New(rdb, time.Hour)
+		ask(t, l, "j")
+		for _, lead := range []int64{1, 2} {
+			if _, _, err := l.TakeAsked(t.Context(), "j", lead); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for lead, why := range map[int64]string{2: "busy", 1: "stale"} {
+			if err := l.NoteAsked(t.Context(), "j", why, lead); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if job, err := l.Get(t.Context(), "j"); err != nil || job.ResolvingFailed != "busy" {
+			t.Errorf("%+v %v", job, err)
+		}
+	})
+}
