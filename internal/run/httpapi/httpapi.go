@@ -158,8 +158,10 @@ func (a *API) endpoint(e endpoint) http.Handler {
 		began := time.Now()
 		seen := &watched{ResponseWriter: w, status: http.StatusOK}
 		ctx, span := a.cfg.Trace.Request(r.Context(), r.Method, r.Pattern, r.Header.Get("Traceparent"))
-		r = r.WithContext(ctx)
-		defer func() { span.Answered(seen.status) }()
+		if span != nil {
+			r = r.WithContext(ctx) // makes a copy
+			defer func() { span.Answered(seen.status) }()
+		}
 		err := e(seen, r)
 		var p *problem
 		switch {
