@@ -67,14 +67,14 @@ func table() []line {
 				return w.ended("job", 5*time.Minute, 40)
 			},
 		},
-		line{name: "poison: a role of 10 batches is always busy", calls: 400, lasts: 150 * time.Second,
+		line{name: "poison: a role of 10 batches is always busy", calls: 800, lasts: 5 * time.Minute,
 			under: setting{qps: 20, retry: 4 * time.Second, sim: simulator.Options{Latency: 50 * time.Millisecond, RoleCodes: map[int64]int{roleID(7): -1}}},
 			play: func(w *world) string {
 				w.submit("job", product(1000, 20))
 				return w.ended("job", 10*time.Minute, 1000)
 			},
 		},
-		line{name: "poison: a role that is known from another job", calls: 45, lasts: 90 * time.Second,
+		line{name: "poison: a role that is known from another job", calls: 70, lasts: 2 * time.Minute,
 			under: setting{qps: 20, retry: 4 * time.Second, sim: simulator.Options{Latency: 50 * time.Millisecond, RoleCodes: map[int64]int{roleID(7): -1}}},
 			play: func(w *world) string {
 				w.submit("before", product(10, 20))
