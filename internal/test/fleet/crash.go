@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/unrole/unrole/internal/simulator"
@@ -34,8 +35,9 @@ func referenceStory() plan {
 	}
 	add(&job{by: byIntake, at: 500 * time.Millisecond, starts: 4 * time.Second}, 2, 2)
 	add(&job{by: byCommand, at: time.Second, waits: true}, 2, 3)
-	add(&job{by: byCommand, at: 6 * time.Second, restores: p.jobs[1]}, 0, 0)
+	add(&job{by: byCommand, at: 6 * time.Second, restores: p.jobs[1], evenLater: true}, 0, 0)
 	p.jobs[len(p.jobs)-1].Action = tasks.Add
+	p.before = maps.Clone(p.jobs[1].Pairs)
 	p.events = []event{
 		{at: 1200 * time.Millisecond, kind: "job cancelled", pick: 8},
 		{at: 2 * time.Second, kind: "letters replayed", pick: 2},

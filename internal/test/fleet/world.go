@@ -239,6 +239,7 @@ type keeper struct {
 	current *process
 	away    time.Duration // until the next one starts
 	over    bool
+	retired time.Time // when the last one was asked to end for good
 	starts  int
 	wake    chan struct{}
 	ended   chan struct{}
@@ -269,9 +270,14 @@ func (k *keeper) start() {
 		err := e.Run(p.alive)
 		k.mu.Lock()
 		asked := p.isDead() || p.alive.Err() != nil
+		retired := k.retired
 		k.mu.Unlock()
 		if !asked && err == nil {
 			w.broken("%s ended by itself", p.name)
+		}
+		// asynq does not hear that it should stop while it waits for its next look at an idle queue.
+		if took := time.Since(retired); !retired.IsZero() && !p.isDead() && took > shutdown && w.plan.tune == nil {
+			w.broken("%s took %v to end", p.name, took)
 		}
 		p.die()
 		_ = p.rdb.Close()
@@ -331,7 +337,7 @@ func (k *keeper) leave(away time.Duration) {
 // retire ends the worker for good, cleanly.
 func (k *keeper) retire() {
 	k.mu.Lock()
-	k.over = true
+	k.over, k.retired = true, time.Now()
 	k.mu.Unlock()
 	k.wake <- struct{}{}
 	k.process().end()
