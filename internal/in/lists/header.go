@@ -120,6 +120,9 @@ func (in *input) settle(s *headerSearch, h *header) error {
 	if in.opt.Returned && h.returned == nil {
 		return in.refuseHeader(h.line, notReturned())
 	}
+	if name := h.returned.twice(h.names); name != "" {
+		return in.refuseHeader(h.line, texts.T("%s stands there twice", name))
+	}
 	if in.opt.Lookup && h.returned == nil {
 		if err := in.twice(h, h.people); err != nil {
 			return err

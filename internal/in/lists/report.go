@@ -40,6 +40,19 @@ func returnedOf(names []string) *returned {
 		taken: map[string]int{}, passed: map[string]int{}}
 }
 
+// twice is a column of the report that stands there twice, so that nobody knows which one counts; empty where there is none.
+func (r *returned) twice(names []string) string {
+	if r == nil {
+		return ""
+	}
+	for _, at := range []int{r.outcome, r.simulated, r.action, r.before, r.scope} {
+		if at >= 0 && slices.Contains(names[at+1:], names[at]) {
+			return names[at]
+		}
+	}
+	return ""
+}
+
 // returnedCells are what a row of a report says of its pair.
 type returnedCells struct {
 	outcome, simulated, action, before string
@@ -191,7 +204,7 @@ func (in *input) jsonReturnedRow(text []byte) (bool, error) {
 		case string(name) == "simulated" && w.Next() == 't':
 			row.simulated = report.Simulation
 		case string(name) == report.ScopeColumn:
-			scoped = true
+			scoped = w.Next() != 'n'
 			in.row.Was.Departments, err = scopeIn(&w)
 			return err
 		}
@@ -218,10 +231,14 @@ func (in *input) jsonReturnedRow(text []byte) (bool, error) {
 	return take, nil
 }
 
-// scopeIn reads a list of departments.
+// scopeIn reads a list of departments, or null. Anything else is no scope of everybody.
 func scopeIn(w *jsonwalk.Walker) (ids []int64, err error) {
-	if w.Next() != '[' {
+	switch w.Next() {
+	case '[':
+	case 'n':
 		return nil, w.Skip()
+	default:
+		return nil, &jsonwalk.Fault{At: w.At(), Reason: texts.T("it is no list of the ids of departments, as unrole writes it")}
 	}
 	err = w.List(func() error {
 		text, err := w.Number()

@@ -77,6 +77,12 @@ func TestAReportThatComesBackAsksForWhatIsNotDone(t *testing.T) {
 			Options{Returned: true, Outcomes: []string{"removed"}}, `"1.2E+09" is not the id of a department`},
 		"a scope that is text, JSON": {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held","scope_departments":["x"]}`,
 			Options{Returned: true, Outcomes: []string{"removed"}}, ":1:"},
+		"a scope that is no list, JSON": {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held","scope_departments":"11;12"}`,
+			Options{Returned: true, Outcomes: []string{"removed"}}, ":1:"},
+		"two outcomes": {"user_id,role_id,outcome,outcome,reason,errcode,finished_at\na,7,removed,pending,,,\n",
+			Options{Returned: true, Outcomes: []string{"removed"}}, ":1:1: outcome stands there twice"},
+		"two scopes": {reportHead + ",before,scope_departments,scope_departments\na,7,removed,,,,,,,held,,11\n",
+			Options{Returned: true, Outcomes: []string{"removed"}}, ":1:1: scope_departments stands there twice"},
 		"no report, JSON": {`{"user_id":"a","role_id":7}`, Options{Returned: true}, "this is no report of unrole"},
 		"no report, CSV":  {"user_id,role_id\na,7\n", Options{Returned: true}, "this is no report of unrole"},
 	} {
@@ -99,6 +105,7 @@ func TestAReportSaysHowAPairWasBefore(t *testing.T) {
 		"of an older version":    {reportHead + ",before\na,7,removed,,,,,,,held\n", Was{}},
 		"JSON":                   {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held","scope_departments":[11,-7]}`, Was{true, []int64{11, -7}}},
 		"JSON, the scope is all": {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held","scope_departments":[]}`, Was{Seen: true}},
+		"JSON, no scope":         {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held","scope_departments":null}`, Was{}},
 		"older JSON":             {`{"user_id":"a","role_id":7,"outcome":"removed","reason":"","errcode":0,"finished_at":"x","before":"held"}`, Was{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,8 @@ package restore
 
 import (
 	"io"
+	"slices"
+	"strconv"
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/forget"
@@ -21,6 +23,7 @@ func OfReport(r io.Reader, opt lists.Options, wish Wish, take func(lists.Row)) (
 	opt.Cells = take != nil
 	p := &Plan{Removals: &enqueue.Removals{}}
 	users, roles := map[string]bool{}, map[int64]bool{}
+	scopes := map[enqueue.SnapshotPair][]int64{} // of the pairs that were met
 	read, err := lists.Read(r, opt, func(row lists.Row) error {
 		given := false
 		for user, role := range row.IDs() {
@@ -36,7 +39,16 @@ func OfReport(r io.Reader, opt lists.Options, wish Wish, take func(lists.Row)) (
 				continue
 			}
 			p.Unseen = p.Unseen || !row.Was.Seen
-			given = p.add(enqueue.SnapshotPair{UserID: user, RoleID: role}, row.Was.Departments) || given
+			pair, departments := enqueue.SnapshotPair{UserID: user, RoleID: role}, slices.Compact(slices.Sorted(slices.Values(row.Was.Departments)))
+			before, met := scopes[pair]
+			if met && !slices.Equal(before, departments) {
+				return texts.T("%s/%s had another management scope by a row above: nobody knows which one it is to have back; give one report at a time",
+					user, strconv.FormatInt(role, 10))
+			}
+			if !met {
+				scopes[pair] = departments
+				given = p.add(pair, departments) || given
+			}
 		}
 		if given && take != nil {
 			take(row)
