@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/rs/zerolog"
@@ -19,6 +20,7 @@ import (
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/report"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/internal/run/config"
 )
 
@@ -141,6 +143,9 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case errors.As(err, &role):
+			if len(role.Fit) == 0 {
+				return nil, exitWith(exitUsage, texts.T("%s: %v\n%s", "--keep-role", err, hintOf(snapshot.UnknownRole)))
+			}
 			return nil, exitWith(exitUsage, texts.T("%s: %v", "--keep-role", err))
 		case !f.must && f.want == "" && !f.strict:
 			a.note(texts.T("DingTalk could not be looked at (%v): what follows is of the list as it stands", err))
@@ -212,16 +217,29 @@ func (f *lookFlags) judge(a *app, name string, problems []preflight.Problem, row
 		}
 		refused.Rows = append(refused.Rows, row)
 	}
+	for _, reason := range []snapshot.Reason{snapshot.Administrator, snapshot.UnknownRole} {
+		if slices.ContainsFunc(problems, func(p preflight.Problem) bool { return p.Reason == reason }) {
+			refused.Next = append(refused.Next, hintOf(reason))
+		}
+	}
 	switch {
 	case len(problems) == 0:
 	case f.unresolved == skipUnresolved, !f.must && f.want == "" && !f.strict: // of a plan that nobody asked to look, nothing is sent
 		a.note(texts.T("%s", texts.Say(a.lang, refused)))
 		a.note(texts.Count(rows, "%d row is skipped", "%d rows are skipped"))
 	default:
-		refused.Next = []texts.Text{texts.T("nothing was sent; correct the rows, or leave them out with --unresolved skip")}
+		refused.Next = append(refused.Next, texts.T("nothing was sent; correct the rows, or leave them out with --unresolved skip"))
 		return exitWith(exitUsage, refused)
 	}
 	return nil
+}
+
+// hintOf says what the command line has against a problem that is said everywhere.
+func hintOf(reason snapshot.Reason) texts.Text {
+	if reason == snapshot.Administrator {
+		return texts.T("administrators are protected: --even-admin lets them be touched")
+	}
+	return texts.T("unrole roles lists the roles with their ids")
 }
 
 // noteSeen says what was found.

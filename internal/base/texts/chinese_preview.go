@@ -24,6 +24,8 @@ var previewInChinese = map[string]string{
 	"Read from %s. Nothing is submitted.": "读自 %s。尚未提交任何内容。",
 	"Who is meant, who holds what, what must not be touched: a long list takes minutes. This page may be closed and opened again; the list waits for two hours.": "核对具体是谁、谁拥有哪些角色、哪些不可改动；名单较长时需要几分钟。可以关闭此页稍后再打开，名单会保留两小时。",
 	"Whoever looked has stopped: a newer list of yours was looked at instead, or the console was started anew.":                                                  "核对已中止：您又提交了新的名单，或控制台已重新启动。",
+	"Administrators are not touched from here: take the role away in DingTalk's administration console, or ask whoever runs unrole.":                             "管理员不能在此移除：请在钉钉管理后台中移除其角色，或联系 unrole 的运维人员。",
+	"Write roles as DingTalk's administration console shows them (Contacts, Roles): the name, GROUP/NAME, or the id.":                                            "角色请按钉钉管理后台（通讯录 — 角色）中的写法填写：角色名、“角色组/角色名”或 ID。",
 	"Look again":                                 "重新核对",
 	"Other lists are looked at first.":           "正在先核对其他名单。",
 	"%d questions put to DingTalk, of about %d.": "已向钉钉查询 %d 次，共约 %d 次。",

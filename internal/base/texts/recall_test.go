@@ -12,7 +12,7 @@ import (
 // What an English record says is said in Chinese as if it had never been written down.
 func TestWhatARecordSaysIsRecalled(t *testing.T) {
 	for _, said := range []Text{
-		T("no role is called %q; unrole roles lists them", `fin"ance`),
+		T("no role is called %q", `fin"ance`),
 		T("%v\n%d of %s done; the same command again goes on with the others", "it failed", 12345, "x"),
 		T("people and roles are being looked up"),
 		T("%s: nobody whom this app may see in DingTalk is known by that", "139…00"),

@@ -116,7 +116,7 @@ func (r *run) whyNot(said lists.Person, p resolve.Person) (Problem, bool) {
 	}
 	if r.admins[p.User.UserID] || p.User.Admin && !r.req.EvenAdmins {
 		return Problem{Reason: snapshot.Administrator,
-			Why: texts.T("%s: %s is an administrator of the organisation, who is protected unless --even-admin is said", name, describe(p.User))}, true
+			Why: texts.T("%s: %s is an administrator of the organisation, who is protected", name, describe(p.User))}, true
 	}
 	return Problem{}, false
 }
@@ -132,9 +132,9 @@ func (r *run) say(p lists.Person) string {
 func whyNoRole(said lists.Role, fit []dingtalk.Role) texts.Text {
 	switch {
 	case said.ID != 0:
-		return texts.T("no role has the id %s; unrole roles lists them", fmt.Sprint(said.ID))
+		return texts.T("no role has the id %s", fmt.Sprint(said.ID))
 	case len(fit) == 0:
-		return texts.T("no role is called %q; unrole roles lists them", said.Name)
+		return texts.T("no role is called %q", said.Name)
 	}
 	var names []string
 	for _, role := range fit {

@@ -11,6 +11,7 @@ import (
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/report"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -44,6 +45,15 @@ type jobView struct {
 	Restorable bool
 	// Verification is nil where nobody asked DingTalk yet.
 	Verification *ledger.Verification
+}
+
+// Hints are what can be done about what was not looked up for certain.
+func (j *jobView) Hints() []texts.Text {
+	reasons := map[snapshot.Reason]bool{}
+	for _, row := range j.Unresolved {
+		reasons[row.Reason] = true
+	}
+	return hintsOf(reasons)
 }
 
 // personLine is somebody of a job with what became of their roles.

@@ -128,6 +128,26 @@ func TestPeopleAreFoundChosenAndOnlyWhatTheyHoldIsSubmitted(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrongIsSaidWithoutTheCommandLine(t *testing.T) {
+	d, _ := office(t, simulator.Options{})
+	for lang, want := range map[string][]string{"en": {"张总 (boss) is an administrator of the organisation, who is protected<", "no role is called &#34;清洁&#34;<",
+		"Administrators are not touched from here", "Write roles as DingTalk&#39;s administration console shows them"},
+		"zh": {"张总 (boss) 是企业管理员，受保护<", "没有名为 &#34;清洁&#34; 的角色<", "管理员不能在此移除", "角色请按钉钉管理后台"}} {
+		d.lang = lang
+		to, page := d.give("", nil, map[string]string{"text": "姓名,角色\n张总,出纳\n李雷,清洁\n"})
+		if to == "" {
+			t.Fatal(page)
+		}
+		page = d.seen(to)
+		d.has(page, want...)
+		for _, command := range []string{"--even", "unrole roles"} {
+			if strings.Contains(page, command) {
+				t.Errorf("the page speaks of %q", command)
+			}
+		}
+	}
+}
+
 func TestWhoWasNoCandidateIsNotChosen(t *testing.T) {
 	d, _ := office(t, simulator.Options{})
 	to, page := d.give("", nil, map[string]string{"text": "姓名,角色\n王芳,出纳\n"})

@@ -8,6 +8,7 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/in/preflight"
+	"github.com/unrole/unrole/internal/record/snapshot"
 )
 
 // mostNamed is how many rows, and doubts, a preview names.
@@ -27,8 +28,10 @@ type seenView struct {
 	Took       time.Duration `json:"took"`
 	Unresolved int           `json:"unresolved"`
 	Problems   []wrongRow    `json:"problems,omitempty"`
-	Shares     []shareLine   `json:"shares,omitempty"`
-	Doubts     []doubt       `json:"doubts,omitempty"`
+	// Hints are what can be done here about Problems.
+	Hints  []string    `json:"hints,omitempty"`
+	Shares []shareLine `json:"shares,omitempty"`
+	Doubts []doubt     `json:"doubts,omitempty"`
 	// MoreDoubts counts those that are not named.
 	MoreDoubts int `json:"more_doubts,omitempty"`
 }
@@ -76,11 +79,16 @@ func (d *draft) see(res *preflight.Result, rows *lists.Kept, lang texts.Lang) er
 		s.Shares = append(s.Shares, shareLine{share.Role.Name + " (" + strconv.FormatInt(share.Role.ID, 10) + ")", share.Holders, share.Loses})
 	}
 	why := map[int][]texts.Text{}
+	reasons := map[snapshot.Reason]bool{}
 	for _, p := range res.Problems {
 		why[p.Line] = append(why[p.Line], p.Why)
+		reasons[p.Reason] = true
 		if len(s.Problems) < mostNamed {
 			s.Problems = append(s.Problems, wrongRow{p.Line, p.Why.In(lang)})
 		}
+	}
+	for _, hint := range hintsOf(reasons) {
+		s.Hints = append(s.Hints, hint.In(lang))
 	}
 	for _, of := range res.Doubts {
 		if one := doubtOf(of); len(one.May) == 0 {

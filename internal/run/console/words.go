@@ -4,6 +4,7 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -66,4 +67,15 @@ var holds = map[pace.HoldKind]texts.Text{
 	pace.HoldQuota:             texts.T("the month's quota of calls is used up"),
 	pace.HoldEverythingRefused: texts.T("hundreds of ids were refused and none was accepted: these may be the credentials of another organisation"),
 	pace.HoldAudit:             texts.T("the audit file cannot be written"),
+}
+
+// hintsOf says what can be done about rows that mean nothing for certain, where the rows themselves do not say it.
+func hintsOf(reasons map[snapshot.Reason]bool) (hints []texts.Text) {
+	if reasons[snapshot.Administrator] {
+		hints = append(hints, texts.T("Administrators are not touched from here: take the role away in DingTalk's administration console, or ask whoever runs unrole."))
+	}
+	if reasons[snapshot.UnknownRole] {
+		hints = append(hints, texts.T("Write roles as DingTalk's administration console shows them (Contacts, Roles): the name, GROUP/NAME, or the id."))
+	}
+	return hints
 }
