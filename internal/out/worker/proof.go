@@ -3,6 +3,7 @@ package worker
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/outcome"
@@ -106,8 +107,9 @@ func (ws *witnesses) stand(x *witness, of *tasks.Part, now *ledger.Claim) bool {
 func (v *visit) unproven() *witness {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	t := v.claim.State.Tries
-	if !v.narrowed || t.All < 2 || t.Attempts == t.All {
+	t, whole := v.claim.State.Tries, max(wholeTries, v.chance())
+	// A task that has come back from asynq is new here: that a portion of it was tried shows in its tries only.
+	if portion := v.narrowed && t.All >= wholeTries || t.All > whole; !portion || t.Attempts == t.All {
 		return nil
 	}
 	done := v.claim.Removed()
@@ -143,6 +145,10 @@ func (v *visit) prove(x *witness) error {
 	if err != nil {
 		return stopping
 	}
+	if v.counts(s.Accepted) {
+		v.api.dispatch.unused(w.ending, s)
+		return nil
+	}
 	answer, err := w.use(s, g, g.whole, true)
 	if err != nil {
 		v.api.dispatch.unused(w.ending, s)
@@ -158,7 +164,31 @@ func (v *visit) prove(x *witness) error {
 	case outcome.Search:
 		w.tell(causeOf(v.api, s.Grant, answer)) // DingTalk is up, whatever has become of the pair
 	case outcome.Retry:
-		return w.tryLater(g.members[0], answer, s.Accepted, w.cfg.Random())
+		return w.proveLater(g.members[0], answer)
 	}
 	return nil
+}
+
+// counts reports whether the next try is an attempt in any case, since the fleet has got something through: no proof is needed
+// then, and one that stays busy by itself keeps nobody from being tried.
+func (v *visit) counts(accepted int64) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return accepted > v.claim.State.Tries.Accepted
+}
+
+// proveLater says when the next proof is due after one that was answered busy, or in no known way. That spends no attempt of the
+// task, which was not tried.
+func (w *Worker) proveLater(m *member, v outcome.Decision) error {
+	now := time.Now()
+	m.called = false
+	tries, err := m.note(func(t *ledger.Tries) { t.PutOff(now) })
+	if err != nil {
+		return err
+	}
+	if v.Answered && tries.Aged(now, w.cfg.BusyMaxAge) {
+		v.Failure.Attempts = tries.Attempts
+		return &end{kind: endSpent, spent: &spent{answer: v, aged: true}, why: "attempts are spent: " + v.Failure.ErrMsg}
+	}
+	return later(w.backoff().Spread(tries.All, w.cfg.Random()), "what was taken before is not taken again: "+v.Failure.ErrMsg)
 }

@@ -17,13 +17,18 @@ type Tries struct {
 // Busy adds a try that was answered at now, when the fleet knew of so many accepted calls. It counts as an attempt only
 // if some call was accepted since the previous one that did, so that an outage spends nothing, or if it counts anyway.
 func (t *Tries) Busy(now time.Time, accepted int64, anyway bool) {
-	t.All++
-	if t.BusySince.IsZero() {
-		t.BusySince = now
-	}
+	t.PutOff(now)
 	if t.Attempts == 0 || accepted > t.Accepted || anyway {
 		t.Attempts++
 		t.Accepted = accepted
+	}
+}
+
+// PutOff puts the next try off as a busy answer does, for one that was not made.
+func (t *Tries) PutOff(now time.Time) {
+	t.All++
+	if t.BusySince.IsZero() {
+		t.BusySince = now
 	}
 }
 
