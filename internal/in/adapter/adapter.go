@@ -55,9 +55,8 @@ type Event struct {
 	Ignored string
 	// Removal is the body of POST /v1/removals that means the same.
 	Removal []byte
-	// ID is the system's own name of the event, empty where it has none; Plain is the message as it was before it was encrypted.
-	ID    string
-	Plain []byte
+	// ID is the system's own name of the event, empty where it has none.
+	ID string
 }
 
 // Unproved says that nobody knows who sent a message: no signature or token that is known here.
@@ -108,7 +107,7 @@ func (a *Adapter) Open(m Message) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	plain, doc, err := a.read(m)
+	doc, err := a.read(m)
 	if err != nil {
 		return Event{}, err
 	}
@@ -117,32 +116,32 @@ func (a *Adapter) Open(m Message) (Event, error) {
 	}
 	// Some systems sign all but the first message, which asks whether somebody is there. It says nothing that could be done.
 	if echo, ok := a.challenge.text(doc); ok && (signed || a.token != nil) {
-		return Event{Challenge: echo, Plain: plain}, nil
+		return Event{Challenge: echo}, nil
 	}
 	if !signed {
 		return Event{}, &Unproved{"the message is not signed"}
 	}
 	for _, c := range a.only {
 		if has, _ := c.at.text(doc); !slices.Contains(c.is, has) {
-			return Event{Ignored: fmt.Sprintf("%s is none of those that count", c.at), Plain: plain}, nil
+			return Event{Ignored: fmt.Sprintf("%s is none of those that count", c.at)}, nil
 		}
 	}
 	if err := a.young(m.Now, doc); err != nil {
 		return Event{}, err
 	}
-	e := Event{Plain: plain}
+	var e Event
 	e.Removal, e.ID, err = a.translate(doc)
 	return e, err
 }
 
 // read parses the body, decrypted where the system encrypts.
-func (a *Adapter) read(m Message) (plain []byte, doc any, err error) {
-	plain = bytes.TrimPrefix(m.Body, []byte("\ufeff"))
-	if doc, err = parse(plain); err != nil {
-		return nil, nil, &NotJSON{err}
+func (a *Adapter) read(m Message) (any, error) {
+	doc, err := parse(bytes.TrimPrefix(m.Body, []byte("\ufeff")))
+	if err != nil {
+		return nil, &NotJSON{err}
 	}
 	if a.encrypted == nil {
-		return plain, doc, nil
+		return doc, nil
 	}
 	return a.encrypted.open(doc)
 }

@@ -98,6 +98,9 @@ func Load(file string) (map[string]*Adapter, error) {
 	if len(written) == 0 {
 		return nil, fmt.Errorf("%s: it has no adapter", file)
 	}
+	if decoder.Decode(&yaml.Node{}) != io.EOF {
+		return nil, fmt.Errorf("%s: something follows after a line of ---: put all adapters above it", file)
+	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(data, &root); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
@@ -161,6 +164,9 @@ func (b *builder) build() *Adapter {
 	}
 	a.challenge, a.id = b.maybe("challenge", m.Challenge), b.maybe("id", m.ID)
 	a.sent = b.moment("sent", m.Sent, false)
+	if m.Sent != nil && m.Sent.Format == "date" {
+		b.wrong("sent.format", "a day does not say how old a message is: it has to have the time, as date_time or another one")
+	}
 	if m.MaxAge != "" {
 		var err error
 		if a.maxAge, err = time.ParseDuration(m.MaxAge); err != nil || a.maxAge < time.Minute || a.maxAge > longestMaxAge || m.Sent == nil {
@@ -168,6 +174,9 @@ func (b *builder) build() *Adapter {
 		}
 	}
 	for _, at := range slices.Sorted(maps.Keys(m.Only)) {
+		if len(m.Only[at]) == 0 {
+			b.wrong("only."+at, "it lists nothing that counts: every message would count for nothing")
+		}
 		a.only = append(a.only, condition{b.pointer("only", at), m.Only[at]})
 	}
 	b.people(a)

@@ -20,6 +20,7 @@ func TestEveryFaultOfAMappingIsNamedWithItsLine(t *testing.T) {
 	write("short", "5ecret\n")
 	write("empty", "\n")
 	write("twice.csv", "id,mobile\n1,138\n1,139\n")
+	write("columns.csv", "id,mobile,mobile\n1,138,139\n")
 	write("odd.csv", "id,nick\n1,x\n")
 	for text, want := range map[string][]string{
 		"":                                   {": it has no adapter"},
@@ -41,6 +42,10 @@ func TestEveryFaultOfAMappingIsNamedWithItsLine(t *testing.T) {
 		"a:\n  person:\n    id: ''\n":                              {"table: table and person.id go together"},
 		"a:\n  table: twice.csv\n  person: {id: '', mobile: /x}\n": {":2: a: table: ", "row 3: its id stands there twice", ":3: a: person: beside id nothing"},
 		"a:\n  table: odd.csv\n":                                   {`odd.csv:1: "nick" is not one of id,`},
+		"a:\n  table: columns.csv\n":                               {`columns.csv:1: it has two columns "mobile"`},
+		"a:\n  only: {/type: [], /event: }\n":                      {":2: a: only./event: it lists nothing", ":2: a: only./type: it lists nothing"},
+		"a:\n  sent: {value: /x, format: date}\n":                  {":2: a: sent.format: a day does not say"},
+		"a:\n  id: /x\n---\nb:\n  id: /x\n":                        {": something follows after a line of ---"},
 		"a:\n  roles: ['', '１２']\n":                                {":2: a: roles: "},
 	} {
 		_, err := Load(write("map.yaml", text))
@@ -56,7 +61,7 @@ func TestEveryFaultOfAMappingIsNamedWithItsLine(t *testing.T) {
 }
 
 func TestBothSecretsAreGoodWhileOneIsReplaced(t *testing.T) {
-	a := load(t, t.TempDir(), "map.yaml", map[string]string{"map.yaml": "a:\n  token: {header: Authorization, secret_file: s}\n  " + minimal, "s": "old-secret\n\nnew-secret\n"})["a"]
+	a := load(t, t.TempDir(), "map.yaml", map[string]string{"map.yaml": "a:\n  token: {header: authorization, secret_file: s}\n  " + minimal, "s": "old-secret\n\nnew-secret\n"})["a"]
 	for token, good := range map[string]bool{"old-secret": true, "Bearer new-secret": true, "bearer  old-secret": true, "": false, "Bearer": false, "old-secret\n": false, "Basic new-secret": false} {
 		m := message(`{"m":"1"}`)
 		m.Header.Set("Authorization", token)

@@ -134,7 +134,7 @@ func (t *token) check(m Message, doc any) error {
 		return nil
 	}
 	have := t.source.of(m.Header, m.Query)
-	if t.header == "Authorization" {
+	if strings.EqualFold(t.header, "Authorization") {
 		if scheme, rest, found := strings.Cut(have, " "); found && strings.EqualFold(scheme, "Bearer") {
 			have = strings.TrimSpace(rest)
 		}
@@ -166,19 +166,19 @@ type encrypted struct {
 }
 
 // open is the same error whatever is wrong, so that nobody learns from it how a forged envelope failed.
-func (e *encrypted) open(doc any) (plain []byte, inner any, err error) {
+func (e *encrypted) open(doc any) (inner any, err error) {
 	text, _ := e.at.text(doc)
 	sealed, err := base64.StdEncoding.DecodeString(text)
 	if err == nil && len(sealed) >= 2*aes.BlockSize && len(sealed)%aes.BlockSize == 0 {
 		for _, secret := range e.secrets {
 			if plain := unseal(secret, sealed); plain != nil {
 				if inner, err := parse(plain); err == nil {
-					return plain, inner, nil
+					return inner, nil
 				}
 			}
 		}
 	}
-	return nil, nil, &Unproved{"there is no encrypted message that a secret known here opens"}
+	return nil, &Unproved{"there is no encrypted message that a secret known here opens"}
 }
 
 // unseal is nil where the padding is none.

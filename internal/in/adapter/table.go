@@ -43,7 +43,10 @@ func (t *table) read() (people, error) {
 	if len(rows) == 0 || !slices.Contains(rows[0], byTable) || len(rows[0]) < 2 {
 		return nil, fmt.Errorf("%s:1: its header lacks id, or what says who that is: user_id, union_id, mobile, job_number, email or name", t.file)
 	}
-	for _, name := range rows[0] {
+	for i, name := range rows[0] {
+		if slices.Contains(rows[0][:i], name) {
+			return nil, fmt.Errorf("%s:1: it has two columns %.40q: nobody can tell which one counts", t.file, name)
+		}
 		if name != byTable && !slices.Contains(personFields, name) {
 			return nil, fmt.Errorf("%s:1: %.40q is not one of id, %s", t.file, name, strings.Join(personFields, ", "))
 		}

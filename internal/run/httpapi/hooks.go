@@ -72,7 +72,9 @@ func (a *API) hear(w http.ResponseWriter, r *http.Request, system *adapter.Adapt
 	return event, err
 }
 
-// takeEvent stores what an event means. The same event again is the same job; without an id of its own each one is a job of its own.
+// takeEvent stores what an event means. The same event again is the same job: systems that send again what was not answered write
+// another time into it, so what counts is its meaning, and one that was not taken binds nothing. Without an id of its own each event is
+// a job of its own.
 func (a *API) takeEvent(w http.ResponseWriter, r *http.Request, system *adapter.Adapter, who caller, event adapter.Event) error {
 	release, err := a.work(r.Context())
 	if err != nil {
@@ -85,9 +87,6 @@ func (a *API) takeEvent(w http.ResponseWriter, r *http.Request, system *adapter.
 		return p
 	}
 	if event.ID != "" {
-		if err := a.once(r.Context(), who, event.Plain); err != nil {
-			return err
-		}
 		req.JobID = "hook-" + digest(who.name, event.ID)
 	}
 	done, err := a.take(r, req, who)

@@ -104,6 +104,25 @@ func TestAMessageOfAnHRSystemIsAJobLikeAnyOther(t *testing.T) {
 	}
 }
 
+// Who sends again what was not answered writes another time into it, and what was refused may come again corrected.
+func TestAnEventThatIsSentAgainIsTakenByItsMeaning(t *testing.T) {
+	w := hooked(t)
+	again := func(more string) answer {
+		return w.hook("hr", strings.Replace(twoLeft, `{"type"`, more+`"type"`, 1))
+	}
+	first := again(`{"try":1,`)
+	if got := again(`{"try":2,`); first.status != http.StatusOK || got.status != http.StatusOK || got.header.Get("Location") != first.header.Get("Location") {
+		t.Errorf("another try: %d %s %s", got.status, got.body, got.header)
+	}
+	refused := `{"type":"left","id":"e-9","who":[{"user":"boss"}]}`
+	if got := w.hook("hr", refused); got.status != http.StatusUnprocessableEntity {
+		t.Fatalf("somebody protected: %d %s", got.status, got.body)
+	}
+	if got := w.hook("hr", strings.Replace(refused, "boss", "manager4220", 1)); got.status != http.StatusOK {
+		t.Errorf("the same event, corrected: %d %s", got.status, got.body)
+	}
+}
+
 func TestWhatAnHRSystemSendsInVainMakesNoJob(t *testing.T) {
 	w := hooked(t)
 	for body, status := range map[string]int{
