@@ -48,7 +48,7 @@ type Config struct {
 // Index is a process's end of it. It is safe for concurrent use.
 type Index struct {
 	cfg   Config
-	keys  []string // people, next, read, asked, erased, lease: in the scripts' order
+	keys  []string // people, next, read, asked, erased, lease, added: in the scripts' order
 	key   []byte
 	lease *lease.Lease
 	turn  wait.Lock // one builder in a process at a time
@@ -67,7 +67,7 @@ func New(cfg Config) (*Index, error) {
 	key := hmac.New(sha256.New, cfg.Secret)
 	key.Write([]byte("unrole directory 1"))
 	x := &Index{cfg: cfg, key: key.Sum(nil), turn: wait.NewLock(), lease: lease.New(cfg.Redis, at+"lease", leaseTTL)}
-	for _, name := range []string{"people", "next", "read", "asked", "erased", "lease"} {
+	for _, name := range []string{"people", "next", "read", "asked", "erased", "lease", "added"} {
 		x.keys = append(x.keys, at+name)
 	}
 	return x, nil
@@ -135,7 +135,8 @@ func (x *Index) Keep(ctx context.Context, read Reader) error {
 	return x.Renew(ctx, time.Now().Add(-x.cfg.TTL/2), read)
 }
 
-// errOther says that what was read is not to be published: somebody else builds by now, or people were erased meanwhile.
+// errOther says that what was read is not to be published: somebody else builds by now, people were erased meanwhile, or Redis has
+// not all of it any more.
 var errOther = errors.New("index: another one is to be built")
 
 // betweenLooks is how often who waits for another builder looks whether it is done.
@@ -183,8 +184,12 @@ func (x *Index) end(ctx context.Context) {
 	_ = x.lease.End(ctx)
 }
 
-// atOnce is how many signs go to Redis together.
-const atOnce = 500
+const (
+	// atOnce is how many signs go to Redis together.
+	atOnce = 500
+	// flushWithin is how long fewer of them wait: Redis keeps what is built for an hour after the last came.
+	flushWithin = time.Minute
+)
 
 // build reads the directory and puts the index in the place of the one before. While the lease is somebody else's it writes nothing.
 func (x *Index) build(ctx context.Context, read Reader) error {
@@ -196,9 +201,11 @@ func (x *Index) build(ctx context.Context, read Reader) error {
 		return errOther
 	}
 	var some []any
+	added, flushed := 0, time.Now()
 	flush := func() error {
-		ok, err := addScript.Run(ctx, x.cfg.Redis, x.keys, append([]any{x.lease.Holder()}, some...)...).Bool()
-		some = some[:0]
+		ok, err := addScript.Run(ctx, x.cfg.Redis, x.keys, append([]any{x.lease.Holder(), added}, some...)...).Bool()
+		added += len(some) / 2
+		some, flushed = some[:0], time.Now()
 		if err == nil && !ok {
 			err = errOther
 		}
@@ -208,7 +215,7 @@ func (x *Index) build(ctx context.Context, read Reader) error {
 		for _, s := range signs {
 			some = append(some, x.field(s), userID)
 		}
-		if len(some) >= 2*atOnce {
+		if len(some) >= 2*atOnce || time.Since(flushed) >= flushWithin {
 			return wrapped("write", flush())
 		}
 		return nil
@@ -219,7 +226,7 @@ func (x *Index) build(ctx context.Context, read Reader) error {
 	if err != nil {
 		return err
 	}
-	ok, err := publishScript.Run(ctx, x.cfg.Redis, x.keys, x.lease.Holder(), began[0], began[1], x.cfg.TTL.Milliseconds()).Bool()
+	ok, err := publishScript.Run(ctx, x.cfg.Redis, x.keys, x.lease.Holder(), began[0], began[1], x.cfg.TTL.Milliseconds(), added).Bool()
 	if err == nil && !ok {
 		err = errOther
 	}

@@ -1,9 +1,13 @@
--- Puts what was built in the place of what was there, for who holds the lease, unless people were erased since it began.
-local people, building, read, _, erased, lease = unpack(KEYS)
-local me, began, erasures, ttl = unpack(ARGV)
+-- Puts what was built in the place of what was there, for who holds the lease, unless people were erased since it began or something of
+-- what was added is gone. Sent twice it does so once.
+local people, building, read, _, erased, lease, added = unpack(KEYS)
+local me, began, erasures, ttl, all = unpack(ARGV)
 
 if redis.call('GET', lease) ~= me or (redis.call('GET', erased) or '0') ~= erasures then return 0 end
-redis.call('DEL', people)
+local have = redis.call('GET', added)
+if not have and redis.call('GET', read) == began then return 1 end
+if have ~= all then return 0 end
+redis.call('DEL', people, added)
 if redis.call('EXISTS', building) == 1 then
 	redis.call('RENAME', building, people)
 	redis.call('PEXPIRE', people, ttl)
