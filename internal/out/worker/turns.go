@@ -24,8 +24,11 @@ type turns struct {
 	unsettled map[string]*unsettled
 	// due are the jobs with a time of their own that have begun.
 	due map[string]bool
-	// later are the last words since the jobs whose dead letters are tried again.
-	later map[string]*words
+
+	// later are the last words since the jobs whose dead letters are tried again. They are read from all records, and only such
+	// letters wait for that.
+	laterMu wait.Lock
+	later   map[string]*words
 }
 
 // words are what jobs that had their turn later said about the pairs of a job, when they were read.
@@ -56,7 +59,7 @@ const (
 )
 
 func newTurns(l *ledger.Ledger) *turns {
-	return &turns{ledger: l, mu: wait.NewLock(), removals: map[string][]string{}, unsettled: map[string]*unsettled{}, due: map[string]bool{}, later: map[string]*words{}}
+	return &turns{ledger: l, mu: wait.NewLock(), laterMu: wait.NewLock(), removals: map[string][]string{}, unsettled: map[string]*unsettled{}, due: map[string]bool{}, later: map[string]*words{}}
 }
 
 // before is a job that the task has to wait for; empty where none has its turn before.
@@ -169,8 +172,8 @@ func (t *turns) begin(ctx context.Context, jobID string, at time.Time) error {
 // since is what later jobs said about the pairs of a job, read after a moment: letters that are tried again together share
 // what is read.
 func (t *turns) since(ctx context.Context, jobID string, moment time.Time) (ledger.Words, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.laterMu.Lock()
+	defer t.laterMu.Unlock()
 	if l := t.later[jobID]; l != nil && l.began.After(moment) {
 		return l.by, nil
 	}
