@@ -162,7 +162,12 @@ func (v *visit) prove(x *witness) error {
 	case outcome.Abandon:
 		return stopping
 	case outcome.Search:
-		w.tell(causeOf(v.api, s.Grant, answer)) // DingTalk is up, whatever has become of the pair
+		// DingTalk is up, whatever has become of the pair: who leaves the company is often gone soon after the roles.
+		w.tell(causeOf(v.api, s.Grant, answer))
+		m := g.members[0]
+		m.called = false
+		_, err := m.note((*ledger.Tries).Proven)
+		return err
 	case outcome.Retry:
 		return w.proveLater(g.members[0], answer)
 	}

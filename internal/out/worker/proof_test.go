@@ -50,13 +50,15 @@ func TestAProofIsNoAttempt(t *testing.T) {
 		proves   bool // there is something to prove
 		calls    int
 		put      bool // off
+		counts   bool // the next busy answer, though the fleet has got nothing through
 	}{
-		{"tries that all counted", ledger.Tries{All: 5, Attempts: 5, Accepted: 7}, 7, nil, false, 0, false},
-		{"a batch that goes whole", ledger.Tries{All: 2, Attempts: 1, Accepted: 7}, 7, nil, false, 0, false},
-		{"DingTalk is up", ledger.Tries{All: 5, Attempts: 2, Accepted: 7}, 7, nil, true, 1, false},
-		{"DingTalk is busy", ledger.Tries{All: 5, Attempts: 2, Accepted: 7}, 7, busy, true, 1, true},
-		{"no known answer", ledger.Tries{All: 5, Attempts: 4, Accepted: 7}, 7, &dingtalk.Error{Class: dingtalk.ClassUnknown, ErrCode: 1, HasErrCode: true}, true, 1, true},
-		{"others pass", ledger.Tries{All: 5, Attempts: 2, Accepted: 7}, 8, busy, true, 0, false},
+		{"tries that all counted", ledger.Tries{All: 5, Attempts: 5, Accepted: 7}, 7, nil, false, 0, false, false},
+		{"a batch that goes whole", ledger.Tries{All: 2, Attempts: 1, Accepted: 7}, 7, nil, false, 0, false, false},
+		{"DingTalk is up", ledger.Tries{All: 5, Attempts: 2, Accepted: 7}, 7, nil, true, 1, false, false},
+		{"DingTalk is busy", ledger.Tries{All: 5, Attempts: 2, Accepted: 7}, 7, busy, true, 1, true, false},
+		{"no known answer", ledger.Tries{All: 5, Attempts: 4, Accepted: 7}, 7, &dingtalk.Error{Class: dingtalk.ClassUnknown, ErrCode: 1, HasErrCode: true}, true, 1, true, false},
+		{"who was taken is gone", ledger.Tries{All: 5, Attempts: 2, Accepted: 7}, 7, &dingtalk.Error{Class: dingtalk.ClassUserGone, ErrCode: 60121, HasErrCode: true}, true, 1, false, true},
+		{"others pass", ledger.Tries{All: 5, Attempts: 2, Accepted: 7}, 8, busy, true, 0, false, false},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			_, rdb := redistest.Memory(t)
@@ -103,6 +105,10 @@ func TestAProofIsNoAttempt(t *testing.T) {
 			}
 			if got := v.claim.State.Tries.Attempts; got != c.tries.Attempts {
 				t.Errorf("%d attempts, want %d", got, c.tries.Attempts)
+			}
+			next := v.claim.State.Tries
+			if next.Busy(time.Now(), c.tries.Accepted, false); (next.Attempts > c.tries.Attempts) != c.counts {
+				t.Errorf("the next busy answer is attempt %d", next.Attempts)
 			}
 			if w.begun("job") {
 				t.Error("the task is marked as being called")

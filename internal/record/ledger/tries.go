@@ -32,6 +32,10 @@ func (t *Tries) PutOff(now time.Time) {
 	}
 }
 
+// Proven has the next busy answer count as an attempt although no call was accepted: DingTalk has shown in another way that it is
+// up.
+func (t *Tries) Proven() { t.Accepted-- }
+
 // Aged reports whether DingTalk has been busy for longer than most.
 func (t *Tries) Aged(now time.Time, most time.Duration) bool {
 	return !t.BusySince.IsZero() && now.Sub(t.BusySince) > most
