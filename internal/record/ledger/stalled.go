@@ -20,8 +20,8 @@ type Rounds struct {
 	ledger       *Ledger
 	still, again time.Duration
 	rests        map[string]rest
-	most         int    // jobs that one look reads
-	last         string // of the jobs that the latest look read; the next one begins behind it
+	most         int             // jobs that one look reads
+	read         map[string]bool // the jobs that were read since all had their turn
 }
 
 // rest is how a job is left alone.
@@ -117,15 +117,32 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 	return stalled, nil
 }
 
-// turn are the jobs that a look reads: as many as it may of those whose turn it is.
+// turn are the jobs that a look reads: as many as it may, first those that were not read since all others were. Which job was read
+// last says nothing: by the next look it may rest or have ended.
 func (r *Rounds) turn(awake []string) []string {
 	if len(awake) <= r.most {
+		r.read = nil
 		return awake
 	}
-	begin := slices.Index(awake, r.last) + 1
-	awake = append(awake[begin:len(awake):len(awake)], awake[:begin]...)[:r.most]
-	r.last = awake[r.most-1]
-	return awake
+	var now, before []string
+	for _, id := range awake {
+		if r.read[id] {
+			before = append(before, id)
+		} else {
+			now = append(now, id)
+		}
+	}
+	if len(now) < r.most { // all had their turn, and it begins anew
+		now, r.read = append(now, before[:r.most-len(now)]...), nil
+	}
+	now = now[:r.most]
+	if r.read == nil {
+		r.read = map[string]bool{}
+	}
+	for _, id := range now {
+		r.read[id] = true
+	}
+	return now
 }
 
 // longOf is how long a job has rested that has not moved since.

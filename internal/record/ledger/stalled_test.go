@@ -137,3 +137,37 @@ func TestAFleetThatStartsLooksAtItsJobsInTurns(t *testing.T) {
 		}
 	}
 }
+
+// Jobs that are never put to rest, as those that wait to be looked up, stand in front of all others, however many they are.
+func TestJobsThatStayAwakeKeepNoOtherFromItsTurn(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l := New(rdb, time.Hour)
+	const most, awake, n = 10, 9, 30
+	at := formatTime(time.Now())
+	_, err := rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		for i := range n {
+			id, phase := fmt.Sprintf("job-%02d", i), phaseSubmitted
+			if i < awake {
+				phase = phaseResolving
+			}
+			p.HSet(t.Context(), jobKey(id), "total", 1, "phase", phase, "created_at", at)
+			p.ZAdd(t.Context(), indexKey, redis.Z{Score: float64(1 + i), Member: id})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rounds := l.Rounds(0, time.Hour)
+	rounds.most = most
+	seen := map[string]bool{}
+	for look := 1; len(seen) < n-awake; look++ {
+		stalled, err := rounds.Stalled(t.Context())
+		if err != nil || look > 4 {
+			t.Fatalf("look %d: %d of %d jobs seen, %v", look, len(seen), n-awake, err)
+		}
+		for _, job := range stalled {
+			seen[job.JobID] = true
+		}
+	}
+}
