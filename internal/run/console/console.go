@@ -65,6 +65,7 @@ type Console struct {
 	// reads are the lists that are being read just now.
 	reads chan struct{}
 	looks looks
+	names *names
 }
 
 //go:embed static
@@ -76,7 +77,7 @@ func New(c Config) (*Console, error) {
 		return nil, errors.New("console: Redis, Ledger and Pacer are required")
 	}
 	con := &Console{cfg: c, ledger: c.Ledger, letters: deadletter.New(c.Redis, c.Ledger), fleet: fleet.NewReader(c.Redis, c.Ledger),
-		catalog: newCatalog(c.Ledger), reads: make(chan struct{}, readsAtOnce), looks: looks{of: map[string]*look{}, slots: make(chan struct{}, LooksAtOnce)}}
+		catalog: newCatalog(c.Ledger), names: newNames(c.Directory), reads: make(chan struct{}, readsAtOnce), looks: looks{of: map[string]*look{}, slots: make(chan struct{}, LooksAtOnce)}}
 	var err error
 	if con.client, err = enqueue.NewClient(enqueue.Config{Redis: c.Redis, Protected: c.Protected, Retention: c.Retention}); err != nil {
 		return nil, err
@@ -89,6 +90,7 @@ func New(c Config) (*Console, error) {
 	mux.HandleFunc("GET /{$}", con.page(con.jobsPage))
 	mux.HandleFunc("GET /jobs/{id}", con.page(con.jobPage))
 	mux.HandleFunc("GET /jobs/{id}/progress", con.progress)
+	mux.HandleFunc("GET /jobs/{id}/names", con.page(con.jobNames))
 	mux.HandleFunc("GET /jobs/{id}/report/{file}", con.within(reportLasts, con.report))
 	mux.HandleFunc("GET /removals/new", con.page(con.newPage))
 	mux.HandleFunc("POST /removals/new", con.page(con.operators(con.take)))

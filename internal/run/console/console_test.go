@@ -217,7 +217,7 @@ func TestThePagesOfAJobShowEverybodyOnce(t *testing.T) {
 		if len(page) > 100<<10 {
 			t.Errorf("%s weighs %d bytes", path, len(page))
 		}
-		for _, m := range regexp.MustCompile(`<tr><td class="id">([^<]+)</td>`).FindAllStringSubmatch(page, -1) {
+		for _, m := range regexp.MustCompile(` <span class="id">([^<]+)</span></td>`).FindAllStringSubmatch(page, -1) {
 			seen[m[1]]++
 		}
 		path = ""

@@ -40,6 +40,8 @@ type jobView struct {
 	// Next is where the next page of people begins; First says that this is the first.
 	Next  string
 	First bool
+	// Names is where the names are that were not known at once; empty where nothing more can be known.
+	Names string
 	Trail []trailLine
 	// Restorable says that something of it may be given back.
 	Restorable bool
@@ -59,6 +61,7 @@ func (j *jobView) Hints() []texts.Text {
 // personLine is somebody of a job with what became of their roles.
 type personLine struct {
 	User  string
+	Name  string
 	Roles []roleCell
 	// More counts roles that the page leaves out.
 	More int64
@@ -67,6 +70,7 @@ type personLine struct {
 // roleCell is a role of somebody.
 type roleCell struct {
 	Role    string
+	Name    string
 	Class   string
 	Outcome texts.Text
 }
@@ -102,9 +106,11 @@ func (c *Console) jobPage(v *visit) error {
 			return err
 		}
 	}
-	if err := c.readPeople(ctx, page, v.r.URL.Query().Get("from")); err != nil {
+	from := v.r.URL.Query().Get("from")
+	if err := c.readPeople(ctx, page, from); err != nil {
 		return err
 	}
+	c.nameThem(v, page, from)
 	if page.Trail, err = c.trailOf(ctx, job.JobID); err != nil {
 		return err
 	}
@@ -139,7 +145,8 @@ func (c *Console) readPeople(ctx context.Context, page *jobView, from string) er
 				continue
 			}
 			cells++
-			last.Roles = append(last.Roles, roleCell{strconv.FormatInt(row.RoleID, 10), string(row.Outcome.Kind), report.OutcomeName(string(row.Outcome.Kind))})
+			last.Roles = append(last.Roles, roleCell{Role: strconv.FormatInt(row.RoleID, 10), Class: string(row.Outcome.Kind),
+				Outcome: report.OutcomeName(string(row.Outcome.Kind))})
 		}
 	}
 	return nil

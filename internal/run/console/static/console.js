@@ -33,6 +33,15 @@ if (watched && window.EventSource) {
   addEventListener("pagehide", () => events.close());
 }
 
+// Names that were not known when a job's page was made.
+const unnamed = document.querySelector("[data-names]");
+if (unnamed) {
+  fetch(unnamed.dataset.names).then((answer) => answer.ok ? answer.json() : { people: {}, roles: {} }).then((called) => {
+    for (const at of unnamed.querySelectorAll("[data-user]")) at.textContent = called.people[at.dataset.user] ?? at.textContent;
+    for (const at of unnamed.querySelectorAll("[data-role]")) at.textContent = called.roles[at.dataset.role] ?? at.textContent;
+  }).catch(() => {}); // the ids stand there
+}
+
 // A list may be dropped anywhere on its form.
 const form = document.querySelector("[data-drop]");
 if (form) {

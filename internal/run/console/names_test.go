@@ -1,0 +1,85 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/in/directory"
+	"github.com/unrole/unrole/internal/simulator"
+)
+
+// namesOf is what the script of a job's page is told.
+func (d *desk) namesOf(job string) (is called) {
+	d.Helper()
+	if err := json.Unmarshal([]byte(d.see("/jobs/"+job+"/names")), &is); err != nil {
+		d.Fatal(err)
+	}
+	return is
+}
+
+func TestAJobNamesItsPeopleAndRoles(t *testing.T) {
+	d, _ := office(t, simulator.Options{})
+	d.submit(enqueue.Submission{JobID: "job"}, []string{"wang1", "gone"}, 7, 99)
+	want := called{map[string]string{"wang1": "王芳"}, map[string]string{"7": "财务/出纳"}}
+	if diff := cmp.Diff(want, d.namesOf("job")); diff != "" {
+		t.Error(diff)
+	}
+	page := d.see("/jobs/job")
+	d.has(page, `<span data-user="wang1">王芳</span> <span class="id">wang1</span>`, `<span data-user="gone"></span> <span class="id">gone</span>`, `<span data-role="7">财务/出纳</span>`)
+	if strings.Contains(page, "data-names=") {
+		t.Error("a page with all names asks for more")
+	}
+	for _, key := range d.rdb.Keys(t.Context(), "*").Val() {
+		if dump := d.rdb.Dump(t.Context(), key).Val(); strings.Contains(dump, "王芳") {
+			t.Errorf("%s has somebody's name", key)
+		}
+	}
+}
+
+func TestAPageWaitsForNoName(t *testing.T) {
+	d, _ := office(t, simulator.Options{})
+	con := d.pages.(*Console)
+	open, answers := con.names.open, make(chan struct{})
+	con.names.open = func() (*directory.Directory, error) { <-answers; return open() }
+	d.submit(enqueue.Submission{JobID: "job"}, []string{"wang1"}, 7)
+	page := d.see("/jobs/job")
+	d.has(page, `<span data-user="wang1"></span> <span class="id">wang1</span>`, `data-names="/unrole/jobs/job/names?from="`)
+	close(answers)
+	if is := d.namesOf("job"); is.People["wang1"] != "王芳" || is.Roles["7"] != "财务/出纳" {
+		t.Errorf("%+v", is)
+	}
+}
+
+func TestWhereDingTalkCannotBeAskedAJobHasItsIDs(t *testing.T) {
+	d, _ := office(t, simulator.Options{})
+	con := d.pages.(*Console)
+	var asked atomic.Int32
+	con.names.open = func() (*directory.Directory, error) { asked.Add(1); return nil, errors.New("no route") }
+	d.submit(enqueue.Submission{JobID: "job"}, []string{"wang1"}, 7)
+	d.namesOf("job")
+	for range 5 {
+		page := d.see("/jobs/job")
+		d.has(page, `<span class="id">wang1</span>`)
+		if strings.Contains(page, "data-names=") {
+			t.Error("the page asks for names that nobody can know")
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("DingTalk was tried %d times within its rest", n)
+	}
+}
+
+func TestNamesAreThoseOfAJob(t *testing.T) {
+	d, _ := office(t, simulator.Options{})
+	if w := d.ask(httptest.NewRequest("GET", "/unrole/jobs/none/names", nil)); w.Code != http.StatusNotFound {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
