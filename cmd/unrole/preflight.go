@@ -328,7 +328,17 @@ func (a *app) directoryOf(cmd *cobra.Command, c *config.Config, with engine.Part
 		done()
 		return nil, nil, err
 	}
-	return d, done, nil
+	if with.Redis == nil || cmd.Flags().Lookup("redis") != nil {
+		return d, done, nil
+	}
+	looking, end := context.WithCancel(cmd.Context())
+	d.Optional(looking, func(ctx context.Context) error { return with.Redis.Ping(ctx).Err() }, func(err error) {
+		a.note(texts.T("the fleet's Redis cannot be used, and so its pace is not shared: %v", err))
+	})
+	return d, func() {
+		end()
+		done()
+	}, nil
 }
 
 // looker is what a command is given that looks things up in the configured organisation, over the network.

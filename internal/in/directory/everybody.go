@@ -25,22 +25,31 @@ func (d *Directory) With(x *index.Index) *Directory {
 // bySign finds people by what no call finds. What was read of everybody is a hint, which one exact reading of each confirms; whom it
 // does not name any more, or not at all, only the whole directory can tell, which is read for that once.
 func (d *Directory) bySign(ctx context.Context, sign index.Sign) (Found, error) {
-	if d.index == nil {
-		all, err := d.everybody.get(func() (map[index.Sign][]string, error) {
-			all := map[index.Sign][]string{}
-			return all, d.eachPerson(ctx, func(userID string, signs ...index.Sign) error {
-				for _, s := range signs {
-					all[s] = append(all[s], userID)
-				}
-				return nil
-			})
-		})
-		if err != nil {
-			return Found{}, err
+	if d.index != nil && d.paces.left.Err() == nil {
+		found, err := d.byIndex(ctx, sign)
+		var refused *dingtalk.Error
+		if err == nil || !d.paces.optional || ctx.Err() != nil || errors.As(err, &refused) {
+			return found, err
 		}
-		found, _, err := d.confirmed(ctx, sign, all[sign])
-		return found, err
 	}
+	all, err := d.everybody.get(func() (map[index.Sign][]string, error) {
+		all := map[index.Sign][]string{}
+		return all, d.eachPerson(ctx, func(userID string, signs ...index.Sign) error {
+			for _, s := range signs {
+				all[s] = append(all[s], userID)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return Found{}, err
+	}
+	found, _, err := d.confirmed(ctx, sign, all[sign])
+	return found, err
+}
+
+// byIndex is bySign by what the fleet has read.
+func (d *Directory) byIndex(ctx context.Context, sign index.Sign) (Found, error) {
 	ids, known, err := d.index.Find(ctx, sign)
 	if err != nil {
 		return Found{}, err

@@ -16,6 +16,10 @@ import (
 type Paces struct {
 	qps float64
 	of  func(api string) (limiter, error)
+	// optional says that what is shared can be done without, and left ends once it is, see Directory.Optional.
+	optional bool
+	left     context.Context
+	leave    context.CancelFunc
 
 	mu   sync.Mutex
 	apis map[string]limiter
@@ -32,19 +36,25 @@ func Alone(qps float64) (*Paces, error) {
 }
 
 // Shared keeps all processes whose pacers are of one name and Redis to qps calls a second to each API: pacer is one that nothing
-// but the questions to this API goes by. A turn waits for as long as Redis is away.
+// but the questions to this API goes by. A turn waits for as long as Redis is away, unless it is Optional.
 func Shared(qps float64, pacer func(api string) (*pace.Pacer, error)) (*Paces, error) {
-	return newPaces(qps, func(api string) (limiter, error) {
+	paces, err := newPaces(qps, nil)
+	if err != nil {
+		return nil, err
+	}
+	paces.of = func(api string) (limiter, error) {
 		p, err := pacer(api)
-		return shared{p}, err
-	})
+		return shared{p, paces.left, alone{rate.NewLimiter(rate.Limit(qps), 1)}}, err
+	}
+	return paces, nil
 }
 
 func newPaces(qps float64, of func(api string) (limiter, error)) (*Paces, error) {
 	if !(qps > 0) {
 		return nil, fmt.Errorf("directory: %v calls per second: must be over 0", qps)
 	}
-	return &Paces{qps: qps, of: of, apis: map[string]limiter{}}, nil
+	left, leave := context.WithCancel(context.Background())
+	return &Paces{qps: qps, of: of, left: left, leave: leave, apis: map[string]limiter{}}, nil
 }
 
 func (p *Paces) turn(ctx context.Context, api string) (done func(error), err error) {
@@ -65,12 +75,22 @@ type alone struct{ *rate.Limiter }
 
 func (a alone) turn(ctx context.Context) (func(error), error) { return func(error) {}, a.Wait(ctx) }
 
-type shared struct{ *pace.Pacer }
+type shared struct {
+	*pace.Pacer
+	left  context.Context
+	alone limiter
+}
 
 // turn waits for a slot of the fleet. A throttle makes everybody who asks this API wait; of other failures the fleet is not told:
 // they are errors of whoever asked.
 func (s shared) turn(ctx context.Context) (func(error), error) {
-	grant, err := s.Reserve(ctx)
+	waiting, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(s.left, end)()
+	grant, err := s.Reserve(waiting)
+	if err != nil && ctx.Err() == nil {
+		return s.alone.turn(ctx)
+	}
 	return func(err error) {
 		var failed *dingtalk.Error
 		switch {
