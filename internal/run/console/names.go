@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/unrole/unrole/internal/in/directory"
+	"github.com/unrole/unrole/internal/in/lists"
 )
 
 const (
@@ -121,16 +122,29 @@ func (n *names) ask(ctx context.Context, users []string) (err error) {
 	group.SetLimit(namesAtOnce)
 	for _, id := range missing {
 		group.Go(func() error {
-			user, _, err := dir.Serving(ctx, id)
-			if err == nil {
-				n.mu.Lock()
-				n.people[id] = user.Name
-				n.mu.Unlock()
+			user, presence, err := dir.Serving(ctx, id)
+			if err != nil {
+				return err
+			}
+			n.take(id, user.Name)
+			if presence != directory.Absent {
+				return nil
+			}
+			// Who left within a year has a name all the same, in a list that has to be read once.
+			found, err := dir.Find(ctx, lists.Person{Text: id})
+			if len(found.Left) == 1 {
+				n.take(id, found.Left[0].Name)
 			}
 			return err
 		})
 	}
 	return group.Wait()
+}
+
+func (n *names) take(id, name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.people[id] = name
 }
 
 // called has the names that are known.

@@ -27,13 +27,13 @@ func (d *desk) namesOf(job string) (is called) {
 
 func TestAJobNamesItsPeopleAndRoles(t *testing.T) {
 	d, _ := office(t, simulator.Options{})
-	d.submit(enqueue.Submission{JobID: "job"}, []string{"wang1", "gone"}, 7, 99)
-	want := called{map[string]string{"wang1": "王芳"}, map[string]string{"7": "财务/出纳"}}
+	d.submit(enqueue.Submission{JobID: "job"}, []string{"wang1", "gone", "nosuch"}, 7, 99)
+	want := called{map[string]string{"wang1": "王芳", "gone": "赵四"}, map[string]string{"7": "财务/出纳"}}
 	if diff := cmp.Diff(want, d.namesOf("job")); diff != "" {
 		t.Error(diff)
 	}
 	page := d.see("/jobs/job")
-	d.has(page, `<span data-user="wang1">王芳</span> <span class="id">wang1</span>`, `<span data-user="gone"></span> <span class="id">gone</span>`, `<span data-role="7">财务/出纳</span>`)
+	d.has(page, `<span data-user="wang1">王芳</span> <span class="id">wang1</span>`, `<span data-user="gone">赵四</span>`, `<span data-user="nosuch"></span> <span class="id">nosuch</span>`, `<span data-role="7">财务/出纳</span>`)
 	if strings.Contains(page, "data-names=") {
 		t.Error("a page with all names asks for more")
 	}
