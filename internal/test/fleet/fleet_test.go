@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -110,11 +109,5 @@ func playAndTell(t *testing.T, name string, p plan) outcome {
 	got := play(t, p, to)
 	t.Logf("%s: %d workers, %d jobs, %d events; %d operations, %d calls in %v, took %v; trace %016x", name, p.workers, len(p.jobs), len(p.events),
 		got.operations, got.calls, got.took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), got.trace)
-	if t.Failed() {
-		for _, e := range p.events {
-			t.Logf("%.3fs %v", e.at.Seconds(), e)
-		}
-		t.Log(strings.Join(got.logs[max(0, len(got.logs)-60):], "\n"))
-	}
 	return got
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +30,6 @@ type outcome struct {
 	operations int
 	took       time.Duration // of virtual time
 	calls      int
-	logs       []string
 	// situations are those that came up, and how often; points how many operations each process did.
 	situations map[string]int
 	points     map[string]int
@@ -63,7 +63,13 @@ func stage(t *testing.T, p plan, trace io.Writer, act func(*world)) (got outcome
 		w.outside.die()
 		_ = w.outside.rdb.Close()
 		time.Sleep(time.Minute) // goroutines of go-redis and asynq that nobody waits for
-		got = outcome{w.gate.trace.sum, w.gate.opened, time.Since(w.began), len(w.sim.Calls()), w.logs, w.situations, w.gate.points}
+		got = outcome{w.gate.trace.sum, w.gate.opened, time.Since(w.began), len(w.sim.Calls()), w.situations, w.gate.points}
+		if w.failed { // said in here, since whoever plays the history is not asked any more then
+			for _, e := range p.events {
+				t.Logf("%.3fs %v", e.at.Seconds(), e)
+			}
+			t.Log(strings.Join(w.logs[max(0, len(w.logs)-60):], "\n"))
+		}
 	})
 	return got
 }
