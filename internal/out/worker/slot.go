@@ -157,13 +157,14 @@ func (w *Worker) done(g *group, rect pairs.Rectangle, v outcome.Decision, rests 
 		}
 		rests := rests && m.called
 		m.called = m.called && !rests
+		// Before it is settled: whoever has their turn by that has to find it, and takes it away.
+		g.api.witnesses.keep(m.visit, share)
 		if err := m.done(share, v.RequestID, rests, g.scope != nil); err != nil {
 			m.log.Error().Err(err).Str("request_id", v.RequestID).Msg("done, but the ledger could not be told: the call will be repeated")
 			m.leave(err)
 			continue
 		}
 		m.tellOwners(share, v.RequestID)
-		g.api.witnesses.keep(m.visit, share)
 		g.api.jobs.passed(m.part, share)
 	}
 }
