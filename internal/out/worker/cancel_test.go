@@ -128,10 +128,11 @@ func TestADeadLetterOfWhoeverStaysIsNotCalledAgain(t *testing.T) {
 	}
 }
 
-// A cancel that comes while a call is under way leaves alone what the call takes, also what another part counts.
-func TestACancelInTheMomentOfACallLeavesWhatItTakesOfAnotherPart(t *testing.T) {
+// overlap is a worker with two parts of a job in hand: a call of the first takes ann and role 1, which the second counts.
+func overlap(t *testing.T) (w *world, worker *Worker, visits []*visit) {
+	t.Helper()
 	_, rdb := redistest.Memory(t)
-	w := newWorld(t, rdb, simulator.Options{})
+	w = newWorld(t, rdb, simulator.Options{})
 	cfg := w.config
 	cfg.Redis, cfg.DingTalk, cfg.Pacer, cfg.Ledger = rdb, &dingtalk.Client{}, w.pacer(), w.ledger
 	worker, err := New(cfg)
@@ -142,16 +143,21 @@ func TestACancelInTheMomentOfACallLeavesWhatItTakesOfAnotherPart(t *testing.T) {
 	caller := &tasks.Part{JobID: "overlap", Part: "0", UserIDs: []string{"ann", "bob"}, RoleIDs: []int64{1}}
 	caller.Own = pairs.SizeOf(caller).Whole().Own(func(u pairs.User, _ pairs.Role) bool { return caller.UserIDs[u] == "bob" })
 	owner := &tasks.Part{JobID: "overlap", Part: "1", UserIDs: []string{"ann"}, RoleIDs: []int64{1, 2}}
-	var visits []*visit
 	for _, part := range []*tasks.Part{caller, owner} {
 		v := worker.visit(part.TaskID(), tasks.QueueDefault, part)
-		defer worker.neighbours.add(v)()
+		t.Cleanup(worker.neighbours.add(v))
 		if err := v.look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		visits = append(visits, v)
 	}
-	g := visits[0].alone(pairs.SizeOf(caller).Whole())
+	return w, worker, visits
+}
+
+// A cancel that comes while a call is under way leaves alone what the call takes, also what another part counts.
+func TestACancelInTheMomentOfACallLeavesWhatItTakesOfAnotherPart(t *testing.T) {
+	w, worker, visits := overlap(t)
+	g := visits[0].alone(pairs.SizeOf(visits[0].part).Whole())
 	if err := worker.lookAgain(g, g.whole); err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,15 @@
 package worker
 
 import (
+	"context"
 	"slices"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
@@ -73,30 +77,32 @@ func TestWhatWasTakenOfTheJobProvesThatDingTalkIsUp(t *testing.T) {
 	}
 }
 
+// callsOf is how many calls were about somebody.
+func (w *world) callsOf(user string) (n int) {
+	for _, c := range w.sim.Calls() {
+		if slices.Contains(c.Users, user) {
+			n++
+		}
+	}
+	return n
+}
+
 func TestWhatWasGivenBackIsNoProof(t *testing.T) {
 	_, rdb := redistest.Memory(t)
 	w := newWorld(t, rdb, simulator.Options{Open: true, UserCodes: map[string]int{"poison": -1}})
 	w.config.MaxAttempts = 1000
 	w.alone("job")
 	w.work()
-	calls := func(user string) (n int) {
-		for _, c := range w.sim.Calls() {
-			if slices.Contains(c.Users, user) {
-				n++
-			}
-		}
-		return n
-	}
-	w.until(func() bool { return calls("taken") >= 4 }) // the removal, and three proofs
+	w.until(func() bool { return w.callsOf("taken") >= 4 }) // the removal, and three proofs
 	r, err := enqueue.FromLists([]string{"taken"}, []int64{1, 2, 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.restore("given", r)
 	w.finished("given")
-	taken, poison := calls("taken"), calls("poison")
-	w.until(func() bool { return calls("poison") >= poison+20 })
-	if n := calls("taken") - taken; n > 0 {
+	taken, poison := w.callsOf("taken"), w.callsOf("poison")
+	w.until(func() bool { return w.callsOf("poison") >= poison+20 })
+	if n := w.callsOf("taken") - taken; n > 0 {
 		t.Errorf("%d calls about what was given back", n)
 	}
 	for role := range int64(3) {
@@ -135,29 +141,56 @@ func TestAWitnessStandsWhileNobodySaysOtherwise(t *testing.T) {
 	}
 }
 
+// looking is asked before each command that Redis is sent.
+type looking func()
+
+func (looking) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (look looking) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		look()
+		return next(ctx, cmd)
+	}
+}
+
+func (look looking) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		look()
+		return next(ctx, cmds)
+	}
+}
+
+// Whoever has their turn by a settlement takes away what could be repeated: it has to be there by then.
+func TestAWitnessIsKeptBeforeItsPairIsSettled(t *testing.T) {
+	w, worker, visits := overlap(t)
+	g := visits[0].alone(pairs.SizeOf(visits[0].part).Whole())
+	if err := worker.lookAgain(g, g.whole); err != nil {
+		t.Fatal(err)
+	}
+	var kept []bool
+	w.rdb.AddHook(looking(func() { kept = append(kept, g.api.witnesses.of(visits[0]) != nil) }))
+	worker.done(g, g.whole, outcome.Decision{RequestID: "request"}, true)
+	g.restOwners()
+	if len(kept) == 0 || slices.Contains(kept, false) {
+		t.Errorf("before each word to Redis a witness was kept: %v", kept)
+	}
+}
+
 func TestWhoStaysIsNoProof(t *testing.T) {
 	_, rdb := redistest.Memory(t)
 	w := newWorld(t, rdb, simulator.Options{Open: true, UserCodes: map[string]int{"poison": -1}})
 	w.config.MaxAttempts = 1000
 	w.alone("job")
 	w.work()
-	calls := func(user string) (n int) {
-		for _, c := range w.sim.Calls() {
-			if slices.Contains(c.Users, user) {
-				n++
-			}
-		}
-		return n
-	}
-	w.until(func() bool { return calls("taken") >= 3 })
+	w.until(func() bool { return w.callsOf("taken") >= 3 })
 	if _, err := w.ledger.CancelUsers(t.Context(), []string{"taken"}, "somebody@here", "stays"); err != nil {
 		t.Fatal(err)
 	}
-	poison := calls("poison")
-	w.until(func() bool { return calls("poison") >= poison+2 })
-	taken, poison := calls("taken"), calls("poison")
-	w.until(func() bool { return calls("poison") >= poison+20 })
-	if n := calls("taken") - taken; n > 0 {
+	poison := w.callsOf("poison")
+	w.until(func() bool { return w.callsOf("poison") >= poison+2 })
+	taken, poison := w.callsOf("taken"), w.callsOf("poison")
+	w.until(func() bool { return w.callsOf("poison") >= poison+20 })
+	if n := w.callsOf("taken") - taken; n > 0 {
 		t.Errorf("%d calls about somebody who stays", n)
 	}
 }

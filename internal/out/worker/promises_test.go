@@ -16,7 +16,6 @@ import (
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/wait"
-	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
@@ -350,28 +349,8 @@ func TestASearchGoesOnOverPairsThatAreNotItsOwn(t *testing.T) {
 
 // What a call has taken is removed, whoever counts it: a cancel that comes before the owner's own turn changes nothing of it.
 func TestWhatACallTookOfAnotherPartIsNotCancelled(t *testing.T) {
-	_, rdb := redistest.Memory(t)
-	w := newWorld(t, rdb, simulator.Options{})
-	cfg := w.config
-	cfg.Redis, cfg.DingTalk, cfg.Pacer, cfg.Ledger = rdb, &dingtalk.Client{}, w.pacer(), w.ledger
-	worker, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	worker.ending = t.Context()
-	caller := &tasks.Part{JobID: "overlap", Part: "0", UserIDs: []string{"ann", "bob"}, RoleIDs: []int64{1}}
-	caller.Own = pairs.SizeOf(caller).Whole().Own(func(u pairs.User, _ pairs.Role) bool { return caller.UserIDs[u] == "bob" })
-	owner := &tasks.Part{JobID: "overlap", Part: "1", UserIDs: []string{"ann"}, RoleIDs: []int64{1, 2}}
-	var visits []*visit
-	for _, part := range []*tasks.Part{caller, owner} {
-		v := worker.visit(part.TaskID(), tasks.QueueDefault, part)
-		defer worker.neighbours.add(v)()
-		if err := v.look(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		visits = append(visits, v)
-	}
-	visits[0].tellOwners(pairs.SizeOf(caller).Whole(), "request")
+	w, _, visits := overlap(t)
+	visits[0].tellOwners(pairs.SizeOf(visits[0].part).Whole(), "request")
 	if _, err := w.ledger.Cancel(t.Context(), "overlap", "me", "mistaken"); err != nil {
 		t.Fatal(err)
 	}
