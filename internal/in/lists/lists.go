@@ -213,7 +213,7 @@ func (in *input) read() error {
 	good := in.report.Rows - in.report.Rejected
 	switch {
 	case in.bad.Total > 0:
-		in.bad.adviseRows(in.report)
+		in.bad.adviseRows(in.report, in.opt.Returned)
 		return in.bad
 	case in.report.Rows == 0 && in.opt.Returned:
 		return in.refuse(texts.T("a report of unrole that has no row with the outcome %s", strings.Join(in.wanted(), ", ")))

@@ -70,14 +70,14 @@ func (e *Refused) add(most int, row RowError) {
 	}
 }
 
-// adviseRows says how many rows are good, and how to go on with them.
-func (e *Refused) adviseRows(r *Report) {
+// adviseRows says how many rows are good, and how to go on with them; of a report that has to be whole, nothing can be left out.
+func (e *Refused) adviseRows(r *Report, whole bool) {
 	good := r.Rows - r.Rejected
 	switch {
 	case r.Rows == 0 || e.Truncated:
 	case good == r.Rows:
 		// Every row is well-formed, and yet the input as a whole cannot be right.
-	case good == 0:
+	case good == 0, whole:
 		e.Next = append(e.Next, texts.T("good rows: %d of %d", good, r.Rows))
 	default:
 		e.Next = append(e.Next, texts.T("good rows: %d of %d; correct the others, or leave them out with --skip-invalid FILE, which keeps them there", good, r.Rows))

@@ -94,6 +94,14 @@ func TestAReportThatComesBackAsksForWhatIsNotDone(t *testing.T) {
 	}
 }
 
+// Whoever gives back has no way to leave rows out, and is not told of one.
+func TestAReportThatIsGivenBackAdvisesNoSkipping(t *testing.T) {
+	_, _, err := read(strings.NewReader(reportHead+"\na,7,removed,,,,,,\nb,x,removed,,,,,,\n"), Options{Returned: true, Outcomes: []string{"removed"}})
+	if said := refusal(t, err); !strings.Contains(said, "good rows: 1 of 2") || strings.Contains(said, "--skip-invalid") {
+		t.Errorf("said %s", said)
+	}
+}
+
 func TestAReportSaysHowAPairWasBefore(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
