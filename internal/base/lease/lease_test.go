@@ -72,6 +72,25 @@ func TestALeaseEndsWithItsHolder(t *testing.T) {
 	take(gone, false)
 }
 
+// commands says of each command that Redis has answered it.
+type commands chan struct{}
+
+func (commands) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c commands) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil {
+			c <- struct{}{}
+		}
+		return err
+	}
+}
+
+func (commands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
 func TestALeaseIsKeptWhileSomethingIsDoneAndWhatIsDoneEndsWithIt(t *testing.T) {
 	const ttl = 600 * time.Millisecond
 	for name, lose := range map[string]func(*miniredis.Miniredis, *Lease){
@@ -83,11 +102,14 @@ func TestALeaseIsKeptWhileSomethingIsDoneAndWhatIsDoneEndsWithIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			memory, rdb := redistest.Memory(t)
-			holder, other := New(rdb, "lease", ttl), New(rdb, "lease", ttl)
-			mine, err := holder.During(t.Context(), func(ctx context.Context) {
-				for range 3 {
-					time.Sleep(ttl / 2)
-					memory.FastForward(ttl / 2)
+			other := New(rdb, "lease", ttl)
+			taken := make(commands, 100)
+			holders := redis.NewClient(&redis.Options{Addr: memory.Addr()})
+			defer holders.Close()
+			holders.AddHook(taken)
+			mine, err := New(holders, "lease", ttl).During(t.Context(), func(ctx context.Context) {
+				for range 6 { // longer than it lasts by itself
+					<-taken
 					if term, err := other.Take(t.Context()); err != nil || term.Mine || ctx.Err() != nil {
 						t.Fatalf("it is not kept: %+v, %v, %v", term, err, ctx.Err())
 					}
