@@ -184,7 +184,7 @@ func TestAChallengeIsEchoedToWhoKnowsTheToken(t *testing.T) {
 	}
 }
 
-// What 飞书 shows on its page about encrypted events.
+// A key, and a message that it opens: the one that programs for 飞书 are commonly tried with.
 func TestTheEnvelopeIsThatOfItsDocumentation(t *testing.T) {
 	sealed, err := base64.StdEncoding.DecodeString("P37w+VZImNgPEO1RBhJ6RtKl7n6zymIbEG1pReEzghk=")
 	if err != nil {
