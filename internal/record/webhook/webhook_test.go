@@ -176,6 +176,9 @@ func TestTheEndOfAJobIsToldUntilTheOtherSideTakesIt(t *testing.T) {
 	other, got := receiver(t, secret, http.StatusInternalServerError, http.StatusNoContent)
 	n, _ := notifier(t, rdb, other.URL, nil)
 	end := job(t, n.cfg.Ledger, "j1")
+	if err := n.Look(t.Context()); err != nil { // what ends from now on is told
+		t.Fatal(err)
+	}
 	run(t, n)
 	end()
 	first := next(t, got)
