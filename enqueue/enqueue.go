@@ -11,18 +11,16 @@ package enqueue
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/base/defaults"
-	"github.com/unrole/unrole/internal/base/pairs"
-	"github.com/unrole/unrole/internal/in/cover"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/internal/record/snapshot"
@@ -39,9 +37,6 @@ type Config struct {
 	Protected ProtectedIDs
 	// Retention is how long the record of a finished job is kept. Zero means 30 days; negative is refused.
 	Retention time.Duration
-	// Secret is what nobody knows who reads Redis, the app's secret say: by it, what was asked by names is known again (see Ask) and
-	// cannot be guessed from the record. Empty means a key that is kept in Redis. All who submit should have the same.
-	Secret []byte
 }
 
 // Client submits removals. It is safe for concurrent use.
@@ -49,6 +44,9 @@ type Client struct {
 	cfg    Config
 	ledger *ledger.Ledger
 	asynq  *asynq.Client
+	// first: a submission has begun; begun is closed when the first one has ended. See begin.
+	first atomic.Bool
+	begun chan struct{}
 }
 
 // NewClient returns a client. It makes no connection yet.
@@ -61,11 +59,13 @@ func NewClient(cfg Config) (*Client, error) {
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg, ledger: ledger.New(cfg.Redis, cfg.Retention), asynq: asynq.NewClientFromRedisClient(cfg.Redis)}, nil
+	return &Client{cfg: cfg, ledger: ledger.New(cfg.Redis, cfg.Retention), asynq: asynq.NewClientFromRedisClient(cfg.Redis), begun: make(chan struct{})}, nil
 }
 
 // Submission is a removal to submit. Removals is required.
 type Submission struct {
+	// Removals may be empty where there is a Snapshot: nobody holds anything of what was asked for then, and the job is over as soon
+	// as it is there, for its record and its report.
 	Removals *Removals
 	// JobID is [A-Za-z0-9._-]{1,64}; empty means a new one. Choose one to make a submission repeatable.
 	JobID string
@@ -93,7 +93,7 @@ type Submission struct {
 	Action   tasks.Action
 	Restores string
 	// Asked names the request that Removals was made of, where another one of the same JobID is told apart by that: what a
-	// restore gives back depends on the moment. It is kept with the job.
+	// restore gives back, and what all roles of somebody are, depends on the moment. It is kept with the job.
 	Asked string
 	// Plan is what PlanOf made of Removals for this JobID, where the caller has it already; nil makes a new one. Submit
 	// refuses a plan of another job or of other pairs.
@@ -105,15 +105,13 @@ type Submission struct {
 	Snapshot *Snapshot
 	// Progress, when set, is told how many of the parts are written and enqueued.
 	Progress func(done, total int)
-
-	resolved *int64 // the lead by which it was looked up, see SubmitResolved
 }
 
 // Snapshot is what DingTalk showed of the pairs of a removal before it was submitted: when that was, which pairs nobody
 // held, and the management scopes of those that were held.
 type Snapshot = snapshot.Snapshot
 
-// SnapshotPair and SnapshotScope are a user and a role in a Snapshot, and the departments over which he has it.
+// SnapshotPair and SnapshotScope are a user and a role in a Snapshot, and the departments over which that user has it.
 type (
 	SnapshotPair  = snapshot.Pair
 	SnapshotScope = snapshot.Scope
@@ -161,10 +159,20 @@ func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
 const submitTries = 3
 
 func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []tasks.Part) (Submitted, error) {
-	created, err := c.ledger.Create(ctx, ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
+	job := ledger.NewJob{JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Priority,
 		SubmittedBy: s.SubmittedBy, CreatedAt: time.Now(), At: s.At, Pairs: s.Removals.Pairs(), Users: len(s.Removals.Users()),
-		Roles: len(s.Removals.Roles()), Content: contentOf(s), Plan: plan, Parts: len(parts), Awaiting: awaiting(s), LastLook: s.LastLook, OtherApproves: s.OtherApproves, Simulated: s.Simulated,
-		Snapshot: s.Snapshot, Action: s.Action, Restores: s.Restores, Asked: s.Asked, Resolved: s.resolved})
+		Roles: len(s.Removals.Roles()), Content: contentOf(s), Plan: plan, Parts: len(parts), Planned: parts, Awaiting: awaiting(s), LastLook: s.LastLook, OtherApproves: s.OtherApproves, Simulated: s.Simulated,
+		Snapshot: s.Snapshot, Action: s.Action, Restores: s.Restores, Asked: s.Asked, Trace: trace.Parent(ctx)}
+	create := c.ledger.Create
+	if len(parts) <= partsPerWrite && s.Restores == "" {
+		create = c.ledger.CreateWhole
+		leave, err := c.begin(ctx)
+		if err != nil {
+			return Submitted{}, err
+		}
+		defer leave()
+	}
+	created, err := create(ctx, job)
 	if err != nil {
 		return Submitted{}, err
 	}
@@ -176,46 +184,72 @@ func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []
 	waits := s.AwaitApproval || s.LastLook
 	if created.Existed {
 		// Whether it waits was decided when it was first submitted.
-		job, err := c.ledger.Get(ctx, s.JobID)
+		found, err := c.ledger.Get(ctx, s.JobID)
 		if err != nil {
 			return Submitted{}, err
 		}
-		waits = job.Awaiting != ""
+		waits = found.Awaiting != ""
 	}
 	if created.NeedParts {
-		written, err := c.writeParts(ctx, s, plan, parts)
-		if err != nil {
+		if created.Written, err = c.writeParts(ctx, s, plan, parts); err != nil {
 			return Submitted{}, err
 		}
-		// Otherwise another process has written its plan of the same content; that one is enqueued below.
-		if written && !waits {
-			if err := c.enqueue(ctx, s, parts); err != nil {
-				return Submitted{}, err
-			}
-			created.NeedTasks = false
-		}
 	}
-	job, err := c.ledger.Get(ctx, s.JobID)
+	// Otherwise another process has written its plan of the same content; that one is enqueued below.
+	if created.Written && !waits {
+		done, err := c.enqueue(ctx, s, parts)
+		return Submitted{Job: done, Existed: created.Existed}, err
+	}
+	done, err := c.ledger.Get(ctx, s.JobID)
 	if err != nil {
 		return Submitted{}, err
 	}
 	if created.NeedTasks {
-		if _, err := producer.Repair(ctx, c.ledger, c.cfg.Redis, c.asynq, job); err != nil {
+		if _, err := producer.Repair(ctx, c.ledger, c.cfg.Redis, c.asynq, done); err != nil {
 			return Submitted{}, err
 		}
-		if job, err = c.ledger.Get(ctx, s.JobID); err != nil {
+		if done, err = c.ledger.Get(ctx, s.JobID); err != nil {
 			return Submitted{}, err
 		}
 	}
-	return Submitted{Job: job, Existed: created.Existed}, nil
+	return Submitted{Job: done, Existed: created.Existed}, nil
 }
 
-// contentOf names what is asked for: a restore of the same pairs is something else.
-func contentOf(s Submission) string {
-	if s.Action == tasks.Add {
-		return string(s.Action) + ":" + s.Removals.Digest()
+// begin has the first small submission of a client go alone, and returns to the others when that has ended: it brings the scripts
+// to Redis that hundreds beside it would each send whole. leave is to be called at the end.
+func (c *Client) begin(ctx context.Context) (leave func(), err error) {
+	if c.first.CompareAndSwap(false, true) {
+		return func() { close(c.begun) }, nil
 	}
-	return s.Removals.Digest()
+	select {
+	case <-c.begun:
+		return func() {}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// contentOf names what is asked for: a restore of the same pairs is something else. Where nothing of it is held, what it is about are
+// the pairs that nobody held, or, where nobody was asked about by pairs, the request itself.
+func contentOf(s Submission) string {
+	switch {
+	case s.Action == tasks.Add:
+		return string(s.Action) + ":" + s.Removals.Digest()
+	case s.Removals.Pairs() > 0:
+		return s.Removals.Digest()
+	}
+	wanted := &Removals{}
+	for _, p := range s.Snapshot.NotHeld {
+		wanted.Add(p.UserID, p.RoleID)
+	}
+	switch {
+	case wanted.Pairs() > 0:
+	case s.Asked != "":
+		return "asked:" + s.Asked
+	default: // by a saved plan: nothing but the look itself tells it from another
+		return "seen:" + s.Snapshot.SeenAt.UTC().Format(time.RFC3339Nano)
+	}
+	return "not held:" + wanted.Digest()
 }
 
 func awaiting(s Submission) string {
@@ -230,10 +264,10 @@ func awaiting(s Submission) string {
 
 // check validates a submission and fills in its defaults.
 func (c *Client) check(s *Submission) error {
-	if s.Removals == nil || s.Removals.Pairs() == 0 {
-		return errors.New("enqueue: a submission needs at least one pair")
+	if s.Removals == nil || s.Removals.Pairs() == 0 && (s.Snapshot == nil || s.Action != tasks.Remove) {
+		return errors.New("enqueue: a submission needs at least one pair, or the Snapshot by which nobody holds what is to be removed")
 	}
-	if err := defaultJob(&s.JobID, &s.Priority); err != nil {
+	if err := defaults.Job(&s.JobID, &s.Priority); err != nil {
 		return err
 	}
 	if err := checkPlan(s); err != nil {
@@ -253,48 +287,6 @@ func (c *Client) check(s *Submission) error {
 	return nil
 }
 
-// checkPlan refuses a plan that is not one of the submission's pairs, each in the hands of one call.
-func checkPlan(s *Submission) error {
-	if s.Plan == nil {
-		return nil
-	}
-	planned := &Removals{}
-	names := make(map[string]bool, len(s.Plan))
-	for i := range s.Plan {
-		p := &s.Plan[i]
-		switch err := p.Validate(); {
-		case err != nil:
-			return fmt.Errorf("call %d of the plan: %w", i, err)
-		case p.JobID != s.JobID:
-			return fmt.Errorf("call %d of the plan is of job %s, the submission is job %s: plan with the submission's job id", i, p.JobID, s.JobID)
-		case p.Action != s.Action:
-			return fmt.Errorf("call %d of the plan does something else than the submission", i)
-		case !p.Fits():
-			return fmt.Errorf("call %d of the plan is larger than a call may be", i)
-		case names[p.Part]:
-			return fmt.Errorf("two calls of the plan are named %s", p.Part)
-		}
-		names[p.Part] = true
-		if err := planned.addOwned(p); err != nil {
-			return fmt.Errorf("call %d of the plan %w", i, err)
-		}
-	}
-	if planned.Digest() != s.Removals.Digest() {
-		return fmt.Errorf("the plan has %d pairs of other content than the %d of the removals: plan these removals", planned.Pairs(), s.Removals.Pairs())
-	}
-	return nil
-}
-
-// addOwned adds the pairs that a call of a plan owns; one that is there already has two owners.
-func (r *Removals) addOwned(p *tasks.Part) error {
-	for user, role := range p.EachOwned() {
-		if !r.Add(user, role) {
-			return fmt.Errorf("owns %s/%d a second time", user, role)
-		}
-	}
-	return nil
-}
-
 // partsPerWrite keeps one write to the ledger at some hundred kilobytes.
 const partsPerWrite = 200
 
@@ -308,84 +300,16 @@ func (c *Client) writeParts(ctx context.Context, s Submission, plan string, part
 	return true, c.ledger.Planned(ctx, s.JobID, plan, len(parts))
 }
 
-func (c *Client) enqueue(ctx context.Context, s Submission, parts []tasks.Part) error {
+func (c *Client) enqueue(ctx context.Context, s Submission, parts []tasks.Part) (ledger.Job, error) {
 	const chunk = 1000
 	for from := 0; from < len(parts); from += chunk {
 		to := min(from+chunk, len(parts))
 		if err := producer.Enqueue(ctx, c.asynq, parts[from:to], s.Priority, s.At); err != nil {
-			return err
+			return ledger.Job{}, err
 		}
 		if s.Progress != nil {
 			s.Progress(to, len(parts))
 		}
 	}
-	return c.ledger.Submitted(ctx, s.JobID)
-}
-
-// PlanOf covers the removals with parts of at most one call each, in close to the fewest calls possible. The same
-// removals in the same order always give the same parts.
-func PlanOf(r *Removals, jobID string) []tasks.Part { return plan(r, jobID, tasks.Remove) }
-
-// RestoreOf is PlanOf for giving back: its calls take fewer users.
-func RestoreOf(r *Removals, jobID string) []tasks.Part { return plan(r, jobID, tasks.Add) }
-
-func plan(r *Removals, jobID string, action tasks.Action) []tasks.Part {
-	calls := cover.Plan(r.matrix(), pairs.MostOf(action))
-	parts := make([]tasks.Part, len(calls))
-	users, roles := r.Users(), r.Roles()
-	for i, call := range calls {
-		p := tasks.Part{V: action.Version(), JobID: jobID, Part: fmt.Sprint(i), Action: action, Own: call.Own,
-			UserIDs: make([]string, len(call.Users)), RoleIDs: make([]int64, len(call.Roles))}
-		for j, u := range call.Users {
-			p.UserIDs[j] = users[u]
-		}
-		for j, role := range call.Roles {
-			p.RoleIDs[j] = roles[role]
-		}
-		parts[i] = p
-	}
-	return parts
-}
-
-// putScopes gives each part that adds the management scopes of its own pairs.
-func putScopes(parts []tasks.Part, seen *Snapshot) {
-	if seen == nil {
-		return
-	}
-	scopes := make(map[SnapshotPair][]int64, len(seen.Scopes))
-	for _, s := range seen.Scopes {
-		scopes[s.Pair] = s.Departments
-	}
-	for i := range parts {
-		if p := &parts[i]; p.Action == tasks.Add {
-			for user, role := range p.EachOwned() {
-				if departments := scopes[SnapshotPair{UserID: user, RoleID: role}]; departments != nil {
-					p.Scopes = append(p.Scopes, tasks.Scope{UserID: user, RoleID: role, Departments: departments})
-				}
-			}
-		}
-	}
-}
-
-var limits = pairs.MostOf(tasks.Remove)
-
-// Savings says what the simple ways of removing the same pairs would take, in calls.
-type Savings struct{ OnePerUser, OnePerRoleSet, OnePerRole int }
-
-// SavingsOf counts the calls of the simple ways.
-func SavingsOf(r *Removals) Savings {
-	m := r.matrix()
-	return Savings{OnePerUser: cover.OnePerUser(m, limits), OnePerRoleSet: cover.OnePerRoleSet(m, limits), OnePerRole: cover.OnePerRole(m, limits)}
-}
-
-func planDigest(parts []tasks.Part) (string, error) {
-	h := sha256.New()
-	for i := range parts {
-		b, err := parts[i].Encode()
-		if err != nil {
-			return "", err
-		}
-		h.Write(b)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return c.ledger.SubmittedWhole(ctx, s.JobID)
 }

@@ -13,11 +13,11 @@ type GuardError struct {
 	Users, Max int
 }
 
-func (e *GuardError) Error() string { return e.In(texts.English) }
+func (e *GuardError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *GuardError) In(l texts.Lang) string {
-	return texts.T("%d distinct users are more than the guard of %d lets through unconfirmed", e.Users, e.Max).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *GuardError) Unwrap() error {
+	return texts.T("%d distinct users are more than the guard of %d lets through unconfirmed", e.Users, e.Max)
 }
 
 // Guard returns a *GuardError when r has more than max distinct users.
@@ -43,10 +43,10 @@ type ProtectedError struct {
 	UserCount, RoleCount int
 }
 
-func (e *ProtectedError) Error() string { return e.In(texts.English) }
+func (e *ProtectedError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *ProtectedError) In(l texts.Lang) string {
+// Unwrap is its text, which can be said in other languages.
+func (e *ProtectedError) Unwrap() error {
 	users := texts.T("%s (%s)", texts.Count(e.UserCount, "%d protected user", "%d protected users"), first(e.UserCount, e.Users))
 	roles := texts.T("%s (%s)", texts.Count(e.RoleCount, "%d protected role", "%d protected roles"), first(e.RoleCount, words.RoleIDs(e.Roles)))
 	touched := texts.T("%s and %s would be touched: take them out of the input", users, roles)
@@ -56,7 +56,7 @@ func (e *ProtectedError) In(l texts.Lang) string {
 	case e.UserCount == 0:
 		touched = texts.T("%s would be touched: take them out of the input", roles)
 	}
-	return touched.In(l)
+	return touched
 }
 
 // first names the first of n ids.

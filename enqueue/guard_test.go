@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/record/ledger"
 )
 
 func TestGuardCountsDistinctUsers(t *testing.T) {
@@ -50,6 +52,20 @@ func TestProtectedIDsAreNamedAndCounted(t *testing.T) {
 		case tt.want == "" && err == nil:
 		case !errors.As(err, &protected) || err.Error() != tt.want:
 			t.Errorf("protected %s; %s: %v, want %q", tt.users, tt.roles, err, tt.want)
+		}
+	}
+}
+
+// Other modules match these errors, and the catalogue of texts is nothing that they can name: it finds the text by Unwrap.
+func TestRefusalsAreSaidInTheLanguageOfTheReaderHoweverTheyAreWrapped(t *testing.T) {
+	for said, err := range map[string]error{
+		"job j: 涉及 1,234 名员工，超过无需确认的上限 500 名": &GuardError{Users: 1234, Max: 500},
+		"job j: 任务 a 已结束（已完成），没有可取消的内容":       &FinishedError{Job: Job{JobID: "a", State: StateCompleted}},
+		"job j: 任务 a 不需要审批（已预约）":              &ledger.NotAwaitingError{Job: Job{JobID: "a", State: StateScheduled}},
+		"job j: 任务 a 尚未结束（进行中）：未清除其任何内容":      &ledger.UnfinishedError{Job: Job{JobID: "a", State: StateRunning}},
+	} {
+		if got := texts.Say(texts.Chinese, fmt.Errorf("job j: %w", err)); got != said {
+			t.Errorf("%q is said as %q, not %q", err, got, said)
 		}
 	}
 }

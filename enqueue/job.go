@@ -8,10 +8,21 @@ import (
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
+	"github.com/unrole/unrole/internal/record/snapshot"
 )
 
 // Job is the record of a submitted removal.
 type Job = ledger.Job
+
+// Parts of a Job: its pairs by what became of them, a sum of what a preflight saw, and who or what was named and not found, why, and
+// whom it may have meant.
+type (
+	JobPairs         = ledger.Pairs
+	JobSnapshot      = ledger.Seen
+	Unresolved       = snapshot.Unresolved
+	UnresolvedReason = snapshot.Reason
+	Candidate        = snapshot.Candidate
+)
 
 // State is how far a Job is. State.Finished says whether anything more happens to it by itself.
 type State = ledger.State
@@ -20,7 +31,7 @@ type State = ledger.State
 const (
 	// StateSubmitting: some of its parts are not enqueued yet.
 	StateSubmitting = ledger.StateSubmitting
-	// StateResolving: a worker looks up in DingTalk whom and what it means (see Ask); nothing of it is sent before that is certain.
+	// StateResolving: a worker looks up in DingTalk whom and what it means; nothing of it is sent before that is certain.
 	StateResolving = ledger.StateResolving
 	// StateScheduled: it waits for its time (Submission.At), or for an approval (Submission.AwaitApproval).
 	StateScheduled = ledger.StateScheduled

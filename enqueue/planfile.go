@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -28,6 +29,8 @@ type planFile struct {
 	Users     []string   `json:"users"`
 	Roles     []int64    `json:"roles"`
 	Calls     []planCall `json:"calls"`
+	// Snapshot is the stored form of what a preflight saw; none where nobody looked.
+	Snapshot []byte `json:"snapshot,omitempty"`
 	// SHA256 is over this object with SHA256 empty, as this build writes it.
 	SHA256 string `json:"sha256"`
 }
@@ -48,9 +51,9 @@ func (f planFile) digest() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// WritePlan writes a plan that ReadPlan reads back: the removals, the calls that PlanOf made of them, and a digest that
-// shows when anything in it was changed.
-func WritePlan(w io.Writer, r *Removals, parts []tasks.Part, now time.Time) error {
+// WritePlan writes a plan that ReadPlan reads back: the removals, the calls that PlanOf made of them, what a preflight saw
+// of them (nil where there was none), and a digest that shows when anything in it was changed.
+func WritePlan(w io.Writer, r *Removals, parts []tasks.Part, seen *Snapshot, now time.Time) error {
 	f := planFile{Version: planFileVersion, CreatedAt: now.UTC().Truncate(time.Second), Pairs: r.Pairs(), Users: r.Users(), Roles: r.Roles()}
 	userAt, roleAt := positionsOf(f.Users), positionsOf(f.Roles)
 	for i := range parts {
@@ -64,6 +67,11 @@ func WritePlan(w io.Writer, r *Removals, parts []tasks.Part, now time.Time) erro
 		f.Calls = append(f.Calls, c)
 	}
 	var err error
+	if seen != nil {
+		if f.Snapshot, err = seen.Encode(); err != nil {
+			return fmt.Errorf("write plan: %w", err)
+		}
+	}
 	if f.SHA256, err = f.digest(); err != nil {
 		return fmt.Errorf("write plan: %w", err)
 	}
@@ -84,23 +92,23 @@ func positionsOf[T comparable](list []T) map[T]int {
 // ErrPlanChanged says that a plan file is not what WritePlan wrote.
 var ErrPlanChanged = texts.Sentinel(texts.T("the plan was changed after it was saved: make it again with unrole plan --save"))
 
-// ReadPlan reads a plan that WritePlan wrote, for a job of the given id. It returns ErrPlanChanged, or an error that
-// says what is wrong, for anything else; nothing of such a file may be used.
-func ReadPlan(r io.Reader, jobID string) (*Removals, []tasks.Part, error) {
+// ReadPlan reads a plan that WritePlan wrote, for a job of the given id; the snapshot is nil where nobody looked. It returns
+// ErrPlanChanged, or an error that says what is wrong, for anything else; nothing of such a file may be used.
+func ReadPlan(r io.Reader, jobID string) (*Removals, []tasks.Part, *Snapshot, error) {
 	var f planFile
 	dec := json.NewDecoder(io.LimitReader(r, maxPlanFile))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
-		return nil, nil, texts.T("this is not a plan that unrole saved: %v", err)
+		return nil, nil, nil, texts.T("this is not a plan that unrole saved: %v", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, nil, ErrPlanChanged
+		return nil, nil, nil, ErrPlanChanged
 	}
 	if f.Version != planFileVersion {
-		return nil, nil, texts.T("the plan has version %d, this build knows %d: make it again with unrole plan --save", f.Version, planFileVersion)
+		return nil, nil, nil, texts.T("the plan has version %d, this build knows %d: make it again with unrole plan --save", f.Version, planFileVersion)
 	}
 	if sum, err := f.digest(); err != nil || sum != f.SHA256 {
-		return nil, nil, ErrPlanChanged
+		return nil, nil, nil, ErrPlanChanged
 	}
 	removals := &Removals{}
 	var parts []tasks.Part
@@ -108,29 +116,36 @@ func ReadPlan(r io.Reader, jobID string) (*Removals, []tasks.Part, error) {
 		p := tasks.Part{V: tasks.Version, JobID: jobID, Part: strconv.Itoa(i), Own: c.Own}
 		for _, u := range c.Users {
 			if u < 0 || u >= len(f.Users) {
-				return nil, nil, fmt.Errorf("call %d of the plan names user %d of %d", i, u, len(f.Users))
+				return nil, nil, nil, fmt.Errorf("call %d of the plan names user %d of %d", i, u, len(f.Users))
 			}
 			p.UserIDs = append(p.UserIDs, f.Users[u])
 		}
 		for _, r := range c.Roles {
 			if r < 0 || r >= len(f.Roles) {
-				return nil, nil, fmt.Errorf("call %d of the plan names role %d of %d", i, r, len(f.Roles))
+				return nil, nil, nil, fmt.Errorf("call %d of the plan names role %d of %d", i, r, len(f.Roles))
 			}
 			p.RoleIDs = append(p.RoleIDs, f.Roles[r])
 		}
 		if err := p.Validate(); err != nil {
-			return nil, nil, fmt.Errorf("call %d of the plan: %w", i, err)
+			return nil, nil, nil, fmt.Errorf("call %d of the plan: %w", i, err)
 		}
 		if !p.Fits() {
-			return nil, nil, fmt.Errorf("call %d of the plan is larger than a call may be", i)
+			return nil, nil, nil, fmt.Errorf("call %d of the plan is larger than a call may be", i)
 		}
 		if err := removals.addOwned(&p); err != nil {
-			return nil, nil, fmt.Errorf("call %d of the plan %w", i, err)
+			return nil, nil, nil, fmt.Errorf("call %d of the plan %w", i, err)
 		}
 		parts = append(parts, p)
 	}
-	if removals.Pairs() != f.Pairs || removals.Pairs() == 0 {
-		return nil, nil, fmt.Errorf("the calls of the plan have %d pairs, it says %d", removals.Pairs(), f.Pairs)
+	if removals.Pairs() != f.Pairs || removals.Pairs() == 0 && len(f.Snapshot) == 0 {
+		return nil, nil, nil, fmt.Errorf("the calls of the plan have %d pairs, it says %d", removals.Pairs(), f.Pairs)
 	}
-	return removals, parts, nil
+	var seen *Snapshot
+	if len(f.Snapshot) > 0 {
+		var err error
+		if seen, err = snapshot.Decode(f.Snapshot); err != nil {
+			return nil, nil, nil, fmt.Errorf("what was seen when the plan was made: %w", err)
+		}
+	}
+	return removals, parts, seen, nil
 }

@@ -21,11 +21,17 @@ func TestASavedPlanIsReadBackAsItWas(t *testing.T) {
 			r.Add(fmt.Sprint("u", rapid.IntRange(0, 15).Draw(t, "user")), int64(rapid.IntRange(1, 30).Draw(t, "role")))
 		}
 		parts := PlanOf(r, "job")
+		var seen *Snapshot
+		if rapid.Bool().Draw(t, "somebody looked") {
+			held := SnapshotPair{UserID: r.Users()[0], RoleID: r.Roles()[0]}
+			seen = &Snapshot{SeenAt: time.Unix(1_700_000_000, 0).UTC(), NotHeld: []SnapshotPair{{UserID: "nobody", RoleID: 9}},
+				Scopes: []SnapshotScope{{Pair: held, Departments: []int64{rapid.Int64Range(1, 99).Draw(t, "department")}}}}
+		}
 		var file bytes.Buffer
-		if err := WritePlan(&file, r, parts, time.Now()); err != nil {
+		if err := WritePlan(&file, r, parts, seen, time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		gotSet, gotParts, err := ReadPlan(&file, "job")
+		gotSet, gotParts, gotSeen, err := ReadPlan(&file, "job")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,6 +39,9 @@ func TestASavedPlanIsReadBackAsItWas(t *testing.T) {
 			t.Error("the removals are others")
 		}
 		if diff := cmp.Diff(parts, gotParts); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff(seen, gotSeen); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -44,7 +53,7 @@ func TestAChangedPlanIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	var file bytes.Buffer
-	if err := WritePlan(&file, r, PlanOf(r, "job"), time.Now()); err != nil {
+	if err := WritePlan(&file, r, PlanOf(r, "job"), nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for i := range file.Bytes() {
@@ -53,11 +62,11 @@ func TestAChangedPlanIsRefused(t *testing.T) {
 			continue
 		}
 		changed[i]++
-		if _, _, err := ReadPlan(bytes.NewReader(changed), "job"); err == nil {
+		if _, _, _, err := ReadPlan(bytes.NewReader(changed), "job"); err == nil {
 			t.Errorf("byte %d changed from %q to %q, and the plan was taken: %s", i, file.Bytes()[i], changed[i], changed)
 		}
 	}
-	if _, _, err := ReadPlan(bytes.NewReader(bytes.Replace(file.Bytes(), []byte(`"u3"`), []byte(`"u4"`), 1)), "job"); !errors.Is(err, ErrPlanChanged) {
+	if _, _, _, err := ReadPlan(bytes.NewReader(bytes.Replace(file.Bytes(), []byte(`"u3"`), []byte(`"u4"`), 1)), "job"); !errors.Is(err, ErrPlanChanged) {
 		t.Errorf("another user: %v, want ErrPlanChanged", err)
 	}
 }
@@ -65,11 +74,11 @@ func TestAChangedPlanIsRefused(t *testing.T) {
 func FuzzReadPlan(f *testing.F) {
 	r, _ := FromLists([]string{"u1", "u2"}, []int64{1, 2, 3})
 	var file bytes.Buffer
-	WritePlan(&file, r, PlanOf(r, "job"), time.Now())
+	WritePlan(&file, r, PlanOf(r, "job"), nil, time.Now())
 	f.Add(file.Bytes())
 	f.Add([]byte(`{"unrole_plan":1,"calls":[{"u":[0],"r":[0]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, parts, err := ReadPlan(bytes.NewReader(data), "job")
+		_, parts, _, err := ReadPlan(bytes.NewReader(data), "job")
 		if err != nil {
 			return
 		}

@@ -254,6 +254,96 @@ func TestASupersededPlanDoesNotMix(t *testing.T) {
 	complete(t, rdb, "j", 500)
 }
 
+// Redis was started again with what it had on disk: the record is gone, and a task of it is in a worker's hands.
+func TestASubmissionThatRedisLostIsTakenAgainThoughAWorkerHasAdoptedAPartOfIt(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		l := ledger.New(rdb, 0)
+		removals := some(t, 250, 1, 2)
+		parts := PlanOf(removals, "j")
+		claims, err := l.Claim(t.Context(), ledger.Request{Part: &parts[1], Lane: tasks.QueueDefault, Begin: true, Again: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Settle(t.Context(), claims[0], ledger.Settlement{Outcome: ledger.Outcome{Kind: ledger.Removed}}); err != nil {
+			t.Fatal(err)
+		}
+		var conflict *ConflictError
+		if _, err := newClient(t, rdb).Submit(t.Context(), Submission{JobID: "j", Removals: some(t, 30, 3), MaxUsers: -1}); !errors.As(err, &conflict) {
+			t.Errorf("another list is taken for the one that was lost: %v", err)
+		}
+		done, err := newClient(t, rdb).Submit(t.Context(), Submission{JobID: "j", Removals: removals, Source: "hr", MaxUsers: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := int64(parts[1].Owned())
+		if want := (ledger.Pairs{Total: 500, Removed: taken, Pending: 500 - taken}); done.Job.Pairs != want || done.Job.Source != "hr" || done.Job.State.Finished() {
+			t.Errorf("%+v, want the rest of 500 pairs open", done.Job)
+		}
+		for i := range parts { // each is known, those too that no worker has seen
+			if c, err := l.Claim(t.Context(), ledger.Request{Part: &parts[i], Lane: tasks.QueueDefault}); err != nil || c[0].Open().Any() != (i != 1) {
+				t.Errorf("part %d: %v", i, err)
+			}
+		}
+	})
+}
+
+// The submission that completes what workers adopted is killed before its plan is written, and another one of the same pairs has
+// another plan: the counts of what was done belong to the first.
+func TestAnotherPlanDoesNotReplaceOneThatWorkersHavePartsOf(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		l, removals := ledger.New(rdb, 0), some(t, 250, 1, 2)
+		parts := PlanOf(removals, "j")
+		claims, err := l.Claim(t.Context(), ledger.Request{Part: &parts[0], Lane: tasks.QueueDefault, Begin: true, Again: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Settle(t.Context(), claims[0], ledger.Settlement{Outcome: ledger.Outcome{Kind: ledger.Removed}}); err != nil {
+			t.Fatal(err)
+		}
+		job := ledger.NewJob{JobID: "j", Content: removals.Digest(), Pairs: removals.Pairs(), Plan: "first", Parts: len(parts), Planned: parts}
+		if created, err := l.Create(t.Context(), job); err != nil || !created.NeedParts {
+			t.Fatalf("%+v %v", created, err)
+		}
+		other := job
+		other.Plan, other.Planned = "other", parts[1:]
+		var conflict *ConflictError
+		if created, err := l.Create(t.Context(), other); !errors.As(err, &conflict) {
+			t.Errorf("%+v %v", created, err)
+		}
+		if created, err := l.Create(t.Context(), job); err != nil || !created.NeedParts {
+			t.Errorf("the first plan again: %+v %v", created, err)
+		}
+		if c, err := l.Claim(t.Context(), ledger.Request{Part: &parts[0], Lane: tasks.QueueDefault}); err != nil || c[0].Open().Any() {
+			t.Errorf("what was done is open again: %v", err)
+		}
+	})
+}
+
+// What a restore gives back depends on the moment: one that was interrupted before anything of it was enqueued comes to other pairs
+// when it is asked for again.
+func TestAnInterruptedRestoreIsCompletedThoughItComesToOtherPairs(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		l := ledger.New(rdb, 0)
+		first := ledger.NewJob{JobID: "j", CreatedAt: time.Now(), Pairs: 2, Users: 1, Roles: 2, Content: "add:other", Plan: "other", Parts: 1, Action: tasks.Add, Asked: "all of job a"}
+		if _, err := l.Create(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.PutParts(t.Context(), "j", "other", []tasks.Part{{V: 2, JobID: "j", Part: "9", Action: tasks.Add, UserIDs: []string{"u"}, RoleIDs: []int64{8, 9}}}); err != nil {
+			t.Fatal(err)
+		}
+		s := Submission{JobID: "j", Removals: some(t, 3, 1), Action: tasks.Add, Asked: "all of job b"}
+		var conflict *ConflictError
+		if _, err := newClient(t, rdb).Submit(t.Context(), s); !errors.As(err, &conflict) {
+			t.Errorf("a restore of something else is taken for it: %v", err)
+		}
+		s.Asked = first.Asked
+		if _, err := newClient(t, rdb).Submit(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		complete(t, rdb, "j", 3)
+	})
+}
+
 // rival is another process that takes a job over, with a plan of its own, just before each of the first n writes of a plan.
 type rival struct {
 	rdb  *redis.Client
@@ -279,6 +369,7 @@ func (r *rival) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 }
 
 func TestASubmissionThatIsTakenOverBeginsAnewAndInTheEndSaysSo(t *testing.T) {
+	removals := some(t, 100*partsPerWrite+1, 1) // its plan is two writes: one that is written with the record gives no occasion
 	for _, c := range []struct {
 		takenOver int
 		want      error
@@ -287,13 +378,13 @@ func TestASubmissionThatIsTakenOverBeginsAnewAndInTheEndSaysSo(t *testing.T) {
 		other := redis.NewClient(&redis.Options{Addr: memory.Addr(), DisableIdentity: true})
 		t.Cleanup(func() { other.Close() })
 		rdb.AddHook(&rival{rdb: other, left: c.takenOver})
-		_, err := newClient(t, rdb).Submit(t.Context(), Submission{JobID: "j", Removals: some(t, 120, 1, 2)})
+		_, err := newClient(t, rdb).Submit(t.Context(), Submission{JobID: "j", Removals: removals, MaxUsers: -1})
 		var internal *ledger.SupersededError
 		if !errors.Is(err, c.want) || errors.As(err, &internal) {
 			t.Errorf("taken over %d times: %v, want %v", c.takenOver, err, c.want)
 		}
 		if c.want == nil {
-			complete(t, rdb, "j", 240)
+			complete(t, rdb, "j", removals.Pairs())
 		}
 	}
 }
@@ -322,4 +413,58 @@ func TestAPlanOfAnotherSubmissionIsRefused(t *testing.T) {
 			t.Errorf("%s: it left %v", name, keys)
 		}
 	}
+}
+
+// trips counts how often a client has Redis run scripts, and how many it sends whole.
+type trips struct{ asked, whole atomic.Int64 }
+
+func (c *trips) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		switch cmd.Name() {
+		case "eval", "script":
+			c.whole.Add(1)
+			fallthrough
+		case "evalsha":
+			c.asked.Add(1)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (c *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Name() == "evalsha" }) {
+			c.asked.Add(1)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestABurstOfSubmissionsAsksRedisThreeTimesEachAndSendsScriptsOnce(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	count := &trips{}
+	rdb.AddHook(count)
+	client := newClient(t, rdb)
+	const jobs = 200
+	var all sync.WaitGroup
+	for i := range jobs {
+		removals := some(t, 1, 1, 2)
+		all.Go(func() {
+			if _, err := client.Submit(t.Context(), Submission{JobID: fmt.Sprint("j", i), Removals: removals}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	// Of the ledger's scripts four are loaded and asynq's is sent whole; the first submission repeats what was not known.
+	if whole := count.whole.Load(); whole != 5 {
+		t.Errorf("%d scripts were sent whole, want 5", whole)
+	}
+	if asked := count.asked.Load(); asked > 3*jobs+10 {
+		t.Errorf("%d submissions asked %d times", jobs, asked)
+	}
+	complete(t, rdb, "j0", 2)
+	complete(t, rdb, fmt.Sprint("j", jobs-1), 2)
 }

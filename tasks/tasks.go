@@ -60,9 +60,6 @@ const (
 	Add Action = "add"
 )
 
-// Actions lists every Action.
-func Actions() []Action { return []Action{Remove, Add} }
-
 // MaxUsers is the most users of one call of the action.
 func (a Action) MaxUsers() int {
 	if a == Add {

@@ -59,8 +59,8 @@ type Config struct {
 	// permission, the IP white list. Default 30 seconds.
 	HoldProbe time.Duration
 
-	// CheckInterval is how often an idle worker looks for tasks: the most that a removal waits on an idle system, against load
-	// on Redis. In the lane bulk it is ten times as long. Default 50 milliseconds.
+	// CheckInterval is how often an idle worker looks for tasks that are due, and for new ones where Redis does not tell it of
+	// them at once (BLMOVE): the most that a removal waits on an idle system, against load on Redis. Default one second.
 	CheckInterval time.Duration
 
 	// Retention is how long the record of a job is kept after its end; one with dead letters is kept as long as those. Default
@@ -96,7 +96,7 @@ func (c Config) withDefaults() (Config, error) {
 	defaults.Fill(d, "RetryCap", &c.RetryCap, 5*time.Minute)
 	defaults.Fill(d, "BusyMaxAge", &c.BusyMaxAge, 24*time.Hour)
 	defaults.Fill(d, "HoldProbe", &c.HoldProbe, 30*time.Second)
-	defaults.Fill(d, "CheckInterval", &c.CheckInterval, 50*time.Millisecond)
+	defaults.Fill(d, "CheckInterval", &c.CheckInterval, time.Second)
 	defaults.Fill(d, "Retention", &c.Retention, 30*24*time.Hour)
 	return c, errors.Join(d.Err(), c.validate())
 }

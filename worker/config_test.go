@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/run/config"
 )
 
 func valid() Config {
@@ -60,5 +62,42 @@ func TestAProtectedIDIsNeverTheNameOfAFile(t *testing.T) {
 	set, err := protect.Parse(e.ProtectedUsers, e.ProtectedRoles)
 	if err != nil || !set.User("@ceo") || !set.User("cfo") || !set.Role(1507113578) {
 		t.Errorf("%v, %v", set, err)
+	}
+}
+
+// A fleet may have both: `unrole worker`, and programs with this package.
+func TestDefaultsAreThoseOfTheCommand(t *testing.T) {
+	full, err := valid().withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := config.Load(func(name string) string {
+		return map[string]string{"DINGTALK_APP_KEY": "key", "DINGTALK_APP_SECRET": "a-secret"}[name]
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := full.engine()
+	for field, pair := range map[string][2]any{
+		"QPS": {got.QPS, want.QPS}, "MaxAttempts": {got.MaxAttempts, want.MaxAttempts}, "RetryBase": {got.RetryBase, want.RetryBase}, "RetryCap": {got.RetryCap, want.RetryCap},
+		"BusyMaxAge": {got.BusyMaxAge, want.BusyMaxAge}, "HoldProbe": {got.HoldProbe, want.HoldProbe}, "CheckInterval": {got.CheckInterval, want.CheckInterval},
+		"Retention": {got.Retention, want.Retention},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is %v here and %v there", field, pair[0], pair[1])
+		}
+	}
+	// This one is the engine's own where the variable is not set; its text says so.
+	v, _ := config.Lookup("UNROLE_CONCURRENCY")
+	if said := fmt.Sprintf("%d unless set", got.Concurrency); !strings.Contains(v.Meaning, said) {
+		t.Errorf("UNROLE_CONCURRENCY says %q, not %q", v.Meaning, said)
+	}
+}
+
+// A batch that is busy while others pass is searched after its tries, whatever its age.
+func TestTheTextOfBusyMaxAgeSaysThatNothingElseSucceeds(t *testing.T) {
+	v, _ := config.Lookup("UNROLE_BUSY_MAX_AGE")
+	if !strings.Contains(v.Meaning, "while nothing else succeeds either") {
+		t.Errorf("UNROLE_BUSY_MAX_AGE says %q", v.Meaning)
 	}
 }

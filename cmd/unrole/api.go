@@ -73,17 +73,11 @@ func (a *app) serveAPI(ctx context.Context, c *config.Config, opt apiFlags) erro
 		return err
 	}
 	defer l.Close()
-	rdb, err := openRedis(ctx, c, log)
+	with, end, err := a.service(ctx, c, log)
 	if err != nil {
 		return err
 	}
-	defer rdb.Close()
-	with := parts(rdb, log)
-	stopTracing, err := a.trace(&with)
-	if err != nil {
-		return err
-	}
-	defer stopTracing()
+	defer end()
 	intake, err := engine.NewIntake(c, with, engine.Admission{Keys: keys, MaxUsers: opt.maxUsers, Rate: opt.rate})
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // requireChromium is the environment variable that turns a missing Chromium from a skipped test into a failed one.
@@ -29,14 +30,14 @@ const requireChromium = "UNROLE_REQUIRE_CHROMIUM"
 
 // browser is a headless Chromium that is driven over its DevTools pipe.
 type browser struct {
-	*testing.T
+	testing.TB
 	to      io.Writer
 	from    *bufio.Reader
 	session string
 	id      int
 }
 
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t testing.TB) *browser {
 	t.Helper()
 	bin, err := exec.LookPath("chromium")
 	if err != nil {
@@ -77,7 +78,7 @@ func openBrowser(t *testing.T) *browser {
 			runtime.Gosched()
 		}
 	})
-	b := &browser{T: t, to: to, from: bufio.NewReader(from)}
+	b := &browser{TB: t, to: to, from: bufio.NewReader(from)}
 	timer := time.AfterFunc(5*time.Minute, func() { cmd.Process.Kill() })
 	t.Cleanup(func() { timer.Stop() })
 	var target struct{ TargetID string }
@@ -178,7 +179,7 @@ func orNothing(s *string) string {
 func TestInTheBrowserRunOnADeadLetterRemovesTheRole(t *testing.T) {
 	b := openBrowser(t)
 	taken := make(chan simulator.Call, 100)
-	sim := simulator.Start(t, simulator.Options{Observe: func(c simulator.Call) { taken <- c }})
+	sim := simtest.Start(t, simulator.Options{Observe: func(c simulator.Call) { taken <- c }})
 	sim.Grant("leaver", 1507113578)
 	sim.SetUser(simulator.Gone, "leaver")
 	_, rdb := redistest.Memory(t)

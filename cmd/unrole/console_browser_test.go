@@ -22,6 +22,7 @@ import (
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/enginetest"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // do runs a script in the page.
@@ -97,7 +98,7 @@ func (b *browser) send(form string, fields map[string]string) {
 type office struct {
 	*browser
 	url    string
-	sim    *simulator.Server
+	sim    *simtest.Server
 	rdb    *redis.Client
 	ledger *ledger.Ledger
 	client *enqueue.Client
@@ -110,7 +111,7 @@ func openOffice(t *testing.T) *office {
 	o := &office{browser: openBrowser(t)}
 	o.call("Network.enable", map[string]any{}, nil)
 	o.call("Network.setExtraHTTPHeaders", map[string]any{"headers": map[string]string{"Accept-Language": "zh-CN"}}, nil)
-	o.sim = simulator.Start(t, simulator.Options{Company: simulator.Company{
+	o.sim = simtest.Start(t, simulator.Options{Company: simulator.Company{
 		Departments: []simulator.Department{{ID: 10, Name: "财务部"}, {ID: 11, Name: "门店"}},
 		People: []simulator.Person{
 			{UserID: "lilei", Name: "李雷", Mobile: "13800000001", Departments: []int64{10}},
@@ -158,7 +159,7 @@ func openOffice(t *testing.T) *office {
 // as is the office for a part of a test.
 func (o *office) as(t *testing.T) *office {
 	mine, b := *o, *o.browser
-	b.T = t
+	b.TB = t
 	mine.browser = &b
 	t.Cleanup(func() { o.id = b.id })
 	return &mine
@@ -173,6 +174,12 @@ func (o *office) submit(s enqueue.Submission, users ...string) {
 	if _, err := o.client.Submit(o.Context(), s); err != nil {
 		o.Fatal(err)
 	}
+}
+
+// completes waits for the end of the job whose page is open: the page that follows it is loaded anew then, as one that follows nothing.
+func (o *office) completes() {
+	o.Helper()
+	o.await(`document.readyState === "complete" && document.querySelector("[data-progress]") === null && document.querySelector("[data-live=state]")?.innerText === "已完成"`)
 }
 
 // ended waits for the end of a job.
@@ -252,7 +259,7 @@ func TestInTheBrowserPeopleWorkWithTheConsole(t *testing.T) {
 			o.open(o.url + "/jobs/" + first)
 			o.await(`document.querySelector("form[action$='/approve']") !== null`)
 			o.send("form[action$='/approve']", nil)
-			o.await(`document.querySelector("[data-live=state]").innerText === "已完成"`) // the page is told, and loads again
+			o.completes()
 			if o.sim.Holds("lilei", clerk) || o.sim.Holds("han", clerk) || o.sim.Holds("wang2", clerk) || !o.sim.Holds("wang1", clerk) {
 				o.Error("not those who were chosen have lost the role")
 			}
@@ -278,7 +285,7 @@ func TestInTheBrowserPeopleWorkWithTheConsole(t *testing.T) {
 			o.do(`document.querySelector(".needs a[href^='/jobs/']").click()`)
 			o.await(`document.querySelector("form[action$='/approve']") !== null`)
 			o.send("form[action$='/approve']", nil)
-			o.await(`document.querySelector("[data-live=state]").innerText === "已完成"`)
+			o.completes()
 			if !o.sim.Holds("lilei", clerk) || !o.sim.Holds("wang2", clerk) {
 				o.Error("the roles are not back")
 			}
@@ -292,7 +299,7 @@ func TestInTheBrowserPeopleWorkWithTheConsole(t *testing.T) {
 			o.send("form.correct", map[string]string{"right": "right"})
 			o.becomes(`document.querySelector("[data-once]") !== null`)
 			o.send("[data-once]", nil)
-			o.await(`document.querySelector("[data-live=state]").innerText === "已完成"`)
+			o.completes()
 			if o.sim.Holds("right", clerk) {
 				o.Error("the role is still there")
 			}
@@ -330,7 +337,7 @@ func TestInTheBrowserPeopleWorkWithTheConsole(t *testing.T) {
 			preview := o.text("location.href")
 			before := o.sim.Stats().Removals
 			o.do(`window.other = fetch(location.href, {method: "POST", headers: {"content-type": "application/x-www-form-urlencoded"}, body: new URLSearchParams({turn: "1", why: "另一个标签页"})}); document.querySelector("[data-once]").elements.why.value = "离职"; document.querySelector("[data-once]").requestSubmit()`)
-			o.await(`location.pathname.startsWith("/jobs/") && document.querySelector("[data-live=state]").innerText === "已完成"`)
+			o.completes()
 			o.open(preview)
 			o.await(`location.pathname.startsWith("/jobs/")`)
 			if calls := o.sim.Stats().Removals - before; calls != 1 {
@@ -364,6 +371,76 @@ func TestInTheBrowserPeopleWorkWithTheConsole(t *testing.T) {
 			if o.sim.Holds("han", clerk) {
 				o.Error("the role is still there")
 			}
+		}},
+		{"by keyboard alone, from the sign-in to the report", func(o *office) {
+			for _, user := range []string{"key1", "key2", "key3"} {
+				o.sim.Grant(user, clerk)
+			}
+			o.call("Network.clearBrowserCookies", map[string]any{}, nil)
+			o.open(o.url + "/signin")
+			o.await(`document.activeElement?.name === "name"`) // the field to begin with
+			o.types("ann")
+			o.tabTo(`[name=password]`)
+			o.types("password of ann")
+			o.press("Enter")
+			o.await(`document.querySelector(".me span")?.innerText === "ann"`)
+			o.walk()
+			o.tabTo(`nav a[href$="/removals/new"]`)
+			o.press("Enter")
+			o.await(`document.querySelector("[data-drop]") !== null`)
+			o.walk()
+			o.tabTo("textarea")
+			o.types("姓名,用户ID,角色\n,key1,出纳\n,key2,出纳\n,key3,出纳\n王芳,,出纳\n")
+			o.tabTo("[data-drop] button")
+			o.press("Enter")
+			o.becomes(`document.querySelector("#doubts") !== null`)
+			o.walk()
+			o.tabTo("#doubts input[type=radio]")
+			o.press("ArrowUp") // the group begins at what is chosen: to leave them out
+			o.tabTo("#doubts button")
+			o.press("Enter")
+			o.becomes(`document.querySelector("[data-once]") !== null && document.querySelector("#doubts") === null`)
+			o.walk()
+			o.tabTo("[data-once] [name=why]")
+			o.types("离职")
+			for o.text(`[...document.querySelectorAll("[data-once] [type=checkbox]:not(:checked)")].length`) != "0" {
+				o.tabTo("[data-once] [type=checkbox]:not(:checked)")
+				o.press("Space")
+			}
+			o.tabTo("[data-once] button")
+			o.press("Enter")
+			o.await(`location.pathname.startsWith("/jobs/") && document.body.innerText.includes("须由另一人批准")`)
+			job := o.text("location.pathname")
+			o.walk()
+			o.tabTo(`form[action$="/signout"] button`)
+			o.press("Enter")
+			o.await(`document.activeElement?.name === "name"`)
+			o.types("王芳")
+			o.tabTo("[name=password]")
+			o.types("password of 王芳")
+			o.press("Enter")
+			o.await(`document.querySelector(".needs a") !== null`)
+			o.tabTo(".needs a[href='" + job + "']")
+			o.press("Enter")
+			o.await(`document.querySelector("form[action$='/approve']") !== null`)
+			o.walk()
+			o.tabTo("form[action$='/approve'] button")
+			o.press("Enter")
+			o.completes()
+			if o.sim.Holds("key1", clerk) || o.sim.Holds("key2", clerk) || o.sim.Holds("key3", clerk) {
+				o.Error("a role is still there")
+			}
+			o.walk()
+			o.tabTo(`a[href$=".html"]`)
+			o.press("Enter")
+			o.await(`location.pathname.endsWith(".html")`)
+			o.walk()
+			for _, path := range []string{"/?person=key1", job + "/restore", "/letters", "/fleet"} {
+				o.open(o.url + path)
+				o.await(`document.readyState === "complete" && location.pathname === ` + quoted(strings.Split(path, "?")[0]))
+				o.walk()
+			}
+			o.signIn(o.url, "ann")
 		}},
 		{"no page is wider than a phone, and axe finds nothing", func(o *office) {
 			o.submit(enqueue.Submission{JobID: "refused", Reason: "离职名单 " + strings.Repeat("a-long-word-", 9)}, "wrong2", strings.Repeat("w", 64))
@@ -415,6 +492,9 @@ func (o *office) look(paths ...string) {
 				}
 				if dir := os.Getenv("UNROLE_SCREENSHOT"); dir != "" {
 					o.screenshot(filepath.Join(dir, fmt.Sprintf("%02d-%d-%s.png", i, width, scheme)))
+					if scheme == "dark" {
+						continue // paper is white
+					}
 					var paper struct{ Data []byte }
 					o.call("Page.printToPDF", map[string]any{}, &paper)
 					if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02d.pdf", i)), paper.Data, 0o600); err != nil {

@@ -142,7 +142,7 @@ func (a *app) demo(ctx context.Context, c *config.Config, opt demoOptions) error
 		return e.Run(running)
 	})
 	story := &story{app: a, engine: e, sim: sim, client: client, hour: opt.hour,
-		status: newStatusReader(rdb, e.Pacer, e.Adding, e.Ledger)}
+		status: newStatusReader(c, with, e.Pacer, e.Adding, e.Ledger)}
 	all.Go(func() error { return story.play(running) })
 	if err := all.Wait(); err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
 		return err

@@ -96,9 +96,20 @@ func (s *story) hire(n int, roles []int64) []string {
 	for i := range ids {
 		s.people++
 		ids[i] = fmt.Sprintf("user%05d", s.people)
+		s.sim.AddUser(ids[i], nameOf(s.people))
 		s.sim.Grant(ids[i], roles...)
 	}
 	return ids
+}
+
+var (
+	surnames   = []rune("王李张刘陈杨赵黄周吴徐孙马朱胡郭")
+	givenNames = []rune("芳伟敏静丽强磊军洋艳勇杰娟涛明超霞平刚")
+)
+
+// nameOf is what the nth of the company's people is called; as in life, some share their name.
+func nameOf(n int) string {
+	return string([]rune{surnames[n%len(surnames)], givenNames[n%len(givenNames)]})
 }
 
 func (s *story) submit(ctx context.Context, name, lane, reason string, at time.Time, users []string, roles []int64) (enqueue.Submitted, error) {

@@ -12,6 +12,7 @@ import (
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/run/doctor"
+	"github.com/unrole/unrole/internal/run/fleet"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -19,7 +20,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check Redis, DingTalk and the way to them",
 		Long: `doctor looks at everything unrole needs and says what is wrong and what to do: Redis (reachable, version, eviction
-policy, persistence, memory, clock) and DingTalk (reachable, proxy, clock, credentials, permission to read). It removes
+policy, persistence, memory, clock), how people and roles are looked up, and DingTalk (reachable, proxy, clock, credentials, permission to read). It removes
 nothing, so whether the app may remove roles shows with the first removal only.
 
 It ends with 0 when nothing failed, warnings or not, with 4 when credentials or a permission are missing or refused, and
@@ -42,6 +43,9 @@ with 1 after any other failure.`,
 						return pace.Status{}, err
 					}
 					return pacer.Status(ctx)
+				},
+				Lookups: func(ctx context.Context, rdb redis.UniversalClient) (fleet.Lookups, error) {
+					return engine.ReadLookups(ctx, c, parts(rdb, zerolog.Nop()))
 				},
 				DingTalk: engine.Credentials(c, parts(nil, zerolog.Nop()))},
 				func(f doctor.Finding) {
@@ -66,7 +70,7 @@ with 1 after any other failure.`,
 			return exitf(exitError, "%s", counted(failures, "check failed", "checks failed"))
 		},
 	}
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_AUDIT_FILE", "UNROLE_AUDIT_KEEP")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_DIRECTORY_TTL", "UNROLE_AUDIT_FILE", "UNROLE_AUDIT_KEEP")
 	return cmd
 }
 

@@ -67,7 +67,7 @@ with the same --job-id completes a submission that was interrupted, and doubles 
 				return err
 			}
 			defer client.Close()
-			opt.list = in.listed()
+			opt.list = in.listed(a.lang)
 			return a.submit(cmd.Context(), req, client, opt)
 		},
 	}
@@ -137,6 +137,15 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	s := req.submission.of(a, req)
 	s.Plan = req.plan
 	l := ledger.New(rdb, req.config.Retention)
+	if req.seen != nil {
+		key := []byte(req.config.DingTalk.AppSecret)
+		if len(key) == 0 {
+			if key, err = l.NamingKey(ctx); err != nil {
+				return err
+			}
+		}
+		s.Asked = req.seen.Asking(key)
+	}
 	if err := a.whetherItWaits(ctx, l, req.config, &s); err != nil {
 		return err
 	}
@@ -156,13 +165,12 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	var taken *enqueue.ConflictError
 	if errors.As(err, &taken) && req.seen != nil {
 		// What the job has taken meanwhile is not held any more: what was asked for is what has to be the same.
-		earlier, same, rerr := askedBefore(ctx, l, s.JobID, req.seen)
+		earlier, same, rerr := askedBefore(ctx, l, s, req.seen)
 		if rerr != nil {
 			return rerr
 		}
 		if same {
-			s.Removals, s.Plan = earlier, nil
-			submitted, err = client.Submit(ctx, s)
+			submitted, err = client.Submit(submitting, earlier)
 		}
 	}
 	switch {
@@ -206,24 +214,27 @@ func (a *app) submit(ctx context.Context, req *request, rdb redis.UniversalClien
 	return endOfVerification(*verified)
 }
 
-// askedBefore returns the pairs of a job that was looked at before it was submitted, and whether the same was asked for as has
-// now been looked at.
-func askedBefore(ctx context.Context, l *ledger.Ledger, jobID string, seen *preflight.Result) (pairs *enqueue.Removals, same bool, err error) {
-	snapshot, err := l.Snapshot(ctx, jobID)
-	if err != nil || snapshot == nil {
-		return nil, false, err
+// askedBefore returns the submission as it was when the job was submitted first, and whether the same was asked for then: by the same
+// list, or for the same pairs, held or not.
+func askedBefore(ctx context.Context, l *ledger.Ledger, s enqueue.Submission, seen *preflight.Result) (earlier enqueue.Submission, same bool, err error) {
+	job, err := l.Get(ctx, s.JobID)
+	if err != nil {
+		return s, false, err
 	}
-	pairs = &enqueue.Removals{}
+	s.Removals, s.Plan = &enqueue.Removals{}, nil
+	if s.Snapshot, err = l.Snapshot(ctx, s.JobID); err != nil || s.Snapshot == nil {
+		return s, false, err
+	}
 	asked := &enqueue.Removals{}
-	err = l.Rows(ctx, jobID, func(r ledger.Row) error {
-		pairs.Add(r.UserID, r.RoleID)
+	err = l.Rows(ctx, s.JobID, func(r ledger.Row) error {
+		s.Removals.Add(r.UserID, r.RoleID)
 		asked.Add(r.UserID, r.RoleID)
 		return nil
 	})
-	for _, p := range snapshot.NotHeld {
+	for _, p := range s.Snapshot.NotHeld {
 		asked.Add(p.UserID, p.RoleID)
 	}
-	return pairs, asked.Digest() == seen.Asked.Digest(), err
+	return s, job.Asked == s.Asked || asked.Digest() == seen.Asked.Digest(), err
 }
 
 // sayWhatIsNext names the command that follows a job, and says where nothing will happen because no worker runs.

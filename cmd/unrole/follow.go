@@ -6,20 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/rs/zerolog"
-
-	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
-
-// parts is what an engine or an intake of this build is given.
-func parts(rdb redis.UniversalClient, log zerolog.Logger) engine.Parts {
-	return engine.Parts{Redis: rdb, Version: readBuildInfo().Version, Log: log}
-}
 
 // patienceWithHold is how many probes may fail before run gives up on a hold that began in the middle.
 const patienceWithHold = 2
@@ -27,11 +18,11 @@ const patienceWithHold = 2
 // errHeld ends a wait: nothing can succeed until somebody acts.
 type errHeld struct{ hold pace.Hold }
 
-func (e *errHeld) Error() string { return e.In(texts.English) }
+func (e *errHeld) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *errHeld) In(l texts.Lang) string {
-	return texts.T("the fleet holds: %s; what to do: %s", e.hold.HoldReason, outcome.RemedyOf(e.hold.Kind)).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *errHeld) Unwrap() error {
+	return texts.T("the fleet holds: %s; what to do: %s", e.hold.HoldReason, outcome.RemedyOf(e.hold.Kind))
 }
 
 // follow shows the progress of a job until it ends. giveUp decides whether a hold ends the wait.
@@ -49,7 +40,7 @@ func (a *app) follow(ctx context.Context, l *ledger.Ledger, pacer *pace.Pacer, j
 			return nil
 		}
 		if job.State == ledger.StateResolving {
-			word := texts.T("%s", ledger.StateResolving)
+			word := ledger.InWords(ledger.StateResolving)
 			if job.ResolvingFailed != "" {
 				word = texts.T("%s", texts.Recall(job.ResolvingFailed))
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/lists"
+	"github.com/unrole/unrole/internal/in/preflight"
 	"github.com/unrole/unrole/internal/record/report"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/tasks"
@@ -210,16 +212,26 @@ func addIDs(set *enqueue.Removals, row lists.Row) error {
 	return nil
 }
 
-// listed is what a report of the removals needs of their list.
-func (f *inputFlags) listed() *listed {
+// listed is what a report of the removals needs of their list, for a reader of the language.
+func (f *inputFlags) listed(lang texts.Lang) *listed {
 	seen := f.look.seen
 	return &listed{rowsOf(f.list, func(r lists.Row, row *report.ListRow) {
 		if seen == nil {
 			asWritten(r, row)
 			return
 		}
-		row.Users, row.Roles = seen.Row(r)
-		row.Unresolved = row.Users == nil
+		var why []preflight.Problem
+		row.Users, row.Roles, why = seen.Row(r)
+		row.Unresolved, row.Reason, row.Detail, row.NoneHeld = len(why) > 0, "", "", nil
+		if !row.Unresolved {
+			row.NoneHeld = seen.NoneHeld(r)
+			return
+		}
+		var details []string
+		for _, w := range why {
+			details = append(details, w.Why.In(lang))
+		}
+		row.Reason, row.Detail = why[0].Reason, strings.Join(details, "; ")
 	}), f.look.known}
 }
 
@@ -250,28 +262,28 @@ func rowsOf(kept *lists.Kept, pairs func(lists.Row, *report.ListRow)) *report.Li
 	}}
 }
 
-// readOrPlan reads the plan of --plan where that is given, else the removals.
-func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID string) (*enqueue.Removals, []tasks.Part, error) {
+// readOrPlan reads the plan of --plan where that is given, with what was seen when it was made, else the removals.
+func (f *inputFlags) readOrPlan(cmd *cobra.Command, a *app, args []string, jobID string) (*enqueue.Removals, []tasks.Part, *enqueue.Snapshot, error) {
 	if f.plan == "" {
 		removals, err := f.read(cmd, a, args)
-		return removals, nil, err
+		return removals, nil, nil, err
 	}
 	if len(args)+len(f.users)+len(f.roles)+len(f.columns) > 0 || f.skipInvalid+f.sheet != "" || f.look.allRoles {
-		return nil, nil, usageError(cmd, texts.T("--plan stands alone: the plan has the removals"))
+		return nil, nil, nil, usageError(cmd, texts.T("--plan stands alone: the plan has the removals"))
 	}
 	if cmd.Flags().Changed("preflight") && f.look.want == "true" {
-		return nil, nil, usageError(cmd, texts.T("--plan submits what was shown when the plan was made: --preflight goes with plan --save"))
+		return nil, nil, nil, usageError(cmd, texts.T("--plan submits what was shown when the plan was made: --preflight goes with plan --save"))
 	}
 	file, err := openInput(f.plan)
 	if err != nil {
-		return nil, nil, exitWith(exitUsage, texts.T("%s: %v", "--plan", err))
+		return nil, nil, nil, exitWith(exitUsage, texts.T("%s: %v", "--plan", err))
 	}
 	defer file.Close()
-	removals, parts, err := enqueue.ReadPlan(contextReader{cmd.Context(), file}, jobID)
+	removals, parts, seen, err := enqueue.ReadPlan(contextReader{cmd.Context(), file}, jobID)
 	if err != nil {
-		return nil, nil, exitWith(exitUsage, texts.T("%s: %v", f.plan, err))
+		return nil, nil, nil, exitWith(exitUsage, texts.T("%s: %v", f.plan, err))
 	}
-	return removals, parts, nil
+	return removals, parts, seen, nil
 }
 
 // fromLists are the removals of --user and --role alone.
@@ -280,7 +292,7 @@ func (f *inputFlags) fromLists(cmd *cobra.Command, a *app, opt lists.Options) (*
 		return nil, usageError(cmd, texts.T("--user and --role (or --all-roles) go together where there is no FILE"))
 	}
 	if opt.Lookup {
-		kept := &lists.Kept{}
+		kept := cmp.Or(f.list, &lists.Kept{})
 		for _, person := range opt.People { // each by itself: one who is nobody takes no other along
 			kept.Add(lists.Row{People: []lists.Person{person}, Roles: opt.Roles})
 		}

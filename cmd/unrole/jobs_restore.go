@@ -64,7 +64,15 @@ func (a *app) jobsRestoreCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		submitted, err := client.Submit(ctx, s)
+		with := parts(r.rdb, a.logger(r.config))
+		stopTracing, err := a.trace(&with)
+		if err != nil {
+			return err
+		}
+		defer stopTracing()
+		submitting, span := with.Trace.Command(ctx, "jobs restore")
+		submitted, err := client.Submit(submitting, s)
+		span.End(err != nil)
 		if err != nil {
 			if _, refused := redisconn.Explain(err); refused {
 				return texts.T("%v\nunrole jobs repair %s completes it", err, s.JobID)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // command is an app that runs in this process; its standard output is read line by line.
@@ -109,7 +110,7 @@ func TestUIServesUntilTheSignal(t *testing.T) {
 }
 
 func TestWorkerServesHealthAndMetrics(t *testing.T) {
-	sim := simulator.Start(t, simulator.Options{Open: true})
+	sim := simtest.Start(t, simulator.Options{Open: true})
 	e := map[string]string{"REDIS_URL": redistest.Start(t).URL(), "DINGTALK_BASE_URL": sim.URL, "DINGTALK_APP_KEY": sim.AppKey,
 		"DINGTALK_APP_SECRET": sim.AppSecret, "UNROLE_ADMIN_LISTEN": "127.0.0.1:0"}
 	a, _, _ := testApp("", false, e)

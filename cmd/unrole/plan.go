@@ -11,6 +11,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/preflight"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -48,11 +49,11 @@ enqueue --plan to submit exactly what was shown.
 				return err
 			}
 			parts := enqueue.PlanOf(removals, "plan")
-			if err := savePlan(save, removals, parts, a.now()); err != nil {
+			if err := savePlan(save, removals, parts, in.look.seen, a.now()); err != nil {
 				return err
 			}
 			s := summarize(removals, len(parts), c.QPS)
-			s.Preflight = figuresOf(in.look.seen)
+			s.Preflight = in.look.figures()
 			if a.output == outputJSON {
 				return a.printJSON(s)
 			}
@@ -104,8 +105,8 @@ func summarize(removals *enqueue.Removals, calls int, qps float64) planSummary {
 	return s
 }
 
-// savePlan writes a plan file, complete or not at all.
-func savePlan(name string, removals *enqueue.Removals, parts []tasks.Part, now time.Time) error {
+// savePlan writes a plan file, complete or not at all. seen is what was seen in DingTalk, nil where nobody looked.
+func savePlan(name string, removals *enqueue.Removals, parts []tasks.Part, seen *preflight.Result, now time.Time) error {
 	if name == "" {
 		return nil
 	}
@@ -114,7 +115,11 @@ func savePlan(name string, removals *enqueue.Removals, parts []tasks.Part, now t
 		return err
 	}
 	defer f.discard()
-	if err := enqueue.WritePlan(f, removals, parts, now); err != nil {
+	var snapshot *enqueue.Snapshot
+	if seen != nil {
+		snapshot = seen.Snapshot
+	}
+	if err := enqueue.WritePlan(f, removals, parts, snapshot, now); err != nil {
 		return err
 	}
 	return f.keep()

@@ -163,6 +163,9 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 		return nil, err
 	}
 	a.noteSeen(seen)
+	if !f.evenAdmins && seen.Admins == 0 && !f.simulated {
+		a.note(texts.T("DingTalk names no administrators of the organisation: whoever is given by user id is not protected as one; UNROLE_PROTECTED_USERS protects whom you name"))
+	}
 	return seen.Removals, nil
 }
 
@@ -246,8 +249,12 @@ func hintOf(reason snapshot.Reason) texts.Text {
 func (a *app) noteSeen(seen *preflight.Result) {
 	a.note(texts.T("looked at in DingTalk: %s found; %s held, %d not held and left out (%s, %s)", usersOf(seen.Found),
 		pairsOf(seen.Removals.Pairs()), len(seen.Snapshot.NotHeld), texts.Count(seen.Lookups, "%d lookup", "%d lookups"), duration(seen.LookupTime.Seconds())))
-	if seen.Spared > 0 {
-		a.note(texts.T("left to them: %s of the default group, or kept", pairsOf(seen.Spared)))
+	for _, s := range seen.Spared {
+		id, why := strconv.FormatInt(s.Role.ID, 10), texts.T("it is to be kept")
+		if s.Default {
+			why = texts.T("it is of the default group, which follows the organisation's structure")
+		}
+		a.note(texts.T("left to them: role %s (%s) of %s, since %s", s.Role.Name, id, usersOf(s.Users), why))
 	}
 	for _, s := range seen.Shares {
 		a.note(texts.T("role %s (%s): %d of its %d holders would lose it", s.Role.Name, strconv.FormatInt(s.Role.ID, 10), s.Loses, s.Holders))
@@ -270,17 +277,21 @@ func idsOf(rows *lists.Kept, without map[int]bool) (*enqueue.Removals, error) {
 
 // figures is what a preflight saw, as plan prints it.
 type figures struct {
-	Found         int     `json:"found"`
-	Ambiguous     int     `json:"ambiguous"`
-	Unknown       int     `json:"unknown"`
-	Departed      int     `json:"departed"`
-	External      int     `json:"external"`
-	UnresolvedRow int     `json:"unresolved_rows"`
-	Held          int     `json:"held"`
-	NotHeld       int     `json:"not_held"`
-	Spared        int     `json:"default_group_or_kept"`
-	Lookups       int     `json:"lookups"`
-	LookupSeconds float64 `json:"lookup_seconds"`
+	Found         int `json:"found"`
+	Ambiguous     int `json:"ambiguous"`
+	Unknown       int `json:"unknown"`
+	Departed      int `json:"departed"`
+	External      int `json:"external"`
+	UnresolvedRow int `json:"unresolved_rows"`
+	Held          int `json:"held"`
+	NotHeld       int `json:"not_held"`
+	// SparedPairs are those of Spared together.
+	SparedPairs int      `json:"default_group_or_kept"`
+	Spared      []spared `json:"spared"`
+	// Administrators is how many DingTalk names, all of them protected; nil with --even-admin.
+	Administrators *int    `json:"administrators,omitempty"`
+	Lookups        int     `json:"lookups"`
+	LookupSeconds  float64 `json:"lookup_seconds"`
 	// CallsUnseen is how many calls the same list would take without looking.
 	CallsUnseen int     `json:"api_calls_without_looking"`
 	Shares      []share `json:"large_shares"`
@@ -292,20 +303,34 @@ type share struct {
 	Loses   int   `json:"loses"`
 }
 
-func figuresOf(seen *preflight.Result) *figures {
+type spared struct {
+	RoleID  int64 `json:"role_id"`
+	Users   int   `json:"users"`
+	Default bool  `json:"default_group"`
+}
+
+func (f *lookFlags) figures() *figures {
+	seen := f.seen
 	if seen == nil {
 		return nil
 	}
-	f := &figures{Found: seen.Found, Ambiguous: seen.Ambiguous, Unknown: seen.Unknown, Departed: seen.Departed, External: seen.External,
-		UnresolvedRow: seen.Snapshot.Unresolved, Held: seen.Removals.Pairs(), NotHeld: len(seen.Snapshot.NotHeld), Spared: seen.Spared,
+	said := &figures{Found: seen.Found, Ambiguous: seen.Ambiguous, Unknown: seen.Unknown, Departed: seen.Departed, External: seen.External,
+		UnresolvedRow: seen.Snapshot.Unresolved, Held: seen.Removals.Pairs(), NotHeld: len(seen.Snapshot.NotHeld), Spared: []spared{},
 		Lookups: seen.Lookups, LookupSeconds: math.Round(seen.LookupTime.Seconds()*1000) / 1000, Shares: []share{}}
+	for _, s := range seen.Spared {
+		said.SparedPairs += s.Users
+		said.Spared = append(said.Spared, spared{s.Role.ID, s.Users, s.Default})
+	}
+	if !f.evenAdmins {
+		said.Administrators = &seen.Admins
+	}
 	if seen.Asked.Pairs() > 0 {
-		f.CallsUnseen = len(enqueue.PlanOf(seen.Asked, "plan"))
+		said.CallsUnseen = len(enqueue.PlanOf(seen.Asked, "plan"))
 	}
 	for _, s := range seen.Shares {
-		f.Shares = append(f.Shares, share{s.Role.ID, s.Holders, s.Loses})
+		said.Shares = append(said.Shares, share{s.Role.ID, s.Holders, s.Loses})
 	}
-	return f
+	return said
 }
 
 // directoryOf opens the directory of the configured organisation, at the pace of the fleet where that can be reached: the

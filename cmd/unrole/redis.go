@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/run/config"
@@ -25,6 +26,26 @@ func openRedis(ctx context.Context, c *config.Config, log zerolog.Logger) (redis
 		log.Warn().Msg(w)
 	}
 	return client, nil
+}
+
+// parts is what an engine or an intake of this build is given.
+func parts(rdb redis.UniversalClient, log zerolog.Logger) engine.Parts {
+	return engine.Parts{Redis: rdb, Version: readBuildInfo().Version, Log: log}
+}
+
+// service is what a process works with that serves until it is told to stop: its Redis and its trace. end is for its end.
+func (a *app) service(ctx context.Context, c *config.Config, log zerolog.Logger) (with engine.Parts, end func(), err error) {
+	rdb, err := openRedis(ctx, c, log)
+	if err != nil {
+		return with, nil, err
+	}
+	with = parts(rdb, log)
+	stopTracing, err := a.trace(&with)
+	if err != nil {
+		rdb.Close()
+		return with, nil, err
+	}
+	return with, func() { stopTracing(); rdb.Close() }, nil
 }
 
 // fleetPatience is how long a command that needs no Redis tries to reach that of the fleet.

@@ -66,7 +66,7 @@ Redis: its queue is in memory and ends with it. With --simulate it calls the bui
 					return exitWith(exitCredentials, err)
 				}
 			}
-			return a.run(cmd.Context(), req, runOptions{simulator: sim, report: out, list: in.listed(), verify: verifyToo, quiet: !logLevelGiven(a, cmd)})
+			return a.run(cmd.Context(), req, runOptions{simulator: sim, report: out, list: in.listed(a.lang), verify: verifyToo, quiet: !logLevelGiven(a, cmd)})
 		},
 	}
 	in.add(cmd)

@@ -8,13 +8,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/run/fleet"
 	"github.com/unrole/unrole/tasks"
 )
@@ -25,7 +25,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show what the fleet does now",
 		Long: `status shows on one screen what the workers do now: who works, what waits in which lane and for how long, the pace and
-what sets it, a pause or hold with the remedy, how calls ended in the last minutes, and the dead letters.
+what sets it, a pause or hold with the remedy, how calls ended in the last minutes, and the dead letters; and how people and roles
+are looked up: at what pace, and how old the index of staff numbers is (of the app at DINGTALK_BASE_URL).
 
 Most holds end by themselves once the cause is gone. Three need a word from you: everything_refused, which says that every
 id was refused and none accepted, ends with --confirm-refusals; quota and audit end with --clear-hold.
@@ -58,14 +59,14 @@ It needs the app key that the workers have (DINGTALK_APP_KEY), but no secret.`,
 			if err != nil {
 				return err
 			}
-			return a.status(cmd.Context(), newStatusReader(client, pacer, adding, ledger.New(client, c.Retention)), opt)
+			return a.status(cmd.Context(), newStatusReader(c, parts(client, zerolog.Nop()), pacer, adding, ledger.New(client, c.Retention)), opt)
 		},
 	}
 	cmd.Flags().BoolVarP(&opt.watch, "watch", "w", false, "show it again and again, until Ctrl-C")
 	cmd.Flags().DurationVar(&opt.every, "every", 2*time.Second, "time between two looks of --watch")
 	cmd.Flags().BoolVar(&opt.confirmRefusals, "confirm-refusals", false, "end a hold everything_refused: the ids really are all bad")
 	cmd.Flags().BoolVar(&opt.clearHold, "clear-hold", false, "end a hold that waits for an operator: quota or audit")
-	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_APP_KEY", "UNROLE_QPS")
+	addConfigFlags(cmd.Flags(), "REDIS_URL", "DINGTALK_BASE_URL", "DINGTALK_APP_KEY", "UNROLE_QPS", "UNROLE_DIRECTORY_TTL")
 	return cmd
 }
 
@@ -166,10 +167,12 @@ func (a *app) endHold(ctx context.Context, r *statusReader, kinds ...pace.HoldKi
 type statusReader struct {
 	fleet         *fleet.Reader
 	pacer, adding *pace.Pacer // of removals, and of what gives back
+	lookups       func(context.Context) (fleet.Lookups, error)
 }
 
-func newStatusReader(rdb redis.UniversalClient, pacer, adding *pace.Pacer, l *ledger.Ledger) *statusReader {
-	return &statusReader{fleet.NewReader(rdb, l), pacer, adding}
+func newStatusReader(c *config.Config, with engine.Parts, pacer, adding *pace.Pacer, l *ledger.Ledger) *statusReader {
+	return &statusReader{fleet.NewReader(with.Redis, l), pacer, adding,
+		func(ctx context.Context) (fleet.Lookups, error) { return engine.ReadLookups(ctx, c, with) }}
 }
 
 // fleetStatus is the JSON of status.
@@ -185,10 +188,16 @@ type fleetStatus struct {
 	Retried int        `json:"dead_letters_retried"`
 	Pace    paceStatus `json:"pace"`
 	// Adding is the pace of the calls that give back, which DingTalk limits apart.
-	Adding  paceStatus   `json:"pace_giving_back"`
+	Adding paceStatus `json:"pace_giving_back"`
+	// Lookups are the paces of the APIs that were asked within the last hour.
+	Lookups []lookupStatus `json:"lookups"`
+	// Index is that of staff numbers and addresses; nil where none is kept.
+	Index   *indexStatus `json:"index"`
 	Minutes []callMinute `json:"calls_by_minute"`
 	// Unserved are queues with tasks that no process serves.
 	Unserved []fleet.Unserved `json:"unserved,omitempty"`
+
+	indexWords string
 }
 
 type workerStatus struct {
@@ -267,7 +276,11 @@ func (r *statusReader) read(ctx context.Context) (fleetStatus, error) {
 	if err != nil {
 		return fleetStatus{}, err
 	}
-	s := fleetStatus{Unserved: unserved, At: p.Now, Pace: paceStatusOf(p), Adding: paceStatusOf(adding), Workers: []workerStatus{}}
+	lookups, err := r.lookups(ctx)
+	if err != nil {
+		return fleetStatus{}, err
+	}
+	s := fleetStatus{Lookups: lookupsStatusOf(lookups), Index: indexStatusOf(lookups), indexWords: lookups.IndexWords(p.Now), Unserved: unserved, At: p.Now, Pace: paceStatusOf(p), Adding: paceStatusOf(adding), Workers: []workerStatus{}}
 	for _, w := range workers {
 		s.Workers = append(s.Workers, workerStatus{w.Host, w.PID, w.Started.UTC(), w.Active, w.Stopping, w.Leads})
 	}

@@ -38,6 +38,8 @@ func (a *app) printStatus(s fleetStatus) error {
 	t.row("pace", paceWords(s))
 	rowsOfHold(t, "hold", s.Pace.Hold)
 	rowsOfHold(t, "hold of restores", s.Adding.Hold)
+	t.row("lookups", lookupWords(s.Lookups))
+	t.row("staff numbers", s.indexWords)
 	t.row("workers", workerWords(s.Workers))
 	backlog := counted(s.Backlog, "part", "parts")
 	if s.Backlog > 0 {
@@ -45,7 +47,7 @@ func (a *app) printStatus(s fleetStatus) error {
 	}
 	t.row("backlog", backlog)
 	for _, q := range s.Unserved {
-		t.row("nobody serves", fmt.Sprintf("queue %s, and %s wait in it", q.Queue, counted(q.Tasks, "task", "tasks")))
+		t.row("nobody serves", fmt.Sprintf("queue %s, and %s in it", q.Queue, counted(q.Tasks, "task", "tasks")))
 	}
 	letters := "none"
 	if s.DeadLetters > 0 {

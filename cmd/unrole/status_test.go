@@ -33,7 +33,7 @@ func TestAnOperatorSeesAndEndsTheHoldOfEitherPace(t *testing.T) {
 		if err := held.SetHold(t.Context(), pace.HoldReason{Kind: pace.HoldQuota}); err != nil {
 			t.Fatal(err)
 		}
-		r := newStatusReader(rdb, removing, adding, ledger.New(rdb, 0))
+		r := newStatusReader(c, parts(rdb, zerolog.Nop()), removing, adding, ledger.New(rdb, 0))
 		a, stdout, stderr := testApp("", false, nil)
 		if err := a.status(t.Context(), r, statusOptions{}); err != nil || !strings.Contains(stdout.String(), name) {
 			t.Errorf("status ended with %v and shows\n%s", err, stdout)

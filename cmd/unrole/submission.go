@@ -83,6 +83,7 @@ func (f *submissionFlags) parse(cmd *cobra.Command, a *app) (submission, error) 
 func (s submission) of(a *app, req *request) enqueue.Submission {
 	sub := enqueue.Submission{Removals: req.removals, JobID: s.JobID, Source: s.Source, Reason: s.Reason, Priority: s.Lane, At: s.At,
 		SubmittedBy: a.whoami(), MaxUsers: -1}
+	sub.Snapshot = req.planSaw
 	if req.seen != nil {
 		sub.Snapshot = req.seen.Snapshot
 	}
@@ -169,6 +170,8 @@ type request struct {
 	seen *preflight.Result
 	// plan is that of --plan; nil where it is still to be made.
 	plan []tasks.Part
+	// planSaw is what was seen when that plan was made; nil where nobody looked then.
+	planSaw *enqueue.Snapshot
 	// restore is what is given back, whose pairs are removals; nil where they are to be removed.
 	restore *restore.Plan
 }
@@ -193,14 +196,15 @@ func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *su
 		return nil, err
 	}
 	defer done()
-	removals, plan, err := in.readOrPlan(cmd, a, args, s.JobID)
+	removals, plan, planSaw, err := in.readOrPlan(cmd, a, args, s.JobID)
 	if err != nil {
 		return nil, err
 	}
 	seen := in.look.seen
 	if seen != nil && removals.Pairs() == 0 {
+		// What was looked at and found not to be held is a job all the same: it has a record, and a report that says so.
 		a.note(texts.T("nothing to do: none of these roles is held"))
-		return nil, &exit{code: exitDone}
+		where = nil
 	}
 	if err := checkProtected(c, removals); err != nil {
 		return nil, err
@@ -211,5 +215,5 @@ func (a *app) request(cmd *cobra.Command, args []string, in *inputFlags, sub *su
 			return nil, err
 		}
 	}
-	return &request{submission: s, config: c, removals: removals, seen: seen, plan: plan}, nil
+	return &request{submission: s, config: c, removals: removals, seen: seen, plan: plan, planSaw: planSaw}, nil
 }

@@ -46,6 +46,12 @@ func (a *app) printJob(ctx context.Context, l *ledger.Ledger, job ledger.Job, to
 		t.row(texts.T("given back"), pairsOf(p.Restored))
 	} else {
 		t.row(texts.T("removed"), pairsOf(p.Removed))
+		if seen := job.Snapshot; seen != nil && seen.NotHeld > 0 {
+			t.row(texts.T("was not held"), pairsOf(seen.NotHeld))
+		}
+		if seen := job.Snapshot; seen != nil && seen.Unresolved > 0 {
+			t.row(texts.T("names nobody for certain"), texts.Count(seen.Unresolved, "%d row", "%d rows"))
+		}
 	}
 	if job.Restores != "" {
 		t.row(texts.T("gives back"), texts.T("what job %s removed", job.Restores))
@@ -113,7 +119,7 @@ var stateColours = map[ledger.State]text.Color{
 	ledger.StateRefused:                 text.FgRed,
 }
 
-func (a *app) stateOf(s ledger.State) cell { return cell{s.In(a.lang), stateColours[s]} }
+func (a *app) stateOf(s ledger.State) cell { return a.coloured(stateColours[s], ledger.InWords(s)) }
 
 // mostRefused is how many refused ids a summary names.
 const mostRefused = 20

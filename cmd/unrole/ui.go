@@ -13,6 +13,7 @@ import (
 
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -70,6 +71,7 @@ type uiOptions struct {
 	simulated bool
 	// ending, when closed, ends what streams.
 	ending <-chan struct{}
+	trace  *trace.Tracer
 }
 
 func (o uiOptions) check(cmd *cobra.Command, c *config.Config) error {
@@ -98,13 +100,13 @@ type uiReady struct {
 
 func (a *app) serveUI(ctx context.Context, c *config.Config, opt uiOptions) error {
 	log := a.logger(c)
-	client, err := openRedis(ctx, c, log)
+	with, end, err := a.service(ctx, c, log)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	opt.ending = ctx.Done()
-	handler, err := a.webPages(c, client, opt, log)
+	defer end()
+	opt.ending, opt.trace = ctx.Done(), with.Trace
+	handler, err := a.webPages(c, with.Redis, opt, log)
 	if err != nil {
 		return err
 	}
@@ -140,7 +142,7 @@ func (a *app) webPages(c *config.Config, rdb redis.UniversalClient, opt uiOption
 	}
 	people, err := console.New(console.Config{Redis: rdb, Ledger: ledger.New(rdb, c.Retention), Pacer: pacer, Prefix: prefix, Ending: opt.ending,
 		Directory: look, Preflight: c.Preflight, MaxShare: c.MaxShare,
-		Protected: protected, Retention: c.Retention, ApproveAbove: c.ApproveAbove, MaxUsersPerDay: c.MaxUsersPerDay, Simulated: opt.simulated,
+		Protected: protected, Retention: c.Retention, ApproveAbove: c.ApproveAbove, MaxUsersPerDay: c.MaxUsersPerDay, Simulated: opt.simulated, Trace: opt.trace,
 		Version: readBuildInfo().Version, Log: log})
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/verify"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
@@ -83,7 +84,7 @@ func (a *app) askWhoHolds(ctx context.Context, c *config.Config, with engine.Par
 	if err != nil {
 		return verify.Result{}, err
 	}
-	client, err := engine.NewClient(c, with, pacer, nil)
+	client, err := dingtalk.New(engine.Credentials(c, with))
 	if err != nil {
 		return verify.Result{}, err
 	}

@@ -22,17 +22,11 @@ first SIGINT or SIGTERM finishes the calls in flight and puts the rest back; a s
 				return exitWith(exitCredentials, err)
 			}
 			log := a.logger(c)
-			client, err := openRedis(cmd.Context(), c, log)
+			with, end, err := a.service(cmd.Context(), c, log)
 			if err != nil {
 				return err
 			}
-			defer client.Close()
-			with := parts(client, log)
-			stopTracing, err := a.trace(&with)
-			if err != nil {
-				return err
-			}
-			defer stopTracing()
+			defer end()
 			with.Leavers = true
 			e, err := engine.New(c, with)
 			if err != nil {

@@ -28,6 +28,7 @@ import (
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/webhook"
 	"github.com/unrole/unrole/internal/run/config"
+	"github.com/unrole/unrole/tasks"
 )
 
 // Parts is what an engine or an intake is given besides its configuration. Only Redis is required.
@@ -110,7 +111,7 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 	if e.adding, err = NewAddingPacer(c, steady); err != nil {
 		return nil, err
 	}
-	if e.DingTalk, err = NewClient(c, with, e.pacer, e.Observed.call); err != nil {
+	if e.DingTalk, err = newClient(c, with, e.pacer, e.adding, e.Observed.call); err != nil {
 		return nil, err
 	}
 	e.Observed.ledger, e.Observed.pacer, e.Observed.adding, e.Observed.gate = e.Ledger, pacer, adding, gate
@@ -131,7 +132,7 @@ func New(c *config.Config, with Parts) (*Engine, error) {
 			return nil, err
 		}
 		if e.leavers, err = leavers.New(leavers.Config{Redis: with.Redis, Ledger: e.Ledger, Client: producer, Directory: e.directory, Protected: protected,
-			MaxShare: c.MaxShare, File: c.LeaversFile, Log: with.Log}); err != nil {
+			MaxShare: c.MaxShare, File: c.LeaversFile, Trace: with.Trace, Log: with.Log}); err != nil {
 			return nil, &Fault{fmt.Errorf("UNROLE_LEAVERS_FILE: %w", err)}
 		}
 	}
@@ -150,7 +151,7 @@ func (e *Engine) newResolver(c *config.Config, with Parts, protected protect.Set
 	if err != nil {
 		return err
 	}
-	e.resolver, err = resolver.New(resolver.Config{Ledger: ledger.New(with.Redis, c.Retention), Client: client, Directory: e.directory, Protected: protected, Lead: e.worker,
+	e.resolver, err = resolver.New(resolver.Config{Redis: with.Redis, Ledger: ledger.New(with.Redis, c.Retention), Client: client, Directory: e.directory, Protected: protected, Lead: e.worker,
 		MaxShare: c.MaxShare, Trace: with.Trace, Log: with.Log.With().Str("room", "resolver").Logger()})
 	return err
 }
@@ -202,19 +203,23 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // NewPacer is a process's end of the pace of the configured app's removals. A fleet that was given a token instead of a key is
 // known by the token's own name, since nothing else tells one app from another.
-func NewPacer(c *config.Config, with Parts) (*pace.Pacer, error) { return newPacer(c, with, "") }
+func NewPacer(c *config.Config, with Parts) (*pace.Pacer, error) { return newPacer(c, with, "", 0) }
 
 // NewAddingPacer is that of the calls that give back: DingTalk limits each API apart.
 func NewAddingPacer(c *config.Config, with Parts) (*pace.Pacer, error) {
-	return newPacer(c, with, "\x00add")
+	return newPacer(c, with, "\x00add", 0)
 }
 
-func newPacer(c *config.Config, with Parts, api string) (*pace.Pacer, error) {
+// forgetLookups is how long after the last question to it the pace of a reading API is forgotten: it knows nothing but its last moments,
+// while that of the removals may hold what somebody has to clear.
+const forgetLookups = time.Hour
+
+func newPacer(c *config.Config, with Parts, api string, forget time.Duration) (*pace.Pacer, error) {
 	app := c.DingTalk.AppKey
 	if app == "" {
 		app = "token"
 	}
-	return pace.New(with.Redis, pace.Config{App: app + api, QPS: c.QPS, HoldProbe: c.HoldProbe, ProbeCap: c.RetryCap, Random: with.Random, Log: with.Log})
+	return pace.New(with.Redis, pace.Config{App: app + api, QPS: c.QPS, HoldProbe: c.HoldProbe, ProbeCap: c.RetryCap, Forget: forget, Random: with.Random, Log: with.Log})
 }
 
 // NewDirectory is where people and roles of the configured organisation are looked up. Over a Redis, each API has a pace that the
@@ -224,13 +229,13 @@ func NewDirectory(c *config.Config, with Parts, source directory.Source) (*direc
 	if with.Redis == nil {
 		return directory.New(source, c.QPS)
 	}
-	paces, err := directory.Shared(c.QPS, func(api string) (*pace.Pacer, error) { return newPacer(c, with, "\x00lookup "+api) })
+	paces, err := directory.Shared(c.QPS, func(api string) (*pace.Pacer, error) { return lookupPacer(c, with, api) })
 	if err != nil {
 		return nil, err
 	}
 	d := directory.At(source, paces)
 	if c.DirectoryTTL > 0 && c.DingTalk.AppSecret != "" {
-		x, err := index.New(index.Config{Redis: with.Redis, App: c.DingTalk.BaseURL + "\x00" + c.DingTalk.AppKey, Secret: []byte(c.DingTalk.AppSecret), TTL: c.DirectoryTTL})
+		x, err := index.New(index.Config{Redis: with.Redis, App: indexed(c), Secret: []byte(c.DingTalk.AppSecret), TTL: c.DirectoryTTL})
 		if err != nil {
 			return nil, err
 		}
@@ -239,7 +244,7 @@ func NewDirectory(c *config.Config, with Parts, source directory.Source) (*direc
 	return d, nil
 }
 
-// Credentials is how DingTalk is reached with the configuration; whoever calls often wants NewClient.
+// Credentials is how DingTalk is reached with the configuration.
 func Credentials(c *config.Config, with Parts) dingtalk.Config {
 	calls := dingtalk.Config{BaseURL: c.DingTalk.BaseURL, AppKey: c.DingTalk.AppKey, AppSecret: c.DingTalk.AppSecret,
 		AccessToken: c.DingTalk.AccessToken, UserAgent: with.userAgent()}
@@ -253,14 +258,18 @@ func Credentials(c *config.Config, with Parts) dingtalk.Config {
 // call still stands: somebody may have cancelled it.
 const repeatWithin = 500 * time.Millisecond
 
-// NewClient is a client of DingTalk whose one repeat after a refreshed token takes a slot, like any other call. Where none
-// comes soon the call ends as busy. observe, if not nil, is told of each call.
-func NewClient(c *config.Config, with Parts, pacer *pace.Pacer, observe func(dingtalk.Call)) (*dingtalk.Client, error) {
+// newClient is a client of DingTalk whose one repeat after a refreshed token takes a slot of the action's pace, like any other call:
+// DingTalk counts it as one. Where none comes soon the call ends as busy. observe is told of each call.
+func newClient(c *config.Config, with Parts, removing, adding *pace.Pacer, observe func(dingtalk.Call)) (*dingtalk.Client, error) {
 	calls := Credentials(c, with)
 	calls.Observe = observe
-	calls.BeforeRepeat = func(ctx context.Context) error {
+	calls.BeforeRepeat = func(ctx context.Context, action tasks.Action) error {
 		ctx, cancel := context.WithTimeout(ctx, repeatWithin)
 		defer cancel()
+		pacer := removing
+		if action == tasks.Add {
+			pacer = adding
+		}
 		_, err := pacer.Reserve(ctx)
 		return err
 	}

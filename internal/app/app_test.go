@@ -15,12 +15,13 @@ import (
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/enginetest"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 func TestAScheduledRemovalStartsAtItsTimeAlsoWhenEverythingWasRestarted(t *testing.T) {
 	server := redistest.Start(t, "--appendfsync", "always") // with everysec, a Redis that is killed may lose what it acknowledged
 	rdb := server.Client()
-	sim := simulator.Start(t, simulator.Options{Open: true})
+	sim := simtest.Start(t, simulator.Options{Open: true})
 	intake, err := app.NewIntake(enginetest.Config(sim), app.Parts{Redis: rdb}, app.Admission{})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +53,7 @@ func TestAScheduledRemovalStartsAtItsTimeAlsoWhenEverythingWasRestarted(t *testi
 
 func TestAWrongConfigurationIsNamedBeforeAnythingStarts(t *testing.T) {
 	_, rdb := redistest.Memory(t)
-	sim := simulator.Start(t, simulator.Options{})
+	sim := simtest.Start(t, simulator.Options{})
 	for name, c := range map[string]func(*config.Config){
 		"protected users":       func(c *config.Config) { c.ProtectedUsers = "@/there/is/no/such/file" },
 		"app secret":            func(c *config.Config) { c.DingTalk.AppSecret = "" },

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/rs/zerolog"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/in/adapter"
+	"github.com/unrole/unrole/internal/in/asked"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/webhook"
 	"github.com/unrole/unrole/internal/run/config"
@@ -45,7 +48,7 @@ func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, erro
 	if err != nil {
 		return nil, err
 	}
-	client, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention, Secret: []byte(c.DingTalk.AppSecret)})
+	client, err := enqueue.NewClient(enqueue.Config{Redis: with.Redis, Protected: protected, Retention: c.Retention})
 	if err != nil {
 		return nil, err
 	}
@@ -53,13 +56,18 @@ func NewIntake(c *config.Config, with Parts, admission Admission) (*Intake, erro
 	if err != nil {
 		return nil, err
 	}
-	handler, err := httpapi.New(httpapi.Config{Submitter: client, Ledger: records, Redis: with.Redis, Keys: admission.Keys, Adapters: adapters, Protected: protected,
+	observed := newObservation(c, with)
+	observed.ledger = records
+	var heard func(adapter, result string)
+	if adapters != nil {
+		heard = observed.metrics.Hooks(slices.Sorted(maps.Keys(adapters)), httpapi.HookResults())
+	}
+	handler, err := httpapi.New(httpapi.Config{Heard: heard, Submitter: client,
+		Asked: &asked.Client{Ledger: records, Protected: protected, Secret: []byte(c.DingTalk.AppSecret)}, Ledger: records, Redis: with.Redis, Keys: admission.Keys, Adapters: adapters, Protected: protected,
 		MaxUsers: admission.MaxUsers, MaxUsersPerDay: c.MaxUsersPerDay, Preflight: c.Preflight == "true", Rate: admission.Rate, Trace: with.Trace, Log: with.Log})
 	if err != nil {
 		return nil, &Fault{err}
 	}
-	observed := newObservation(c, with)
-	observed.ledger = records
 	if admission.Keys != nil {
 		observed.keys = admission.Keys.Fault
 	}

@@ -8,17 +8,22 @@ import (
 	"testing"
 	"time"
 
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
 	"github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/enginetest"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 func TestAWorkerWithARuleTakesTheRolesOfWhoLeavesToday(t *testing.T) {
 	rdb := redistest.Start(t).Client()
 	called := make(chan struct{}, 16)
-	sim := simulator.Start(t, simulator.Options{Observe: func(c simulator.Call) {
+	sim := simtest.Start(t, simulator.Options{Observe: func(c simulator.Call) {
 		if len(c.Users) > 0 {
 			called <- struct{}{}
 		}
@@ -33,7 +38,8 @@ func TestAWorkerWithARuleTakesTheRolesOfWhoLeavesToday(t *testing.T) {
 	if err := os.WriteFile(conf.LeaversFile, []byte("mode: automatic\ntime: \"00:00\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e, _ := enginetest.Start(t, conf, app.Parts{Redis: rdb, Leavers: true})
+	spans := tracetest.NewInMemoryExporter()
+	e, stop := enginetest.Start(t, conf, app.Parts{Redis: rdb, Leavers: true, Trace: trace.New(sdk.NewTracerProvider(sdk.WithSyncer(spans)))})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	select {
@@ -46,11 +52,16 @@ func TestAWorkerWithARuleTakesTheRolesOfWhoLeavesToday(t *testing.T) {
 	if err != nil || job.State != ledger.StateCompleted || job.Pairs.Removed != 2 || sim.Holds("ann", 7) || !sim.Holds("li", 7) {
 		t.Errorf("%+v %v", job, err)
 	}
+	stop()
+	leaver, call := of(spans.GetSpans(), "leaver"), of(spans.GetSpans(), "removerolesforemps")
+	if len(leaver) != 1 || len(call) != 1 || call[0].SpanContext.TraceID() != leaver[0].SpanContext.TraceID() {
+		t.Errorf("%d leavers and %d calls are traced, or not in one trace", len(leaver), len(call))
+	}
 }
 
 func TestARuleThatCannotBeReadIsNamedBeforeAnythingStarts(t *testing.T) {
 	_, rdb := redistest.Memory(t)
-	conf := enginetest.Config(simulator.Start(t, simulator.Options{}))
+	conf := enginetest.Config(simtest.Start(t, simulator.Options{}))
 	conf.LeaversFile = "/there/is/no/such/file"
 	if _, err := app.New(conf, app.Parts{Redis: rdb, Leavers: true}); err == nil || !strings.Contains(err.Error(), "UNROLE_LEAVERS_FILE: ") {
 		t.Errorf("%v", err)

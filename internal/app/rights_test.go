@@ -19,6 +19,7 @@ import (
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/enginetest"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // seldom are commands that this history does not send: asynq's own for what it archives and recovers, and those of pages.
@@ -59,7 +60,7 @@ func TestTheSmallestRedisUserIsEnoughForEverything(t *testing.T) {
 			t.Errorf("the user misses %s %s (%s)", d.Reason, d.Object, d.Context)
 		}
 	}()
-	sim := simulator.Start(t, simulator.Options{Open: true, GoneUsers: []string{"gone"}, QPS: 50})
+	sim := simtest.Start(t, simulator.Options{Open: true, GoneUsers: []string{"gone"}, QPS: 50})
 	conf := enginetest.Config(sim)
 	conf.RedisURL, conf.AuditFile = url, filepath.Join(t.TempDir(), "audit.jsonl")
 	with := app.Parts{Redis: rdb}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/attribute"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -22,18 +23,20 @@ import (
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/enginetest"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // traced is an intake and, once it is started, an engine whose spans are kept.
 type traced struct {
 	*testing.T
+	rdb     *redis.Client
 	handler http.Handler
 	ledger  *ledger.Ledger
 	spans   *tracetest.InMemoryExporter
 	start   func() (stop func())
 }
 
-func newTraced(t *testing.T, sim *simulator.Server, qps float64) *traced {
+func newTraced(t *testing.T, sim *simtest.Server, qps float64) *traced {
 	t.Helper()
 	rdb := redistest.Start(t).Client()
 	spans := tracetest.NewInMemoryExporter()
@@ -44,7 +47,7 @@ func newTraced(t *testing.T, sim *simulator.Server, qps float64) *traced {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &traced{t, intake.Handler, ledger.New(rdb, 0), spans, func() func() {
+	return &traced{t, rdb, intake.Handler, ledger.New(rdb, 0), spans, func() func() {
 		_, stop := enginetest.Start(t, conf, with)
 		return stop
 	}}
@@ -94,7 +97,7 @@ func TestATraceGoesFromTheRequestToTheCall(t *testing.T) {
 		`{"user_ids":["manager4220"],"role_ids":[1507113578]}`:      "removerolesforemps < part < POST /v1/removals",
 		`{"users":[{"mobile":"13812345678"}],"roles":[1507113578]}`: "removerolesforemps < part < look up < POST /v1/removals",
 	} {
-		sim := simulator.Start(t, simulator.Options{})
+		sim := simtest.Start(t, simulator.Options{})
 		sim.AddPerson(simulator.Person{UserID: "manager4220", Mobile: "13812345678", Name: "王芳"})
 		sim.Grant("manager4220", 1507113578)
 		w := newTraced(t, sim, 2000)
@@ -130,7 +133,7 @@ func TestATraceGoesFromTheRequestToTheCall(t *testing.T) {
 }
 
 func TestASharedCallIsLinkedWithEveryPartItServes(t *testing.T) {
-	sim := simulator.Start(t, simulator.Options{Open: true})
+	sim := simtest.Start(t, simulator.Options{Open: true})
 	w := newTraced(t, sim, 5)
 	for i := range 8 {
 		w.post(fmt.Sprintf(`{"job_id":"j%d","source":"hr","reason":"left","removals":[{"user_ids":["u%d"],"role_ids":[7]}]}`, i, i))
@@ -167,7 +170,7 @@ func TestASharedCallIsLinkedWithEveryPartItServes(t *testing.T) {
 }
 
 func TestNoSpanTellsWhoIsMeant(t *testing.T) {
-	sim := simulator.Start(t, simulator.Options{Open: true, BadUsers: []string{"secretbad1"}, GoneUsers: []string{"secretgone1"}, BadRoles: []int64{987654321}, Busy: 0.2})
+	sim := simtest.Start(t, simulator.Options{Open: true, BadUsers: []string{"secretbad1"}, GoneUsers: []string{"secretgone1"}, BadRoles: []int64{987654321}, Busy: 0.2})
 	sim.AddPerson(simulator.Person{UserID: "secretmanager", Mobile: "13812345678", Name: "王芳", JobNumber: "job0042"})
 	sim.Grant("secretmanager", 1507113578)
 	w := newTraced(t, sim, 2000)

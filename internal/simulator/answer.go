@@ -100,6 +100,11 @@ func (s *Simulator) gate(api string, form url.Values, now time.Time) answer {
 
 // getToken refuses in its own words: never wrapped (B), 90002 and 90003 for an empty key and secret (A).
 func (s *Simulator) getToken(form url.Values, now time.Time) answer {
+	for now, before := range map[string]string{"appkey": "corpid", "appsecret": "corpsecret"} { // as older clients name them
+		if form.Has(before) && !form.Has(now) {
+			form.Set(now, form.Get(before))
+		}
+	}
 	key, secret := form.Get("appkey"), form.Get("appsecret")
 	switch {
 	case s.failing(FaultBusy, now), s.hits("busy", s.opt.Busy):

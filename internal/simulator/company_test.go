@@ -128,3 +128,28 @@ func TestAScopeOfManagementIsKeptWithTheRole(t *testing.T) {
 		t.Errorf("a department that is not there: %v", got)
 	}
 }
+
+// As node-dingtalk 2.1 and 007gzs/dingtalk-sdk call it.
+func TestOlderClientsFindPeopleByGET(t *testing.T) {
+	sim := simulator.New(simulator.Options{})
+	sim.AddRole(7, "cashier", "desk")
+	sim.AddPerson(simulator.Person{UserID: "u", Name: "U", Mobile: "13800001234", JobNumber: "0042", UnionID: "x"})
+	sim.Grant("u", 7)
+	_, token := post(t, sim, "gettoken?corpid=simulated-app-key&corpsecret=simulated-app-secret", "")
+	call := func(query string) map[string]any {
+		_, fields := post(t, sim, query+"&access_token="+fmt.Sprint(token["access_token"]), "")
+		return fields
+	}
+	for _, query := range []string{"user/get_by_mobile?mobile=13800001234", "user/getUseridByUnionid?unionid=x"} {
+		if got := call(query); got["errcode"] != 0.0 || got["userid"] != "u" {
+			t.Errorf("%s: %v", query, got)
+		}
+	}
+	got := call("user/get?userid=u")
+	if roles, _ := got["roles"].([]any); got["jobnumber"] != "0042" || len(roles) != 1 || roles[0].(map[string]any)["groupName"] != "desk" {
+		t.Errorf("%v", got)
+	}
+	if got := call("user/get?userid=nobody"); got["errcode"] != 33012.0 {
+		t.Errorf("%v", got)
+	}
+}

@@ -47,6 +47,17 @@ func (s *Simulator) Grant(userID string, roleIDs ...int64) {
 	}
 }
 
+// Revoke takes the roles from the user, as an administrator does in the console.
+func (s *Simulator) Revoke(userID string, roleIDs ...int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.users[userID]; u != nil {
+		for _, id := range roleIDs {
+			delete(u.roles, id)
+		}
+	}
+}
+
 // Holds reports whether the user holds the role.
 func (s *Simulator) Holds(userID string, roleID int64) bool {
 	s.mu.Lock()

@@ -42,6 +42,9 @@ var readers = map[string]func(*Simulator, url.Values) answer{
 	"topapi/v2/department/listsubid":           (*Simulator).listDepartmentIDs,
 	"topapi/smartwork/hrm/employee/queryonjob": (*Simulator).onTheJob,
 	"auth/scopes":                              (*Simulator).scopes,
+	"user/get":                                 (*Simulator).getUserV1,
+	"user/get_by_mobile":                       (*Simulator).byMobileV1,
+	"user/getUseridByUnionid":                  (*Simulator).byUnionIDV1,
 	newHost + "contact/users/search":           (*Simulator).searchPeople,
 	newHost + "contact/empLeaveRecords":        (*Simulator).leaveRecords,
 	newHost + "hrm/employees/dismissions":      (*Simulator).dismissions,
@@ -49,7 +52,7 @@ var readers = map[string]func(*Simulator, url.Values) answer{
 }
 
 // byGet are the calls that are no POST.
-var byGet = map[string]bool{"auth/scopes": true, newHost + "contact/empLeaveRecords": true,
+var byGet = map[string]bool{"auth/scopes": true, "user/get": true, "user/get_by_mobile": true, "user/getUseridByUnionid": true, newHost + "contact/empLeaveRecords": true,
 	newHost + "hrm/employees/dismissions": true, newHost + "hrm/employees/dimissionInfos": true}
 
 // The most roles and users of a call.

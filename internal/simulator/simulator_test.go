@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // caller speaks HTTP to a simulator as a client would, without one.
@@ -259,7 +260,7 @@ func TestFaultsRepeatBySeed(t *testing.T) {
 			BadUserShare: 0.2, BadRoleShare: 0.05, Shape: simulator.ShapeMixed}
 		_, c, _ := start(t, opt)
 		if network {
-			server := simulator.Start(t, opt)
+			server := simtest.Start(t, opt)
 			c.base, c.http = server.URL, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 		}
 		var lines []string

@@ -1,5 +1,5 @@
-// Package defaults decides what a number of a Config means that is zero or negative, the same for every room: zero is the
-// default, and a negative one is refused in the words of the field.
+// Package defaults decides what a field means that is left out, the same for every room: of a Config's number, zero is the default,
+// and a negative one is refused in the words of the field.
 package defaults
 
 import (
@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/unrole/unrole/tasks"
 )
 
 // Config collects what is wrong with the numbers of one Config.
@@ -30,3 +32,20 @@ func Fill[T interface {
 
 // Err names every field that is wrong, nil if there is none.
 func (c *Config) Err() error { return errors.Join(c.errs...) }
+
+// Job checks a job id and a lane, and fills them in where they are empty.
+func Job(jobID, priority *string) error {
+	if *jobID == "" {
+		*jobID = tasks.NewJobID(time.Now())
+	}
+	if err := tasks.ValidateJobID(*jobID); err != nil {
+		return err
+	}
+	if *priority == "" {
+		*priority = tasks.QueueDefault
+	}
+	if !tasks.IsLane(*priority) {
+		return fmt.Errorf("priority %q is not one of urgent, default, bulk", *priority)
+	}
+	return nil
+}

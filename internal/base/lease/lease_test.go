@@ -156,6 +156,13 @@ func TestALapsedLeaseThatNobodyTookGoesOn(t *testing.T) {
 	if c := take(first); !(a < b && b < c) {
 		t.Errorf("terms %d, %d, %d do not grow", a, b, c)
 	}
+	given := take(second)
+	if err := second.End(t.Context()); err != nil { // after it had lapsed
+		t.Fatal(err)
+	}
+	if b = take(second); b <= given {
+		t.Errorf("what was given back goes on: after %d comes %d", given, b)
+	}
 	// Redis lost everything: a term that nobody remembers is over all the same.
 	memory.FlushAll()
 	memory.SetTime(time.Now().Add(time.Second)) // the clock has passed what terms within one millisecond have counted up

@@ -35,6 +35,7 @@ type command struct {
 	hash       string
 	keys, args []any
 	active     int // position of the queue's active list among keys, for finish and retry
+	completed  int // position of the task among keys where it is completed and stays for a while, else -1
 }
 
 // shapes tell asynq's scripts by what their keys are called, in order; the longer ones go on with counters.
@@ -54,6 +55,9 @@ var shapes = []struct {
 	{"completed", tidy},
 }
 
+// completes is how the keys begin of a finish that leaves the task as completed, with its result.
+const completes = "active lease completed t "
+
 // parse recognises the scripts of asynq; what is none of them is other.
 func parse(cmd redis.Cmder) command {
 	args := cmd.Args()
@@ -64,7 +68,7 @@ func parse(cmd redis.Cmder) command {
 	if count < 1 || count > len(args)-3 {
 		return command{}
 	}
-	c := command{keys: args[3 : 3+count], args: args[3+count:], active: -1}
+	c := command{keys: args[3 : 3+count], args: args[3+count:], active: -1, completed: -1}
 	var names strings.Builder
 	for i, k := range c.keys {
 		full, _ := k.(string)
@@ -88,6 +92,9 @@ func parse(cmd redis.Cmder) command {
 			c.kind = s.kind
 			break
 		}
+	}
+	if strings.HasPrefix(names.String(), completes) {
+		c.completed = strings.Count(completes, " ") - 1
 	}
 	c.hash, _ = args[1].(string)
 	if cmd.Name() == "eval" {

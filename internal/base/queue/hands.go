@@ -19,13 +19,17 @@ type hand struct {
 	leaving error                   // why it shall go back, once it shall
 	ended   time.Time               // of the handler
 	sending int                     // scripts about it on their way to Redis
+	result  []byte                  // for the web UI, once it is completed
 }
 
 // hands are the tasks that this worker has.
 type hands struct {
 	mu    sync.Mutex
 	have  map[task]*hand
-	empty chan struct{} // closed when the last one is gone, while somebody waits for that
+	count map[string]int     // of them, by queue
+	all   error              // why every task shall go back, and any that still comes: one may be on its way here
+	ahead map[string][]ahead // by queue
+	empty chan struct{}      // closed when the last one is gone, while somebody waits for that
 }
 
 // Why a handler's context ends before its task.
@@ -33,14 +37,22 @@ var (
 	errPaused = errors.New("the lane is paused")
 	errHanded = errors.New("the tasks go on to another worker")
 	errLost   = errors.New("another worker has taken the tasks over")
+	// ErrReplaced: Redis was started again, or a replica took its place. It may have lost the task.
+	ErrReplaced = errors.New("the task was taken from another server of Redis than this one")
 )
 
-func newHands() *hands { return &hands{have: map[task]*hand{}} }
+// lost says that the tasks are not this worker's any more.
+func lost(why error) bool { return errors.Is(why, errLost) || errors.Is(why, ErrReplaced) }
 
-func (h *hands) taken(t task) {
+func newHands() *hands {
+	return &hands{have: map[task]*hand{}, count: map[string]int{}, ahead: map[string][]ahead{}}
+}
+
+// open begins a term: what comes stays.
+func (h *hands) open() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.have[t] = &hand{}
+	h.all = nil
 }
 
 // begun ties the context of the handler to the hand.
@@ -50,8 +62,7 @@ func (h *hands) begun(ctx context.Context, t task) (context.Context, context.Can
 	defer h.mu.Unlock()
 	one := h.have[t]
 	if one == nil {
-		one = &hand{}
-		h.have[t] = one
+		one = h.take(t)
 	}
 	one.cancel = cancel
 	if one.leaving != nil {
@@ -93,7 +104,19 @@ func (h *hands) sent(t task, gone bool) {
 	}
 }
 
+// take and drop say that the worker has a task, and has it no more; mu is held.
+func (h *hands) take(t task) *hand {
+	if h.have[t] == nil {
+		h.count[t.queue]++
+	}
+	h.have[t] = &hand{leaving: h.all}
+	return h.have[t]
+}
+
 func (h *hands) drop(t task) {
+	if h.have[t] != nil {
+		h.count[t.queue]--
+	}
 	delete(h.have, t)
 	if len(h.have) == 0 && h.empty != nil {
 		close(h.empty)
@@ -101,18 +124,23 @@ func (h *hands) drop(t task) {
 	}
 }
 
-// leave asks for the tasks of a queue back, of all queues where it is empty.
-func (h *hands) leave(queue string, why error) {
+// leave asks for the tasks of a queue back, of all queues where it is empty. Those that no handler has are dropped at once.
+func (h *hands) leave(queue string, why error) (dropped []task) {
+	dropped = h.letGo(queue)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if queue == "" {
+		h.all = why
+	}
 	for t, one := range h.have {
-		if queue != "" && t.queue != queue || one.leaving != nil && !errors.Is(why, errLost) {
+		if queue != "" && t.queue != queue || one.leaving != nil && !lost(why) {
 			continue
 		}
 		if one.leaving = why; one.cancel != nil {
 			one.cancel(why)
 		}
 	}
+	return dropped
 }
 
 // allGone returns when no task is left, or when ctx ends.
@@ -168,9 +196,9 @@ func (h *hands) queues() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var list []string
-	for t := range h.have {
-		if !slices.Contains(list, t.queue) {
-			list = append(list, t.queue)
+	for q, n := range h.count {
+		if n > 0 {
+			list = append(list, q)
 		}
 	}
 	return list
@@ -188,4 +216,22 @@ func (l *Lead) Handler(next asynq.Handler) asynq.Handler {
 		defer l.hands.ended(t)
 		return next.ProcessTask(ctx, at)
 	})
+}
+
+// Result is what the web UI is to show of a task in hand once it is completed.
+func (l *Lead) Result(queue, id string, result []byte) {
+	l.hands.mu.Lock()
+	defer l.hands.mu.Unlock()
+	if one := l.hands.have[task{queue, id}]; one != nil {
+		one.result = result
+	}
+}
+
+func (h *hands) result(t task) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if one := h.have[t]; one != nil {
+		return one.result
+	}
+	return nil
 }

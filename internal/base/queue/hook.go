@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,15 +58,25 @@ func (l *Lead) answer(ctx context.Context, c command, plain func() (any, error),
 	}
 	switch c.kind {
 	case take:
-		return l.look(ctx, c.queue, func() (string, error) {
-			value, err := l.send(ctx, c, next)
-			text, _ := value.(string)
-			return text, err
+		return l.look(ctx, c.queue, func(most int) (msgs []string, err error) {
+			several := c
+			several.args = append(slices.Clone(c.args), most)
+			value, err := l.send(ctx, several, next)
+			list, _ := value.([]any)
+			for _, one := range list {
+				if msg, ok := one.(string); ok {
+					msgs = append(msgs, msg)
+				}
+			}
+			if err == nil && len(msgs) == 0 {
+				err = redis.Nil
+			}
+			return msgs, err
 		})
 	case finish, retry:
 		return l.moveOn(ctx, c, next)
 	case put:
-		if l.Number() == 0 {
+		if l.Number() == 0 || ctx.Value(unfenced{}) != nil {
 			return plain()
 		}
 		return l.send(ctx, c, next)
@@ -89,9 +100,13 @@ func (l *Lead) moveOn(ctx context.Context, c command, next redis.ProcessHook) (a
 		l.hands.sent(t, true)
 		return done, nil
 	}
+	number := l.Number()
+	if c.completed >= 0 {
+		c.args = append(slices.Clone(c.args), l.hands.result(t))
+	}
 	value, err := l.send(ctx, c, next)
 	if isStale(err) {
-		l.refused()
+		l.refused(number)
 		value, err = done, nil // it is not ours to end; asynq need not try again
 	}
 	l.hands.sent(t, err == nil || strings.Contains(err.Error(), "NOT FOUND"))
@@ -108,8 +123,12 @@ func (c command) soon() bool {
 	return ok && at <= time.Now().Add(3*time.Second).Unix()
 }
 
-// refused notes that a script was refused because a later lead is there.
-func (l *Lead) refused() {
+// refused notes that a script of the lead of that number was refused because a later one is there. That may be our own: the script
+// waited for Redis while the lead was lost and taken again.
+func (l *Lead) refused(number int64) {
+	if number != l.Number() {
+		return
+	}
 	l.update(func() { l.kept = time.Time{} })
 	select {
 	case l.lost <- struct{}{}:

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/internal/base/lease"
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/base/wait"
 )
 
@@ -28,7 +29,9 @@ const (
 	// be closed to this worker alone.
 	leadTries = 3
 	// sweepInterval is how often the leader looks for tasks that nobody has in hands, and at groups.
-	sweepInterval = 2 * time.Second
+	sweepInterval = 3 * time.Second
+	// listEvery is how many of its rounds go by until it looks whether asynq's tools know of the queues.
+	listEvery = 5
 	// pauseInterval is how often the leader looks for lanes that were paused in the web UI, while it has tasks of them.
 	pauseInterval = 500 * time.Millisecond
 )
@@ -38,6 +41,8 @@ type Config struct {
 	Redis redis.UniversalClient
 	// Queues are those whose tasks the leader takes.
 	Queues []string
+	// Handlers is how many tasks of a queue are worked on at once: the Concurrency of asynq's server.
+	Handlers int
 	// CheckInterval is how often an idle leader looks for tasks where Redis does not tell it of new ones.
 	CheckInterval time.Duration
 	Log           zerolog.Logger
@@ -59,19 +64,23 @@ type Lead struct {
 	hands *hands
 	looks map[string]*look
 	said  string // in the log
+	blind bool   // the next term goes without the servers of Redis
 
 	scripts sync.Map // hash of a script of asynq → script, the same with what goes before it
 
 	mu       sync.Mutex
 	conn     redis.UniversalClient
 	number   int64         // of the term, or of the last one while its tasks are in hand
+	fence    lease.Fence   // of the same
 	leading  bool          // tasks may be taken
 	kept     time.Time     // when the lead was known to be ours for leadTTL
 	changed  chan struct{} // closed at each change of the three
 	over     bool          // the worker stops: nobody waits for a lead any more
 	returned map[string][]string
+	replaced bool // what was written was refused since Redis is another server
 
 	lost       chan struct{} // a script was refused: a later lead is there
+	breaks     atomic.Int64  // see Breaks
 	unanswered atomic.Int32  // calls since the last one that DingTalk answered
 	background sync.WaitGroup
 }
@@ -104,6 +113,44 @@ func (l *Lead) Number() int64 {
 	defer l.mu.Unlock()
 	return l.number
 }
+
+// Fence is what goes with each write into the records of those tasks; empty if there are none.
+func (l *Lead) Fence() lease.Fence {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fence
+}
+
+// Replaced tells the lead that Redis is another server than when the fence began. If it is the lead's own, everything in hand is
+// dropped and the lead is taken anew: Redis knows what it knows, and the tasks are as it has them.
+func (l *Lead) Replaced(fence lease.Fence) {
+	if fence == l.Fence() {
+		l.update(func() { l.replaced = true })
+		l.refused(l.Number())
+	}
+}
+
+// Outlive waits until the term of a fence is over, or until ctx ends: that of a handler does when its task has to go back, unless the
+// task was moved meanwhile and taken once more.
+func (l *Lead) Outlive(ctx context.Context, fence lease.Fence) {
+	for {
+		l.mu.Lock()
+		over, changed := l.fence != fence, l.changed
+		l.mu.Unlock()
+		if over {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Breaks grows whenever Redis may have lost tasks: with each lead that this worker takes, and while Redis does not answer, as when
+// a replica takes its place.
+func (l *Lead) Breaks() int64 { return l.breaks.Load() }
 
 // Heard notes whether DingTalk answered a call.
 func (l *Lead) Heard(answered bool) {
@@ -180,6 +227,16 @@ func (l *Lead) stand(ctx context.Context) bool {
 // takeOver puts back what anybody has in hand, and begins the term.
 func (l *Lead) takeOver(ctx context.Context, number int64, asked time.Time) bool {
 	found := int64(0)
+	bounded, cancel := context.WithTimeout(ctx, leadInterval)
+	servers, err := redisconn.RunIDs(bounded, l.cfg.Redis)
+	cancel()
+	if err != nil {
+		l.log.Warn().Err(err).Msg("the lead is taken when that works")
+		return false
+	}
+	if l.blind {
+		servers = nil
+	}
 	for _, q := range l.cfg.Queues {
 		n, err := back(ctx, l.cfg.Redis, q, number)
 		if err != nil {
@@ -192,10 +249,13 @@ func (l *Lead) takeOver(ctx context.Context, number int64, asked time.Time) bool
 	case <-l.lost: // by an earlier term
 	default:
 	}
+	l.hands.open()
+	l.blind = false
 	l.update(func() {
-		l.number, l.leading, l.kept = number, true, asked
+		l.number, l.fence, l.leading, l.kept = number, lease.NewFence(number, servers), true, asked
 		l.returned = map[string][]string{} // of an earlier term: they are pending, and may be in hand again by now
 	})
+	l.breaks.Add(1)
 	l.say("this worker takes the tasks")
 	if found > 0 {
 		l.log.Warn().Int64("tasks", found).Msg("tasks that a lost worker had in its hands are taken again")
@@ -212,7 +272,7 @@ func (l *Lead) lead(ctx, ending context.Context) {
 	l.background.Go(func() { l.watchPauses(work) })
 	l.background.Go(func() { l.giveBack(work) })
 	defer func() {
-		l.update(func() { l.number, l.leading = 0, false })
+		l.update(func() { l.number, l.fence, l.leading = 0, "", false })
 	}()
 
 	tick := time.NewTicker(leadInterval)
@@ -261,6 +321,7 @@ func (l *Lead) keep(ctx context.Context) bool {
 	defer cancel()
 	term, err := l.lease.Take(bounded)
 	if err != nil {
+		l.breaks.Add(1)
 		return true // it may still be ours; Held says for how long that is certain
 	}
 	if !term.Mine || term.Number != l.Number() {
@@ -272,11 +333,29 @@ func (l *Lead) keep(ctx context.Context) bool {
 
 // lose drops everything that is in hand: it is somebody else's.
 func (l *Lead) lose(ending context.Context) {
-	l.log.Warn().Msg("another worker has taken the tasks over; what this one had in its hands is not its own any more")
 	l.said = ""
 	l.update(func() { l.leading, l.kept = false, time.Time{} })
-	l.hands.leave("", errLost)
+	bounded, cancel := context.WithTimeout(ending, leadTTL)
+	defer cancel()
+	servers, err := redisconn.RunIDs(bounded, l.cfg.Redis)
+	var refused bool
+	l.update(func() { refused, l.replaced = l.replaced, false })
+	switch {
+	case err == nil && !l.Fence().Holds(servers):
+		l.log.Warn().Msg("Redis was started again, or a replica took its place: the tasks are taken anew")
+		l.hands.leave("", ErrReplaced)
+	case err == nil && refused:
+		l.log.Warn().Msg("Redis names another server to scripts than to this worker, as behind a proxy: until the lead is taken again what it has lost is not told from what it knows")
+		l.blind = true
+		l.hands.leave("", errLost)
+	default:
+		l.log.Warn().Msg("another worker has taken the tasks over; what this one had in its hands is not its own any more")
+		l.hands.leave("", errLost)
+	}
 	l.hands.allGone(ending)
+	bounded, cancel = context.WithTimeout(ending, leadTTL) // the handlers may have taken long
+	defer cancel()
+	_ = l.lease.End(bounded) // should it be this worker's all the same, the next term is a new one
 }
 
 // resign puts back what is left and lets another worker take the lead at once.

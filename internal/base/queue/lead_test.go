@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,8 +14,10 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/unrole/unrole/internal/base/lease"
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/test/redistest"
 )
 
@@ -213,4 +217,118 @@ func TestANewLeadPutsBackNothingOfTheLastOne(t *testing.T) {
 	if len(l.returned) > 0 {
 		t.Errorf("%v would be put back", l.returned)
 	}
+	if l.Breaks() == 0 {
+		t.Error("nobody looks for what may have been lost before it")
+	}
+}
+
+// A task may be on its way to a worker that is asked to give everything back.
+func TestATaskThatComesWhenEverythingGoesBackGoesBackToo(t *testing.T) {
+	h := newHands()
+	come := func(id string) error {
+		h.keep("bulk", []string{string(protowire.AppendString(protowire.AppendTag(nil, fieldID, protowire.BytesType), id))})
+		h.next("bulk")
+		ctx, cancel := h.begun(t.Context(), task{"bulk", id})
+		defer cancel(nil)
+		return context.Cause(ctx)
+	}
+	for _, why := range []error{errHanded, errLost, ErrReplaced} {
+		h.leave("", why)
+		if got := come("late"); !errors.Is(got, why) {
+			t.Errorf("it is in hand although %v: %v", why, got)
+		}
+	}
+	h.open()
+	if got := come("of the next term"); got != nil {
+		t.Errorf("a task of the next term goes back: %v", got)
+	}
+}
+
+// Behind a proxy Redis may name one server to its clients and another one to scripts. That is no reason to take the lead again and again:
+// one in two terms goes without the servers. And each is a new one, however long the handlers of the last one took.
+func TestAWorkerToWhichRedisNamesAnotherServerThanToScriptsGoesOn(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client()
+	var w *worker
+	ready := make(chan struct{})
+	terms := make(chan int64, 2)
+	w = start(t, rdb, func(ctx context.Context, _ string) error {
+		<-ready
+		select {
+		case terms <- w.Number():
+		default:
+		}
+		if fence := w.Fence(); strings.Contains(string(fence), "@") { // a record refuses it
+			w.Replaced(fence)
+			<-ctx.Done()
+			<-time.After(leadTTL)
+			return ctx.Err()
+		}
+		return nil
+	})
+	close(ready)
+	enqueue(t, rdb, 1, asynq.MaxRetry(10))
+	until(t, "the task is done", func() bool {
+		return info(t, rdb).Processed == 1 && info(t, rdb).Active == 0 && info(t, rdb).Pending == 0
+	})
+	if first, second := <-terms, <-terms; second <= first {
+		t.Errorf("after term %d comes %d", first, second)
+	}
+}
+
+// A node of a Cluster that does not answer is left out: whoever waited for it would have lost the lead meanwhile.
+func TestANodeThatDoesNotAnswerKeepsNobodyFromTheLead(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{ContextTimeoutEnabled: true, ClusterSlots: func(context.Context) ([]redis.ClusterSlot, error) {
+		return []redis.ClusterSlot{{Start: 0, End: 16382, Nodes: []redis.ClusterNode{{Addr: server.Addr}}},
+			{Start: 16383, End: 16383, Nodes: []redis.ClusterNode{{Addr: silent.Addr().String()}}}}, nil
+	}})
+	defer cluster.Close()
+	// go-redis asks one of the nodes, by chance, what commands there are, until one has told it.
+	until(t, "the client knows its commands", func() bool {
+		began := time.Now()
+		return cluster.Exists(t.Context(), key(queueName, "pending")).Err() == nil && time.Since(began) < time.Second
+	})
+	lead, asked := New(Config{Redis: cluster, Queues: []string{queueName}}), time.Now()
+	if !lead.takeOver(t.Context(), 1, asked) || !lead.Held() {
+		t.Errorf("after %v the lead is not held", time.Since(asked))
+	}
+}
+
+// A script may wait until Redis is back, and the lead be lost and taken again meanwhile. Its refusal is an answer, which is not
+// asked for again, and no word about the new term.
+func TestAScriptOfAnEarlierTermIsAnsweredAndEndsNoLaterTerm(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		w := start(t, rdb, func(context.Context, string) error { return nil })
+		until(t, "the worker leads", func() bool { return w.Held() })
+		earlier := w.Number() - 1
+		err := rdb.Eval(t.Context(), newScript(fencePrelude).source, []string{fenceKey(queueName)}, earlier).Err()
+		if r, refused := redisconn.Explain(err); !isStale(err) || refused {
+			t.Errorf("%v is taken for a refusal of Redis: %q", err, r.Code)
+		}
+		if w.refused(earlier); !w.Held() {
+			t.Error("the new term ended")
+		}
+	})
+}
+
+// Somebody moves a task in the web UI that is in hand, and it is taken once more: the context of its first handler is nobody's to end.
+func TestWhoWaitsForTheEndOfATermGoesOnThen(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		w := start(t, rdb, func(context.Context, string) error { return nil })
+		until(t, "the worker leads", func() bool { return w.Held() })
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Outlive(context.Background(), w.Fence())
+		}()
+		w.refused(w.Number())
+		<-ended
+	})
 }

@@ -13,10 +13,14 @@ import (
 // that sleep. Here it is the look that waits (see Lead), and it comes back without a task only when the worker stops.
 const TaskCheckInterval = 2 * time.Millisecond
 
+// longestLook is how long after asynq asked it gets a task: its lease of 30 s counts from then, and asynq takes no word of a task
+// whose lease is over.
+const longestLook = 5 * time.Second
+
 // look is how one queue is looked at for tasks; asynq does it from one goroutine.
 type look struct {
 	queue string
-	none  bool       // the last look found nothing
+	none  bool       // the last look left nothing
 	told  bool       // and Redis had told of a task: the lane is paused
 	news  chan heard // of the listener, while one is there
 }
@@ -31,27 +35,33 @@ const (
 )
 
 // look answers asynq's look for a task of a queue: it waits until this worker leads and there may be one.
-func (l *Lead) look(ctx context.Context, queue string, send func() (msg string, err error)) (msg string, err error) {
+func (l *Lead) look(ctx context.Context, queue string, send func(most int) (msgs []string, err error)) (msg string, err error) {
 	k := l.looks[queue]
-	pause := 50 * time.Millisecond
+	pause, asked := 50*time.Millisecond, time.Now()
 	for l.mayTake(ctx) {
+		if msg, ok := l.hands.next(queue); ok {
+			return msg, nil
+		}
 		if k.none && !l.listen(k) {
 			continue
 		}
-		msg, err := send()
-		k.none = err != nil
+		if time.Since(asked) > longestLook {
+			k.none = false // it asks again at once, and then it is looked
+			return "", redis.Nil
+		}
+		most, number := l.room(queue), l.Number()
+		msgs, err := send(most)
+		k.none = len(msgs) < most
 		switch {
 		case err == nil:
 			k.told = false
-			id, own, ok := ours([]byte(msg))
-			if !ok {
-				return msg, nil
+			l.hands.keep(queue, msgs)
+			if !l.leads(number) {
+				l.hands.letGo(queue) // whoever wanted what is in hand back did not see them, and nobody asks for them any more
 			}
-			l.hands.taken(task{queue, id})
-			return string(own), nil
 		case errors.Is(err, redis.Nil):
 		case isStale(err):
-			l.refused()
+			l.refused(number)
 		default:
 			l.log.Debug().Err(err).Str("queue", queue).Msg("no look for tasks")
 			k.none = false

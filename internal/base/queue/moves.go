@@ -25,9 +25,18 @@ var (
 	//go:embed lua/ungroup.lua
 	ungroupLua    string
 	ungroupScript = redis.NewScript(ungroupLua)
+	//go:embed lua/husk.lua
+	huskLua    string
+	huskScript = redis.NewScript(huskLua)
 )
 
 var errStale = errors.New("another worker takes the tasks by now")
+
+// ClearHusk deletes what is left of a task that has no message, and reports whether there was something.
+func ClearHusk(ctx context.Context, rdb redis.UniversalClient, queue, id string) (bool, error) {
+	n, err := huskScript.Run(ctx, rdb, []string{TaskKey(queue, id)}).Int()
+	return n > 0, err
+}
 
 // back makes active tasks of a queue pending again, all of them where no ids are named, in the name of the lead of that
 // number. From here on whoever led before can do nothing any more with tasks of the queue.

@@ -16,9 +16,14 @@ import (
 // lost, or Redis has lost the lease of the task. And it makes single tasks of groups.
 func (l *Lead) sweep(ctx context.Context) {
 	suspects := map[string][]string{}
-	for wait.For(ctx, sweepInterval) == nil {
+	for n := 0; wait.For(ctx, sweepInterval) == nil; n++ {
 		if !l.Held() {
 			continue
+		}
+		if n%listEvery == 0 {
+			if err := l.list(ctx); err != nil && ctx.Err() == nil {
+				l.log.Warn().Err(err).Msg("queues could not be listed for asynq's web UI; it is tried again")
+			}
 		}
 		for _, q := range l.cfg.Queues {
 			found, err := l.sweepQueue(ctx, q, suspects[q])
@@ -27,6 +32,36 @@ func (l *Lead) sweep(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// list has asynq's tools know of every queue that has tasks. A producer of asynq tells once in its life that there is one, and a
+// Redis that is started again may have lost that.
+func (l *Lead) list(ctx context.Context) error {
+	used := make([]*redis.IntCmd, len(l.cfg.Queues))
+	if _, err := l.cfg.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, q := range l.cfg.Queues {
+			var keys []string
+			for s := asynq.TaskStateActive; s <= asynq.TaskStateCompleted; s++ {
+				keys = append(keys, StateKey(q, s))
+			}
+			used[i] = p.Exists(ctx, keys...)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	var err error
+	for i, q := range l.cfg.Queues {
+		if used[i].Val() > 0 {
+			err = errors.Join(err, List(ctx, l.cfg.Redis, q))
+		}
+	}
+	return err
+}
+
+// List has asynq's tools know of a queue: what they do not know they take for empty.
+func List(ctx context.Context, rdb redis.UniversalClient, queue string) error {
+	return rdb.SAdd(ctx, "asynq:queues", queue).Err()
 }
 
 // sweepQueue puts back what it suspects the second time, and returns what it suspects for the first: a task may be on its
@@ -38,6 +73,9 @@ func (l *Lead) sweepQueue(ctx context.Context, queue string, suspects []string) 
 		groups = p.SMembers(ctx, key(queue, "groups"))
 		return nil
 	}); err != nil {
+		return nil, err
+	}
+	if err := l.extend(ctx, queue); err != nil {
 		return nil, err
 	}
 	lost := l.hands.lacking(queue, active.Val())
@@ -60,7 +98,9 @@ func (l *Lead) watchPauses(ctx context.Context) {
 	for wait.For(ctx, pauseInterval) == nil {
 		for _, q := range l.hands.queues() {
 			if n, err := l.cfg.Redis.Exists(ctx, key(q, "paused")).Result(); err == nil && n > 0 {
-				l.hands.leave(q, errPaused)
+				for _, t := range l.hands.leave(q, errPaused) {
+					l.putBack(t)
+				}
 			}
 		}
 	}

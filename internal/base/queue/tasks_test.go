@@ -198,3 +198,52 @@ func TestEveryStoredTaskIsVisitedWhateverIsMovedMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// A Redis that was started again with what it had on disk may know a task and not its queue; a producer tells of that once.
+func TestAQueueThatRedisForgotIsListedAgain(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		enqueue(t, rdb, 1, asynq.ProcessIn(time.Hour))
+		rdb.Del(t.Context(), "asynq:queues")
+		start(t, rdb, func(context.Context, string) error { return nil })
+		until(t, "asynq's tools know of it", func() bool { return rdb.SIsMember(t.Context(), "asynq:queues", queueName).Val() })
+	})
+}
+
+// The web UI shows the result of a task that is completed. One that was deleted, or lost by Redis, while it was in hand must not have its
+// id taken for good by what is left with it.
+func TestAResultBringsNoTaskBack(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		begun, end := make(chan string, 2), make(chan struct{})
+		var w *worker
+		w = start(t, rdb, func(_ context.Context, id string) error {
+			begun <- id
+			<-end
+			w.Result(queueName, id, []byte("done"))
+			return nil
+		})
+		enqueue(t, rdb, 2, asynq.Retention(time.Hour))
+		<-begun
+		<-begun
+		rdb.LRem(t.Context(), key(queueName, "active"), 0, "t1")
+		rdb.Del(t.Context(), TaskKey(queueName, "t1"))
+		close(end)
+		until(t, "nothing is in hand", func() bool {
+			w.hands.mu.Lock()
+			defer w.hands.mu.Unlock()
+			return len(w.hands.have) == 0
+		})
+		if result := rdb.HGet(t.Context(), TaskKey(queueName, "t0"), "result").Val(); result != "done" {
+			t.Errorf("the result of a task that is there is %q", result)
+		}
+		if cleared, err := ClearHusk(t.Context(), rdb, queueName, "t0"); err != nil || cleared {
+			t.Error("a task was cleared away:", cleared, err)
+		}
+		if rdb.Exists(t.Context(), TaskKey(queueName, "t1")).Val() != 0 {
+			t.Error("there is something of a task that was deleted")
+		}
+		rdb.HSet(t.Context(), TaskKey(queueName, "husk"), "result", "done") // as asynq leaves it
+		if cleared, err := ClearHusk(t.Context(), rdb, queueName, "husk"); err != nil || !cleared {
+			t.Error("a husk is left:", cleared, err)
+		}
+	})
+}

@@ -19,10 +19,11 @@ import (
 // worker is a lead with an asynq server of one queue.
 type worker struct {
 	*Lead
-	stop func()
-	sent atomic.Int64 // commands of asynq's connection that reached Redis
-	lose atomic.Bool  // replies to looks for tasks do not arrive
-	took ids          // in the order in which Redis gave them out; handlers begin in any
+	stop  func()
+	sent  atomic.Int64 // commands of asynq's connection that reached Redis
+	looks atomic.Int64 // for tasks, that Redis answered
+	lose  atomic.Bool  // replies to looks for tasks do not arrive
+	took  ids          // in the order in which Redis gave them out; handlers begin in any
 }
 
 const queueName = "q"
@@ -33,6 +34,9 @@ func newRedis(rdb *redis.Client) *redis.Client {
 	return redis.NewClient(&opt)
 }
 
+// handlers is how many tasks a worker works on at once.
+const handlers = 100
+
 // start starts a worker whose handler is handle.
 func start(t *testing.T, rdb *redis.Client, handle func(ctx context.Context, id string) error) *worker {
 	t.Helper()
@@ -40,7 +44,7 @@ func start(t *testing.T, rdb *redis.Client, handle func(ctx context.Context, id 
 	if os.Getenv("UNROLE_TEST_LOG") != "" {
 		log = zerolog.New(zerolog.NewTestWriter(t)).With().Timestamp().Logger()
 	}
-	w := &worker{Lead: New(Config{Redis: rdb, Queues: []string{queueName}, CheckInterval: time.Second, Log: log})}
+	w := &worker{Lead: New(Config{Redis: rdb, Queues: []string{queueName}, Handlers: handlers, CheckInterval: time.Second, Log: log})}
 	conn := newRedis(rdb)
 	conn.AddHook(w.Lead)
 	conn.AddHook(network{w})
@@ -49,7 +53,7 @@ func start(t *testing.T, rdb *redis.Client, handle func(ctx context.Context, id 
 	ending, end := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { w.Run(ctx, ending) })
-	server := asynq.NewServerFromRedisClient(conn, asynq.Config{Queues: map[string]int{queueName: 1}, Concurrency: 100, TaskCheckInterval: TaskCheckInterval,
+	server := asynq.NewServerFromRedisClient(conn, asynq.Config{Queues: map[string]int{queueName: 1}, Concurrency: handlers, TaskCheckInterval: TaskCheckInterval,
 		DelayedTaskCheckInterval: 100 * time.Millisecond, LogLevel: asynq.DebugLevel, Logger: Logger{log}, ShutdownTimeout: 5 * time.Second,
 		RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return time.Second }})
 	if err := server.Start(w.Handler(asynq.HandlerFunc(func(ctx context.Context, _ *asynq.Task) error {
@@ -89,9 +93,12 @@ func (h network) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if h.lose.Swap(false) {
 			return io.ErrUnexpectedEOF
 		}
-		msg, _ := cmd.(*redis.Cmd).Text()
-		if id, _, ok := ours([]byte(msg)); ok {
-			h.took.add(id)
+		msgs, _ := cmd.(*redis.Cmd).StringSlice()
+		h.looks.Add(1)
+		for _, msg := range msgs {
+			if id, _, ok := ours([]byte(msg)); ok {
+				h.took.add(id)
+			}
 		}
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -118,16 +119,50 @@ func Servers(ctx context.Context, client redis.UniversalClient) ([]Server, error
 	return servers, err
 }
 
+// RunIDs names the servers that take writes, each from its start to its end: another id is a Redis that was started again, or a
+// replica that took its place. It is empty where none of them tells, since INFO is forbidden or hides it. Of a Cluster, a node that
+// does not answer before ctx ends is left out.
+func RunIDs(ctx context.Context, client redis.UniversalClient) ([]string, error) {
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		var mu sync.Mutex
+		var ids []string
+		asked := make(chan error, 1) // a dial may take longer than ctx
+		go func() {
+			asked <- cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+				one, err := RunIDs(ctx, node)
+				mu.Lock()
+				defer mu.Unlock()
+				ids = append(ids, one...)
+				return err
+			})
+		}()
+		var err error
+		select {
+		case err = <-asked:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if len(ids) > 0 {
+			return slices.Clone(ids), nil
+		}
+		return nil, err
+	}
+	fields, err := fieldsOf(ctx, client, "server")
+	if r, refused := Explain(err); refused && (r.Code == "NOPERM" || r.Code == "NOCOMMAND" || r.Code == "OTHER") {
+		return nil, nil
+	}
+	if id := fields["run_id"]; id != "" {
+		return []string{id}, nil
+	}
+	return nil, err
+}
+
 func info(ctx context.Context, node redis.Cmdable) (Server, error) {
-	text, err := node.Info(ctx).Result()
+	fields, err := fieldsOf(ctx, node)
 	if err != nil {
 		return Server{}, err
-	}
-	fields := map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			fields[name] = value
-		}
 	}
 	s := Server{
 		Name: "Redis", Version: fields["redis_version"], compatible: fields["redis_version"],
@@ -154,6 +189,18 @@ func info(ctx context.Context, node redis.Cmdable) (Server, error) {
 		s.Snapshots = setting(ctx, node, "save") != ""
 	}
 	return s, nil
+}
+
+// fieldsOf is what INFO tells of the sections, of all that it has by default where there are none.
+func fieldsOf(ctx context.Context, node redis.Cmdable, sections ...string) (map[string]string, error) {
+	text, err := node.Info(ctx, sections...).Result()
+	fields := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			fields[name] = value
+		}
+	}
+	return fields, err
 }
 
 // setting is one value of the node's configuration, empty where it may not be read.

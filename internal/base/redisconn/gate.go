@@ -70,27 +70,35 @@ func (g *Gate) Refusal() (r Refusal, since time.Time, refused bool) {
 
 // Steady returns another client of the same Redis, with a connection pool of its own, whose commands go through hooks, in
 // that order, and then through the gate, where nobody waits any more when ctx has ended: asynq's loops know no end of their
-// own. Hooks of rdb are not taken over. The caller closes it. A client of a kind that it does not know is returned as it is,
-// with a close that does nothing.
+// own. What many send at the same moment goes together. Hooks of rdb are not taken over. The caller closes it. A client of a kind
+// that it does not know is returned as it is, with a close that does nothing.
 func Steady(ctx context.Context, rdb redis.UniversalClient, gate *Gate, hooks ...redis.Hook) (client redis.UniversalClient, closeClient func()) {
 	// The one option that go-redis still writes to while clients connect is not shared.
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	hooks = append(slices.Clone(hooks), entrance{gate, ctx})
+	flying, ground := context.WithCancel(context.WithoutCancel(ctx))
 	switch c := rdb.(type) {
 	case *redis.Client:
 		own := *c.Options()
 		own.MaintNotificationsConfig = quiet
-		client = redis.NewClient(&own)
+		one := redis.NewClient(&own)
+		hooks = append(hooks, &together{ctx: flying, client: one})
+		client = one
 	case *redis.ClusterClient:
 		own := *c.Options()
 		own.MaintNotificationsConfig = quiet
 		client = redis.NewClusterClient(&own)
 	default:
+		ground()
 		return rdb, func() {}
 	}
-	for _, h := range append(hooks, entrance{gate, ctx}) {
+	for _, h := range hooks {
 		client.AddHook(h)
 	}
-	return client, func() { client.Close() }
+	return client, func() {
+		client.Close()
+		ground()
+	}
 }
 
 // entrance is how the commands of one client get to the gate.
@@ -150,6 +158,9 @@ func (g entrance) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // ProcessPipelineHook lets a pipeline through, or not. It is repeated only where it is all scripts.
 func (g entrance) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if ctx.Value(inCompany{}) != nil {
+			return next(ctx, cmds)
+		}
 		pipeline, scripts := "", true
 		for _, cmd := range cmds {
 			kind, script := kindOf(cmd)

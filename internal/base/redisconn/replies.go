@@ -58,8 +58,8 @@ var refusals = []struct{ word, code, says string }{
 const scriptKeysRefused = "refuses scripts whose keys come from arguments, as asynq's do (Dragonfly without --default_lua_flags=allow-undeclared-keys, some proxies): use Redis or Valkey"
 
 // answers are error replies that say something about what was asked and nothing about Redis: of Redis itself, and of
-// asynq's scripts.
-var answers = []string{"NOSCRIPT", "MOVED", "ASK", "BUSYKEY", "BUSYGROUP", "NOGROUP", "EXECABORT", "NOT FOUND", "INTERNAL", "internal error: task id not found",
+// asynq's scripts with what goes before them (STALELEAD, which no repetition changes).
+var answers = []string{"NOSCRIPT", "STALELEAD", "MOVED", "ASK", "BUSYKEY", "BUSYGROUP", "NOGROUP", "EXECABORT", "NOT FOUND", "INTERNAL", "internal error: task id not found",
 	"task id not found", "task is not found", "sample size"}
 
 // Explain says why Redis refused a command; refused is false for a success, an answer, the end of the caller's context,

@@ -64,7 +64,8 @@ func TestAnswersAreNoRefusals(t *testing.T) {
 	for _, err := range []error{nil, redis.Nil, context.Canceled, reply("NOSCRIPT No matching script. Please use EVAL."),
 		reply("MOVED 3999 127.0.0.1:6381"), reply("NOT FOUND"), errors.New("rdb.Done: NOT_FOUND: redis eval error: NOT FOUND"),
 		redis.ErrClosed, errors.New("no job x: it was never submitted here"),
-		reply("BUSYGROUP Consumer Group name already exists")} {
+		reply("BUSYGROUP Consumer Group name already exists"),
+		reply("STALELEAD another worker takes the tasks by now"), reply("ERR Error running script (call to f_6c1f3ea9): @user_script:3: STALELEAD another worker takes the tasks by now")} {
 		if r, refused := Explain(err); refused {
 			t.Errorf("%v: taken for %q", err, r.Code)
 		}

@@ -81,7 +81,7 @@ var commandsInChinese = map[string]string{
 	"another process is submitting the same job; submit it again to complete it":                                                                             "另一个进程正在提交同一任务；再次提交即可完成",
 	"the submission of job %s was interrupted before it was complete, and nothing of it is enqueued: repeat it with the same job id":                         "任务 %s 的提交中断，尚未入队：请用同一任务号再次提交",
 	"%v\nthe same command with --job-id %s completes the submission, and doubles nothing":                                                                    "%v\n用同一命令加 --job-id %s 即可完成提交，不会重复",
-	"job %s does not wait for approval: it is %s":                                                                                                            "任务 %s 不需要审批：当前状态为 %s",
+	"job %s does not wait for approval (%s)":                                                                                                                 "任务 %s 不需要审批（%s）",
 	"job %s was submitted by %s: another person has to approve it":                                                                                           "任务 %s 由 %s 提交：须由另一人审批",
 	"%v\nthe job is approved; a worker enqueues its parts within minutes, unrole jobs repair %s at once":                                                     "%v\n任务已审批；工作进程将在几分钟内将其入队，unrole jobs repair %s 可立即入队",
 	"job id %s is taken: people of the job of %s were erased since, so that nothing tells whether this is the same; take another job id":                     "任务号 %s 已被占用：%s 的任务中有人员已被清除，无法判断内容是否相同；请换一个任务号",

@@ -43,5 +43,12 @@ var restoreInChinese = map[string]string{
 	"What is not given back already was taken again by a later removal, %s. Tick below to give that back, too.":                                  "尚未恢复的内容此后又被任务 %s 移除。如也要恢复，请在下方勾选。",
 	"It was given back already by %s, or is being given back.":                                                                                   "已由任务 %s 恢复，或正在恢复。",
 	"The management scopes are of more than %d departments, which DingTalk does not take back: grant them in DingTalk's administration console.": "管理范围超过 %d 个部门，钉钉不接受恢复：请在钉钉管理后台授予。",
-	"Nothing of what is asked for was taken.":                                                                                                    "所选内容从未被移除。",
+	"DingTalk roles given back: job %s":                                                            "钉钉角色恢复报告：任务 %s",
+	"DingTalk roles given back":                                                                    "钉钉角色恢复报告",
+	"SIMULATION: DingTalk was not called, nobody got a role.":                                      "模拟运行：未调用钉钉，没有人得到角色。",
+	"Not done. “Given back” is DingTalk's answer; %s asks who holds the roles.":                    "尚未核对。“已恢复”是钉钉的答复；%s 会向钉钉查询目前谁拥有这些角色。",
+	"What could not be given back":                                                                 "未能恢复的内容",
+	"This page lists %d of %d pairs that were given back, and all others. The other %d are in %s.": "本页列出 %[2]d 条已恢复中的 %[1]d 条，以及其余全部。另外 %[3]d 条见 %[4]s。",
+	"limited to the departments %s":                                                                "限于部门 %s",
+	"Nothing of what is asked for was taken.":                                                      "所选内容从未被移除。",
 }

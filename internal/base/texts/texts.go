@@ -76,6 +76,15 @@ func Count[N ~int | ~int64](n N, one, many string) Text {
 	return Text{format: many, one: one, args: []any{int64(n)}}
 }
 
+// Lines are several texts, each on a line of its own.
+func Lines(list []Text) Text {
+	t := Text{format: strings.TrimSuffix(strings.Repeat("%s\n", len(list)), "\n")}
+	for _, line := range list {
+		t.args = append(t.args, line)
+	}
+	return t
+}
+
 // In says the text in a language.
 func (t Text) In(l Lang) string {
 	format := t.format
@@ -115,18 +124,18 @@ func Sentinel(t Text) error { return &sentinel{t} }
 
 type sentinel struct{ Text }
 
-// Say says an error in a language: whatever of it is Sayable, or a sentence of the catalogue; the rest stays English.
+// Say says an error in a language: whatever of it is a Text, or a sentence of the catalogue; the rest stays English. An error of a
+// type of its own has its Text from Unwrap.
 func Say(l Lang, err error) string {
 	said := err.Error()
-	var inner Sayable
+	var inner interface {
+		error
+		Sayable
+	}
 	if !errors.As(err, &inner) {
 		return Recall(said).In(l)
 	}
-	text, ok := inner.(error)
-	if !ok {
-		return said
-	}
-	return strings.Replace(said, text.Error(), inner.In(l), 1)
+	return strings.Replace(said, inner.Error(), inner.In(l), 1)
 }
 
 func (l Lang) printer() *message.Printer {

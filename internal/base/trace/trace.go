@@ -46,6 +46,11 @@ func Headers(ctx context.Context) map[string]string {
 	return nil
 }
 
+// From is ctx in the trace of a task with these headers.
+func From(ctx context.Context, headers map[string]string) context.Context {
+	return Within(ctx, headers[header])
+}
+
 // Within is ctx in the trace that Parent was sent of; what is none is left out.
 func Within(ctx context.Context, parent string) context.Context {
 	if parent == "" {
@@ -104,12 +109,17 @@ func (t *Tracer) LookUp(ctx context.Context, parent string, people int) (context
 	return t.start(Within(ctx, parent), "look up", trace.SpanKindConsumer, trace.WithAttributes(attribute.Int("unrole.people", people)))
 }
 
-// Part begins the span of a task in the hands of a worker, with the headers that it was enqueued with.
-func (t *Tracer) Part(ctx context.Context, headers map[string]string, lane string, roles, users int) (context.Context, *Span) {
+// Leaver begins the span of a worker that submits somebody's job by the rule for leavers.
+func (t *Tracer) Leaver(ctx context.Context) (context.Context, *Span) {
+	return t.start(ctx, "leaver", trace.SpanKindInternal)
+}
+
+// Part begins the span of a task in the hands of a worker; ctx is in the trace that the task came with.
+func (t *Tracer) Part(ctx context.Context, lane string, roles, users int) (context.Context, *Span) {
 	if t == nil {
 		return ctx, nil
 	}
-	return t.start(Within(ctx, headers[header]), "part", trace.SpanKindConsumer, trace.WithAttributes(
+	return t.start(ctx, "part", trace.SpanKindConsumer, trace.WithAttributes(
 		attribute.String("messaging.system", "asynq"), attribute.String("messaging.operation.type", "process"),
 		attribute.String("messaging.destination.name", lane), attribute.Int("unrole.roles", roles), attribute.Int("unrole.users", users)))
 }

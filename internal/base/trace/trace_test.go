@@ -44,7 +44,7 @@ func TestWithoutATracerNothingIsAllocated(t *testing.T) {
 	var none *Tracer
 	ctx := context.Background()
 	if n := testing.AllocsPerRun(100, func() {
-		in, span := none.Part(ctx, nil, "default", 1, 2)
+		in, span := none.Part(From(ctx, nil), "default", 1, 2)
 		call := none.Call(in, nil, "x", 1, 2, false)
 		call.Heard("r", 0, "accepted", true)
 		span.End(false)

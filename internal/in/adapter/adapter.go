@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,6 +27,7 @@ type Adapter struct {
 	sent      *moment
 	maxAge    time.Duration
 	only      []condition
+	stays     []condition
 	id        *pointer
 	people    pointer
 	person    []field
@@ -47,7 +49,7 @@ type Message struct {
 	Now        time.Time
 }
 
-// Event is what a message that is proven to be the system's own says: one of Challenge, Ignored and Removal is set.
+// Event is what a message that is proven to be the system's own says: one of Challenge, Ignored, Removal and Stays is set.
 type Event struct {
 	// Challenge is to be sent back, as proof that somebody listens.
 	Challenge string
@@ -55,8 +57,22 @@ type Event struct {
 	Ignored string
 	// Removal is the body of POST /v1/removals that means the same.
 	Removal []byte
+	// Stays says that those of Each do not leave after all.
+	Stays bool
+	// Each is what is said by person, of a system whose messages have no id, or may say that somebody stays.
+	Each []Said
 	// ID is the system's own name of the event, empty where it has none.
 	ID string
+	// At is when the message says that it was sent; zero where it does not.
+	At time.Time
+}
+
+// Said is what a message says of somebody.
+type Said struct {
+	// Who names them as the system does, in each of its messages alike.
+	Who string
+	// Removal is the body of POST /v1/removals that means the same; nil of somebody who stays.
+	Removal []byte
 }
 
 // Unproved says that nobody knows who sent a message: no signature or token that is known here.
@@ -121,17 +137,27 @@ func (a *Adapter) Open(m Message) (Event, error) {
 	if !signed {
 		return Event{}, &Unproved{"the message is not signed"}
 	}
-	for _, c := range a.only {
-		if has, _ := c.at.text(doc); !slices.Contains(c.is, has) {
-			return Event{Ignored: fmt.Sprintf("%s is none of those that count", c.at)}, nil
-		}
+	e := Event{Stays: a.stays != nil && unmet(a.stays, doc) == nil}
+	if c := unmet(a.only, doc); c != nil && !e.Stays {
+		return Event{Ignored: fmt.Sprintf("%s is none of those that count", c.at)}, nil
 	}
-	if err := a.young(m.Now, doc); err != nil {
+	if e.At, err = a.young(m.Now, doc); err != nil {
 		return Event{}, err
 	}
-	var e Event
-	e.Removal, e.ID, err = a.translate(doc)
-	return e, err
+	if err := a.translate(doc, &e); err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}
+
+// unmet is the first condition that a message does not meet; nil where it meets all.
+func unmet(conditions []condition, doc any) *condition {
+	for i, c := range conditions {
+		if has, _ := c.at.text(doc); !slices.Contains(c.is, has) {
+			return &conditions[i]
+		}
+	}
+	return nil
 }
 
 // read parses the body, decrypted where the system encrypts.
@@ -146,19 +172,19 @@ func (a *Adapter) read(m Message) (any, error) {
 	return a.encrypted.open(doc)
 }
 
-// young refuses a message that was sent long ago, or will be.
-func (a *Adapter) young(now time.Time, doc any) error {
+// young is when a message was sent; it refuses one that was sent long ago, or will be.
+func (a *Adapter) young(now time.Time, doc any) (time.Time, error) {
 	if a.sent == nil {
-		return nil
+		return time.Time{}, nil
 	}
 	at, fault := a.sent.read(doc)
 	if fault != "" {
-		return (&Unreadable{Faults: []Fault{{a.sent.at.String(), fault}}}).err()
+		return at, (&Unreadable{Faults: []Fault{{a.sent.at.String(), fault}}}).err()
 	}
 	if age := now.Sub(at); age > a.maxAge || age < -tolerance {
-		return &Unproved{fmt.Sprintf("the message says that it was sent at %s, which is too far from now: a message is taken for %v", at.UTC().Format(time.RFC3339), a.maxAge)}
+		return at, &Unproved{fmt.Sprintf("the message says that it was sent at %s, which is too far from now: a message is taken for %v", at.UTC().Format(time.RFC3339), a.maxAge)}
 	}
-	return nil
+	return at, nil
 }
 
 // removal is the body of POST /v1/removals.
@@ -178,36 +204,52 @@ type element struct {
 	AllRoles bool                `json:"all_roles,omitempty"`
 }
 
-// translate makes the intake's own body of a message.
-func (a *Adapter) translate(doc any) (body []byte, id string, err error) {
+// translate makes the intake's own body of a message, or one for each of its people.
+func (a *Adapter) translate(doc any, e *Event) error {
 	var wrong Unreadable
 	r := a.removal
 	if a.id != nil {
 		var ok bool
-		if id, ok = a.id.text(doc); !ok {
+		if e.ID, ok = a.id.text(doc); !ok && !e.Stays {
 			wrong.add(a.id.String(), "it is missing, or no text: it names the event, so that it is not taken twice")
 		}
 	}
-	if a.at != nil {
+	if a.at != nil && !e.Stays {
 		at, fault := a.at.read(doc)
 		if fault != "" {
 			wrong.add(a.at.at.String(), "%s: nothing is removed at a time that nobody said", fault)
 		}
 		r.At = at.Format(time.RFC3339)
 	}
-	users, err := a.users(doc, &wrong)
+	users, who, err := a.users(doc, &wrong)
 	if err != nil {
-		return nil, "", err
+		return err
 	}
 	if err := wrong.err(); err != nil {
-		return nil, "", err
+		return err
 	}
-	body, err = json.Marshal(a.of(r, users))
-	return body, id, err
+	if !e.Stays {
+		if e.Removal, err = json.Marshal(a.of(r, users)); err != nil {
+			return err
+		}
+	}
+	if a.stays == nil && a.id != nil {
+		return nil
+	}
+	for i, user := range users {
+		said := Said{Who: who[i]}
+		if !e.Stays {
+			if said.Removal, err = json.Marshal(a.of(r, []map[string]string{user})); err != nil {
+				return err
+			}
+		}
+		e.Each = append(e.Each, said)
+	}
+	return nil
 }
 
-// users are the people of a message, each by all that is said of them.
-func (a *Adapter) users(doc any, wrong *Unreadable) ([]map[string]string, error) {
+// users are the people of a message, each by all that is said of them, and what the system calls each.
+func (a *Adapter) users(doc any, wrong *Unreadable) (users []map[string]string, who []string, err error) {
 	value, _ := a.people.find(doc)
 	each, listed := value.([]any)
 	if !listed && value != nil {
@@ -215,19 +257,18 @@ func (a *Adapter) users(doc any, wrong *Unreadable) ([]map[string]string, error)
 	}
 	if len(each) == 0 {
 		wrong.add(a.people.String(), "it names nobody")
-		return nil, nil
+		return nil, nil, nil
 	}
 	known, err := a.table.read()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	users := make([]map[string]string, 0, len(each))
 	for i, one := range each {
 		at := a.people.String()
 		if listed {
 			at = fmt.Sprintf("%s/%d", at, i)
 		}
-		user := map[string]string{}
+		user, own := map[string]string{}, ""
 		for _, f := range a.person {
 			value, ok := f.at.find(one)
 			text, plain := textOf(value)
@@ -236,8 +277,9 @@ func (a *Adapter) users(doc any, wrong *Unreadable) ([]map[string]string, error)
 				wrong.add(at+f.at.String(), "it is no text and no number, where %s is expected", f.name)
 			case text == "":
 			case f.name == byTable:
-				for name, text := range known.person(a.Name, text) {
-					user[name] = text
+				own = text
+				if a.table != nil {
+					maps.Copy(user, known.person(a.Name, text))
 				}
 			default:
 				user[f.name] = text
@@ -246,9 +288,16 @@ func (a *Adapter) users(doc any, wrong *Unreadable) ([]map[string]string, error)
 		if len(user) == 0 {
 			wrong.add(at, "it has nothing that says who is meant")
 		}
-		users = append(users, user)
+		if own == "" {
+			all, err := json.Marshal(user)
+			if err != nil {
+				return nil, nil, err
+			}
+			own = string(all)
+		}
+		users, who = append(users, user), append(who, own)
 	}
-	return users, nil
+	return users, who, nil
 }
 
 func (a *Adapter) of(r removal, users []map[string]string) removal {

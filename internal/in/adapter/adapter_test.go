@@ -162,9 +162,29 @@ func TestMessagesThatCountForNothingAreAnsweredAsTheSystemWants(t *testing.T) {
 			t.Errorf("%s: %+v %v %s", name, e, err, a.Answer)
 		}
 	}
-	withdrawn := strings.Replace(fixture(t, "xinrenxinshi"), `"launchHandoverStatus":2`, `"launchHandoverStatus":3`, 1)
-	if e, err := example(t, "xinrenxinshi").Open(message(withdrawn, "key", key)); err != nil || e.Ignored == "" || e.Removal != nil {
-		t.Errorf("withdrawn: %+v %v", e, err)
+	begun := strings.Replace(fixture(t, "xinrenxinshi"), `"launchHandoverStatus":2`, `"launchHandoverStatus":1`, 1)
+	if e, err := example(t, "xinrenxinshi").Open(message(begun, "key", key)); err != nil || e.Ignored == "" || e.Removal != nil {
+		t.Errorf("begun: %+v %v", e, err)
+	}
+}
+
+func TestWhoStaysIsCalledAsWhenTheyLeft(t *testing.T) {
+	for name, leaves := range map[string]string{"xinrenxinshi": fixture(t, "xinrenxinshi"), "2haohr": fixture(t, "2haohr")} {
+		a := example(t, name)
+		stays := strings.NewReplacer(`"launchHandoverStatus":2`, `"launchHandoverStatus":3`, "employee_leave", "employee_re_entry", `"mobile":"1`, `"mobile":"2`).Replace(leaves)
+		left, err := a.Open(message(leaves, "key", key))
+		if err != nil || left.Stays || len(left.Each) == 0 {
+			t.Fatalf("%s: %+v %v", name, left, err)
+		}
+		back, err := a.Open(message(stays, "key", key))
+		if err != nil || !back.Stays || back.Removal != nil || len(back.Each) != len(left.Each) {
+			t.Fatalf("%s: %+v %v", name, back, err)
+		}
+		for i, said := range back.Each {
+			if said.Who == "" || said.Who != left.Each[i].Who || said.Removal != nil || left.Each[i].Removal == nil {
+				t.Errorf("%s: %+v, %+v", name, left.Each[i], said)
+			}
+		}
 	}
 }
 

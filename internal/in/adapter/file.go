@@ -30,6 +30,7 @@ type mapping struct {
 	Sent       *timeFile           `yaml:"sent"`
 	MaxAge     string              `yaml:"max_age"`
 	Only       map[string][]string `yaml:"only"`
+	Stays      map[string][]string `yaml:"stays"`
 	ID         *string             `yaml:"id"`
 	People     string              `yaml:"people"`
 	Person     map[string]string   `yaml:"person"`
@@ -173,11 +174,9 @@ func (b *builder) build() *Adapter {
 			b.wrong("max_age", "%q is not a duration from 1m to %v, such as 24h, beside sent", m.MaxAge, longestMaxAge)
 		}
 	}
-	for _, at := range slices.Sorted(maps.Keys(m.Only)) {
-		if len(m.Only[at]) == 0 {
-			b.wrong("only."+at, "it lists nothing that counts: every message would count for nothing")
-		}
-		a.only = append(a.only, condition{b.pointer("only", at), m.Only[at]})
+	a.only, a.stays = b.conditions("only", m.Only), b.conditions("stays", m.Stays)
+	if m.Stays != nil && m.Only == nil {
+		b.wrong("only", "it is missing: beside stays it says which messages are about somebody who leaves")
 	}
 	b.people(a)
 	a.at = b.moment("at", m.At, true)
@@ -213,11 +212,26 @@ func (b *builder) people(a *Adapter) {
 		}
 		a.person = append(a.person, field{name, b.pointer("person."+name, m.Person[name])})
 	}
-	if _, found := m.Person[byTable]; found != (m.Table != "") {
-		b.wrong("table", "table and person.id go together: the table says who has which id")
-	} else if found && len(m.Person) > 1 {
+	_, found := m.Person[byTable]
+	switch {
+	case m.Table != "" && !found:
+		b.wrong("table", "it goes with person.id: the table says who has which id")
+	case m.Table != "" && len(m.Person) > 1:
 		b.wrong("person", "beside id nothing can stand there: the table says it")
+	case m.Table == "" && found && len(m.Person) == 1:
+		b.wrong("table", "it is missing: nobody can tell who has which id")
 	}
+}
+
+func (b *builder) conditions(field string, is map[string][]string) []condition {
+	var all []condition
+	for _, at := range slices.Sorted(maps.Keys(is)) {
+		if len(is[at]) == 0 {
+			b.wrong(field+"."+at, "it lists nothing that counts: no message would")
+		}
+		all = append(all, condition{b.pointer(field, at), is[at]})
+	}
+	return all
 }
 
 func (b *builder) signature(f *signatureFile) *signature {

@@ -39,7 +39,7 @@ func TestEveryFaultOfAMappingIsNamedWithItsLine(t *testing.T) {
 		"a:\n  max_age: 1h\n": {":2: a: max_age: "},
 		"a:\n  sent: {value: /x, format: days}\n  at: {value: /x, format: date, time: noon, time_zone: Moon}\n": {":2: a: sent.format: \"days\" is not one of date,", ":3: a: at.time: \"noon\"", ":3: a: at.time_zone: \"Moon\""},
 		"a:\n  person: {nick: /x}\n":                               {":2: a: person.nick: it is not one of id, user_id"},
-		"a:\n  person:\n    id: ''\n":                              {"table: table and person.id go together"},
+		"a:\n  person:\n    id: ''\n":                              {"table: it is missing: nobody can tell who has which id"},
 		"a:\n  table: twice.csv\n  person: {id: '', mobile: /x}\n": {":2: a: table: ", "row 3: its id stands there twice", ":3: a: person: beside id nothing"},
 		"a:\n  table: odd.csv\n":                                   {`odd.csv:1: "nick" is not one of id,`},
 		"a:\n  table: columns.csv\n":                               {`columns.csv:1: it has two columns "mobile"`},

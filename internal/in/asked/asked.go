@@ -1,4 +1,4 @@
-// Package asked is the form of a removal that names people and roles as somebody has them, while it waits to be looked up.
+// Package asked is a removal that names people and roles as somebody has them: submitting it, and its form while it waits to be looked up.
 package asked
 
 import (
@@ -130,19 +130,26 @@ func (r *Request) Pairs() int {
 // Digest names what is asked, whatever the order of its elements, and of the people and roles of each. The same asked for in
 // other elements has another digest. Without the key it tells nothing of what that is.
 func (r *Request) Digest(key []byte) string {
+	return digest(key, fmt.Sprintf("unrole asked 1\n%t %s\n", r.SkipUnresolved, rolesDigest(r.Keep, false)), r.Rows())
+}
+
+// ListDigest names what a list asks for whose rows are looked up where they were read: who all loses all roles but those of keep, and
+// whether administrators may be touched.
+func ListDigest(key []byte, rows iter.Seq[lists.Row], allRoles bool, keep []lists.Role, evenAdmins bool) string {
+	return digest(key, fmt.Sprintf("unrole list 1\n%t %t %s\n", allRoles, evenAdmins, rolesDigest(keep, false)), rows)
+}
+
+func digest(key []byte, head string, rows iter.Seq[lists.Row]) string {
 	var lines []string
-	for _, e := range r.Elements {
-		roles := rolesDigest(e.Roles, e.AllRoles)
-		for _, id := range e.UserIDs {
-			lines = append(lines, line(lists.Person{Kind: lists.UserID, Text: id}, nil)+roles)
-		}
-		for _, p := range e.Users {
-			lines = append(lines, line(p.Person, p.Also)+roles)
+	for row := range rows {
+		roles := rolesDigest(row.Roles, row.AllRoles)
+		for _, p := range row.People {
+			lines = append(lines, line(p, row.Also)+roles)
 		}
 	}
 	slices.Sort(lines)
 	sum := hmac.New(sha256.New, key)
-	fmt.Fprintf(sum, "unrole asked 1\n%t %s\n", r.SkipUnresolved, rolesDigest(r.Keep, false))
+	sum.Write([]byte(head))
 	for _, l := range slices.Compact(lines) {
 		sum.Write([]byte(l))
 		sum.Write([]byte{'\n'})

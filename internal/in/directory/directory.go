@@ -8,12 +8,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/record/index"
+	"github.com/unrole/unrole/tasks"
 )
 
 // Source answers questions about the organisation. *dingtalk.Client is one; its errors are *dingtalk.Error.
@@ -50,6 +52,7 @@ const (
 type Directory struct {
 	source Source
 	paces  *Paces
+	lane   int // its position among tasks.Lanes
 	now    func() time.Time
 
 	mu    sync.Mutex
@@ -60,13 +63,13 @@ type Directory struct {
 	// after born.
 	index     *index.Index
 	born      time.Time
-	renewed   once[struct{}]
-	everybody once[map[index.Sign][]string]
+	renewed   *once[struct{}]
+	everybody *once[map[index.Sign][]string]
 
-	leavers once[[]dingtalk.Leaver]
-	roles   once[[]dingtalk.Role]
-	admins  once[map[string]bool]
-	staying once[map[string]bool]
+	leavers *once[[]dingtalk.Leaver]
+	roles   *once[[]dingtalk.Role]
+	admins  *once[map[string]bool]
+	staying *once[map[string]bool]
 	// holders has the roles that were read by one of those who share the directory; nil where nobody does.
 	holders map[int64]*once[[]dingtalk.Person]
 }
@@ -84,16 +87,26 @@ func New(source Source, qps float64) (*Directory, error) {
 func At(source Source, paces *Paces) *Directory { return newDirectory(source, paces) }
 
 func newDirectory(source Source, p *Paces) *Directory {
-	return &Directory{source: source, paces: p, now: time.Now, born: time.Now(), asked: map[string]int{}, names: map[int64]dingtalk.Department{}}
+	d := &Directory{source: source, paces: p, now: time.Now, born: time.Now(), asked: map[string]int{}, names: map[int64]dingtalk.Department{},
+		renewed: newOnce[struct{}](), everybody: newOnce[map[index.Sign][]string](), leavers: newOnce[[]dingtalk.Leaver](),
+		roles: newOnce[[]dingtalk.Role](), admins: newOnce[map[string]bool](), staying: newOnce[map[string]bool]()}
+	return d.In(tasks.QueueDefault)
 }
 
 // Fresh is the same directory at the same pace, which remembers nothing of what was read before. What several ask of it at once,
 // who holds a role too, is read once.
 func (d *Directory) Fresh() *Directory {
 	fresh := newDirectory(d.source, d.paces)
-	fresh.index = d.index
+	fresh.index, fresh.lane = d.index, d.lane
 	fresh.holders = map[int64]*once[[]dingtalk.Person]{}
 	return fresh
+}
+
+// In has the questions of a lane wait for none of a less urgent one that this process has, too; those of one lane are put in the order of
+// their coming.
+func (d *Directory) In(lane string) *Directory {
+	d.lane = max(0, slices.Index(tasks.Lanes(), lane))
+	return d
 }
 
 // Since is the moment after which everything was read that it says, however much of it is remembered.
@@ -116,7 +129,7 @@ func (d *Directory) turn(ctx context.Context, api string) (done func(error), err
 	d.mu.Lock()
 	d.asked[api]++
 	d.mu.Unlock()
-	return d.paces.turn(ctx, api)
+	return d.paces.turn(ctx, api, d.lane)
 }
 
 // ask puts one question at the API's pace, as often as a busy or throttling DingTalk needs.
@@ -162,16 +175,18 @@ func pages(read func() (more bool, err error)) error {
 	return fmt.Errorf("the list has no end (%d pages)", mostPages)
 }
 
-// once is something that is read at the first use. A failure is not remembered.
+// once is something that is read at the first use, by one of those who need it while the others wait. A failure is not remembered.
 type once[T any] struct {
-	mu   sync.Mutex
+	turn wait.Lock
 	have bool
 	is   T
 }
 
+func newOnce[T any]() *once[T] { return &once[T]{turn: wait.NewLock()} }
+
 func (o *once[T]) get(read func() (T, error)) (T, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.turn.Lock()
+	defer o.turn.Unlock()
 	if !o.have {
 		is, err := read()
 		if err != nil {

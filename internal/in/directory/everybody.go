@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -119,7 +118,7 @@ const departmentsAtOnce = 64
 
 // eachPerson reads the whole directory, every department and its direct members, and hands take each person once, one at a time.
 func (d *Directory) eachPerson(ctx context.Context, take func(userID string, signs ...index.Sign) error) error {
-	var mu sync.Mutex
+	mu := wait.NewLock()      // take writes to Redis
 	seen := map[string]bool{} // somebody in two departments comes twice
 	visited := map[int64]bool{dingtalk.RootDepartment: true}
 	for level := []int64{dingtalk.RootDepartment}; len(level) > 0; {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -11,6 +12,10 @@ import (
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 )
+
+// APIs are those that a Directory asks. DingTalk limits each apart.
+var APIs = []string{"role/list", "role/simplelist", "v2/user/get", "v2/user/getbymobile", "user/getbyunionid", "contact/users/search", "v2/department/get",
+	"v2/department/listsub", "v2/user/list", "user/listadmin", "contact/empLeaveRecords", "hrm/employee/queryonjob", "hrm/employees/dimissionInfos"}
 
 // Paces has the pace of each API: DingTalk limits each apart. Directories that share it keep to it together.
 type Paces struct {
@@ -22,7 +27,13 @@ type Paces struct {
 	leave    context.CancelFunc
 
 	mu   sync.Mutex
-	apis map[string]limiter
+	apis map[string]*api
+}
+
+// api is one of DingTalk's, with a pace of its own, and who waits for it.
+type api struct {
+	limiter
+	line *line
 }
 
 // limiter lets a question go when it is its turn. done is told how it ended.
@@ -54,21 +65,32 @@ func newPaces(qps float64, of func(api string) (limiter, error)) (*Paces, error)
 		return nil, fmt.Errorf("directory: %v calls per second: must be over 0", qps)
 	}
 	left, leave := context.WithCancel(context.Background())
-	return &Paces{qps: qps, of: of, left: left, leave: leave, apis: map[string]limiter{}}, nil
+	return &Paces{qps: qps, of: of, left: left, leave: leave, apis: map[string]*api{}}, nil
 }
 
-func (p *Paces) turn(ctx context.Context, api string) (done func(error), err error) {
+// turn waits for the turn of an API, in a lane of those who wait for it in this process.
+func (p *Paces) turn(ctx context.Context, name string, lane int) (done func(error), err error) {
 	p.mu.Lock()
-	l := p.apis[api]
-	if l == nil {
-		if l, err = p.of(api); err != nil {
+	a := p.apis[name]
+	if a == nil {
+		if !slices.Contains(APIs, name) {
+			p.mu.Unlock()
+			return nil, fmt.Errorf("directory: %q is not among APIs", name)
+		}
+		l, err := p.of(name)
+		if err != nil {
 			p.mu.Unlock()
 			return nil, err
 		}
-		p.apis[api] = l
+		a = &api{l, newLine()}
+		p.apis[name] = a
 	}
 	p.mu.Unlock()
-	return l.turn(ctx)
+	if err := a.line.enter(ctx, lane); err != nil {
+		return nil, err
+	}
+	defer a.line.leave()
+	return a.limiter.turn(ctx)
 }
 
 type alone struct{ *rate.Limiter }

@@ -108,7 +108,7 @@ func (d *Directory) Holders(ctx context.Context, roleID int64) ([]dingtalk.Perso
 	d.mu.Lock()
 	shared := d.holders[roleID]
 	if shared == nil {
-		shared = &once[[]dingtalk.Person]{}
+		shared = newOnce[[]dingtalk.Person]()
 		d.holders[roleID] = shared
 	}
 	d.mu.Unlock()

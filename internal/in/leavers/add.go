@@ -63,7 +63,9 @@ func (p *Poller) add(ctx context.Context, d *directory.Directory, people []Leave
 }
 
 // submit submits somebody's job under the first of some ids, or where that is of other content under the next.
-func (p *Poller) submit(ctx context.Context, ids []string, user string, h Held, reason string, at time.Time, propose bool) (waits, error) {
+func (p *Poller) submit(ctx context.Context, ids []string, user string, h Held, reason string, at time.Time, propose bool) (_ waits, err error) {
+	ctx, span := p.cfg.Trace.Leaver(ctx)
+	defer func() { span.End(err != nil) }()
 	for i, id := range ids {
 		done, err := p.cfg.Client.Submit(ctx, enqueue.Submission{Removals: h.Removals, Snapshot: h.Snapshot, JobID: id, Source: Source, SubmittedBy: Source,
 			Reason: reason, At: at, AwaitApproval: propose, LastLook: true})

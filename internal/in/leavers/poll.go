@@ -14,6 +14,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/lease"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -43,7 +44,9 @@ type Config struct {
 	MaxShare  float64
 	// File has the rule; it is read again before every look.
 	File string
-	Log  zerolog.Logger
+	// Trace, when set, begins a span for every job that is submitted.
+	Trace *trace.Tracer
+	Log   zerolog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }

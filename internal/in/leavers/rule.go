@@ -151,8 +151,8 @@ func (l Leaver) Main() string {
 	return l.Departments[0].Name
 }
 
-// Verdict is what a rule says of somebody.
-type Verdict struct {
+// Ruling is what a rule says of somebody.
+type Ruling struct {
 	// Act is whether their roles are taken, at Due; Why says why not.
 	Act bool
 	Due time.Time
@@ -161,38 +161,38 @@ type Verdict struct {
 
 // Judge says what is to be done about somebody. Nobody loses anything who stays or was hired again, before the last working day,
 // or on a day that is not known.
-func (r Rule) Judge(l Leaver) Verdict {
+func (r Rule) Judge(l Leaver) Ruling {
 	switch {
 	case l.Stage == Rehired:
-		return Verdict{Why: texts.T("works here again")}
+		return Ruling{Why: texts.T("works here again")}
 	case l.Stage == Undecided:
-		return Verdict{Why: texts.T("the departure is still being approved")}
+		return Ruling{Why: texts.T("the departure is still being approved")}
 	case l.Stage != Leaving && l.Stage != Left:
-		return Verdict{Why: texts.T("stays")}
+		return Ruling{Why: texts.T("stays")}
 	case l.Hidden:
-		return Verdict{Why: texts.T("DingTalk does not show them, as out of the app's contact scope: nothing is certain")}
+		return Ruling{Why: texts.T("DingTalk does not show them, as out of the app's contact scope: nothing is certain")}
 	case l.Admin:
-		return Verdict{Why: texts.T("an administrator of the organisation, who is protected")}
+		return Ruling{Why: texts.T("an administrator of the organisation, who is protected")}
 	case (len(r.Departments) > 0 || len(r.Except) > 0) && !l.Known:
-		return Verdict{Why: texts.T("the department is not known, and the rule asks for it")}
+		return Ruling{Why: texts.T("the department is not known, and the rule asks for it")}
 	case len(r.Departments) > 0 && !within(r.Departments, l.Departments):
-		return Verdict{Why: texts.T("in none of the rule's departments")}
+		return Ruling{Why: texts.T("in none of the rule's departments")}
 	case within(r.Except, l.Departments):
-		return Verdict{Why: texts.T("in a department that the rule leaves alone")}
+		return Ruling{Why: texts.T("in a department that the rule leaves alone")}
 	case l.LastDay.IsZero():
-		return Verdict{Why: texts.T("the last working day is not known")}
+		return Ruling{Why: texts.T("the last working day is not known")}
 	}
-	return Verdict{Act: true, Due: r.Due(l.LastDay)}
+	return Ruling{Act: true, Due: r.Due(l.LastDay)}
 }
 
 // New is Judge of somebody who has no job yet.
-func (r Rule) New(l Leaver, now time.Time) Verdict {
+func (r Rule) New(l Leaver, now time.Time) Ruling {
 	v := r.Judge(l)
 	switch {
 	case v.Act && v.Due.Before(now.Add(-FirstLook)):
-		return Verdict{Why: texts.T("it was due more than 30 days ago")}
+		return Ruling{Why: texts.T("it was due more than 30 days ago")}
 	case v.Act && l.Present && len(l.Roles) == 0:
-		return Verdict{Why: texts.T("no role to take")}
+		return Ruling{Why: texts.T("no role to take")}
 	}
 	return v
 }

@@ -101,3 +101,12 @@ func TestWhatLooksLikeAnotherKindAmongUserIDsIsWarnedOf(t *testing.T) {
 		}
 	})
 }
+
+// Editors and scripts go to a fault by its place, whatever the language.
+func TestThePlaceOfAFaultIsWrittenAlikeInEveryLanguage(t *testing.T) {
+	refused := &Refused{Name: "l.csv", Total: 3, Rows: []RowError{{Line: 2, Column: 3, Reason: texts.T("user id is empty")}, {Cell: "B7", Reason: texts.T("user id is empty")}}}
+	want := "l.csv:2:3: UserID 为空\nl.csv:B7: UserID 为空\n……另有 1 处"
+	if got := texts.Say(texts.Chinese, refused); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

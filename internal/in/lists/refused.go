@@ -2,7 +2,6 @@ package lists
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/unrole/unrole/internal/base/texts"
 )
@@ -35,12 +34,11 @@ type Refused struct {
 	Next []texts.Text
 }
 
-// Error is In English.
-func (e *Refused) Error() string { return e.In(texts.English) }
+func (e *Refused) Error() string { return e.Unwrap().Error() }
 
-// In lists `NAME:LINE:COLUMN: reason`, one per line, then how many more there are, and what to do.
-func (e *Refused) In(l texts.Lang) string {
-	var lines []string
+// Unwrap lists `NAME:LINE:COLUMN: reason`, one per line, then how many more there are, and what to do.
+func (e *Refused) Unwrap() error {
+	var lines []texts.Text
 	for _, row := range e.Rows {
 		at := e.Name
 		switch {
@@ -49,18 +47,15 @@ func (e *Refused) In(l texts.Lang) string {
 		case row.Line > 0:
 			at += fmt.Sprintf(":%d:%d", row.Line, row.Column)
 		}
-		lines = append(lines, at+": "+row.Reason.In(l))
+		lines = append(lines, texts.T("%s %s", at+":", row.Reason))
 	}
 	if more := e.Total - len(e.Rows); more > 0 {
-		lines = append(lines, texts.T("… and %d more", more).In(l))
+		lines = append(lines, texts.T("… and %d more", more))
 	}
 	if e.Truncated {
-		lines = append(lines, texts.T("the rest was not read").In(l))
+		lines = append(lines, texts.T("the rest was not read"))
 	}
-	for _, next := range e.Next {
-		lines = append(lines, next.In(l))
-	}
-	return strings.Join(lines, "\n")
+	return texts.Lines(append(lines, e.Next...))
 }
 
 func (e *Refused) add(most int, row RowError) {

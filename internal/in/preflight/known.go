@@ -21,7 +21,7 @@ func Compare(ctx context.Context, d *directory.Directory, rows iter.Seq[lists.Ro
 		}
 	}
 	r.found = make([]resolve.Person, len(r.people))
-	if err := r.look(ctx, func(i int) bool { return true }); err != nil {
+	if err := r.look(ctx, func(i int) bool { return true }, nil); err != nil {
 		return nil, err
 	}
 	var problems []Problem
@@ -57,7 +57,7 @@ func Whom(ctx context.Context, d *directory.Directory, rows iter.Seq[lists.Row])
 	if err := r.readRoles(ctx); err != nil {
 		return nil, err
 	}
-	return r.res, r.findPeople(ctx)
+	return r.res, r.findPeople(ctx, nil)
 }
 
 // Meant is whom and what a row means that was submitted before: whoever has left meanwhile counts, too. A role that nobody

@@ -4,8 +4,9 @@ package preflight
 import (
 	"context"
 	"iter"
-	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/texts"
@@ -25,7 +26,7 @@ const (
 
 // Request is what a list asks for.
 type Request struct {
-	// Rows are gone through twice.
+	// Rows are gone through twice, and once more by Result.Asking.
 	Rows iter.Seq[lists.Row]
 	// AllRoles takes from everybody all that they hold, the default group's and Keep's excepted; the rows name no roles then.
 	AllRoles bool
@@ -48,9 +49,12 @@ type Result struct {
 	Doubts []Doubt
 	// Shares are roles that would lose more than MaxShare of their holders, who are LeastHolders or more.
 	Shares []Share
-	// Found, Ambiguous, Unknown, Departed and External count people; Spared the pairs of the default group, and of roles to
-	// keep, that all roles does not take.
-	Found, Ambiguous, Unknown, Departed, External, Spared int
+	// Found, Ambiguous, Unknown, Departed and External count people.
+	Found, Ambiguous, Unknown, Departed, External int
+	// Spared are the roles that all roles does not take, in the order of their ids, as far as anybody holds them.
+	Spared []Spared
+	// Admins is how many administrators DingTalk names, all of whom are protected; 0 where nobody asked, see Request.EvenAdmins.
+	Admins int
 	// Asked is every pair asked for by rows without a problem, held or not.
 	Asked *enqueue.Removals
 	// Lookups counts the questions that were put, and LookupTime is what they take at the pace.
@@ -58,6 +62,13 @@ type Result struct {
 	LookupTime time.Duration
 
 	run *run
+}
+
+// Spared is a role that is left to so many people: of the default group, or else one that is to be kept.
+type Spared struct {
+	Role    dingtalk.Role
+	Users   int
+	Default bool
 }
 
 // Problem is why a row removes nothing.
@@ -120,7 +131,7 @@ func Run(ctx context.Context, d *directory.Directory, req Request) (*Result, err
 	for row := range req.Rows {
 		r.meet(row)
 	}
-	for _, step := range []func(context.Context) error{r.readRoles, r.findPeople, r.readHolders, r.findTheRest} {
+	for _, step := range []func(context.Context) error{r.readRoles, r.readPeopleAndHolders, r.findTheRest} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -175,13 +186,14 @@ func (r *run) readRoles(ctx context.Context) (err error) {
 	}
 	if !r.req.EvenAdmins {
 		r.admins, err = r.d.Admins(ctx)
+		r.res.Admins = len(r.admins)
 	}
 	return err
 }
 
-// findPeople looks for those who are named otherwise than by a user id. What all of somebody's roles are is asked of each of
-// the others, too, unless reading who holds each role takes fewer questions.
-func (r *run) findPeople(ctx context.Context) error {
+// findPeople looks for those who are named otherwise than by a user id, and tells holds what each of them holds of whom all roles are
+// asked for. What all of somebody's roles are is asked of each of the others, too, unless reading who holds each role takes fewer questions.
+func (r *run) findPeople(ctx context.Context, holds func([]dingtalk.Role)) error {
 	r.found = make([]resolve.Person, len(r.people))
 	unknown := 0
 	for i := range r.all {
@@ -189,11 +201,11 @@ func (r *run) findPeople(ctx context.Context) error {
 			unknown++
 		}
 	}
-	return r.look(ctx, func(i int) bool { return r.detailed[i] || r.all[i] && unknown <= len(r.roles) })
+	return r.look(ctx, func(i int) bool { return r.detailed[i] || r.all[i] && unknown <= len(r.roles) }, holds)
 }
 
-// look looks for some of the people.
-func (r *run) look(ctx context.Context, which func(i int) bool) error {
+// look looks for some of the people; holds may be nil.
+func (r *run) look(ctx context.Context, which func(i int) bool, holds func([]dingtalk.Role)) error {
 	var at []int
 	var people []lists.Person
 	for i, p := range r.people {
@@ -203,79 +215,62 @@ func (r *run) look(ctx context.Context, which func(i int) bool) error {
 			r.found[i].Status, r.found[i].User.UserID = resolve.Found, p.Text
 		}
 	}
-	found, err := resolve.People(ctx, r.d, people)
-	if err != nil {
-		return err
-	}
-	for i, p := range found {
+	err := resolve.People(ctx, r.d, people, func(i int, p resolve.Person) {
 		r.found[at[i]] = p
-		r.detailed[at[i]] = true
+		if holds != nil && r.all[at[i]] && p.Status == resolve.Found {
+			holds(p.User.Roles)
+		}
+	})
+	for _, i := range at {
+		r.detailed[i] = true
 	}
-	return nil
+	return err
 }
 
-// concerned are the roles whose holders have to be read.
-func (r *run) concerned() []int64 {
-	set := map[int64]bool{}
-	for _, roles := range r.named {
-		if len(roles) == 1 && !directory.IsDefault(roles[0]) {
-			set[roles[0].ID] = true
-		}
-	}
-	add := func(roles []dingtalk.Role) {
-		for _, role := range roles {
-			if r.takes(role) {
-				set[role.ID] = true
-			}
-		}
-	}
+// concerned are the roles whose holders have to be read, once people are found.
+func (r *run) concerned() []dingtalk.Role {
 	found, shown := 0, false
 	for i := range r.all {
 		switch {
 		case !r.detailed[i]:
-			add(r.roles)
+			return r.roles
 		case r.found[i].Status == resolve.Found:
 			found++
 			shown = shown || len(r.found[i].User.Roles) > 0
-			add(r.found[i].User.Roles)
 		}
 	}
 	if found > 0 && !shown {
 		// Whoever holds no role has no list of them, and so has everybody whose list the app may not read: only the roles can tell.
-		add(r.roles)
+		return r.roles
 	}
-	ids := make([]int64, 0, len(set))
-	for id := range set {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+	return nil
 }
 
 // takes reports whether all of somebody's roles include the role.
 func (r *run) takes(role dingtalk.Role) bool { return !directory.IsDefault(role) && !r.keep[role.ID] }
 
-// readHolders reads who holds each role, and keeps those on the list.
-func (r *run) readHolders(ctx context.Context) error {
-	listed := make(map[string]bool, len(r.found))
-	for _, p := range r.found {
-		if p.Status == resolve.Found {
-			listed[p.User.UserID] = true
-		}
-	}
-	names := map[string]string{}
-	err := r.d.EachHolders(ctx, r.concerned(), func(role int64, holders []dingtalk.Person) {
-		mine := map[string][]int64{}
-		for _, h := range holders {
-			if listed[h.UserID] {
-				mine[h.UserID], names[h.UserID] = h.Scope, h.Name
+// readPeopleAndHolders looks for the people and reads meanwhile who holds the roles, as soon as it is known that they are concerned: each of
+// the two has a pace of its own.
+func (r *run) readPeopleAndHolders(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	h := &holders{run: r, ctx: ctx, group: group, places: make(chan struct{}, rolesAtOnce), begun: map[int64]bool{}, waiting: map[int64][]dingtalk.Person{}, names: map[string]string{}}
+	group.Go(func() error {
+		for _, roles := range r.named {
+			if len(roles) == 1 && !directory.IsDefault(roles[0]) {
+				h.read(roles[0].ID)
 			}
 		}
-		r.held[role], r.holders[role] = mine, len(holders)
+		if err := r.findPeople(ctx, h.readAll); err != nil {
+			return err
+		}
+		h.peopleFound()
+		h.readAll(r.concerned())
+		return nil
 	})
+	err := group.Wait()
 	for i := range r.found {
 		if u := &r.found[i].User; u.Name == "" {
-			u.Name = names[u.UserID]
+			u.Name = h.names[u.UserID]
 		}
 	}
 	return err
@@ -289,5 +284,5 @@ func (r *run) findTheRest(ctx context.Context) error {
 			holds[id] = true
 		}
 	}
-	return r.look(ctx, func(i int) bool { return !r.detailed[i] && !holds[r.found[i].User.UserID] })
+	return r.look(ctx, func(i int) bool { return !r.detailed[i] && !holds[r.found[i].User.UserID] }, nil)
 }

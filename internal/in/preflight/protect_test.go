@@ -2,6 +2,7 @@ package preflight_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/unrole/unrole/internal/in/directory"
@@ -48,6 +49,26 @@ func TestWhatOneAnswerProtectsNoOtherAnswerGivesAway(t *testing.T) {
 			t.Errorf("an administrator loses %v, %d problems", got, len(seen.Problems))
 		case !admin && (len(got) != 1 || got[0] != "u 7"):
 			t.Errorf("%v are taken, want the role that is not of the default group", got)
+		}
+	}
+}
+
+// unreadable has administrators whom the app may not read.
+type unreadable struct{ vague }
+
+var errForbidden = errors.New("no permission to read administrators")
+
+func (unreadable) Admins(context.Context) ([]string, error) { return nil, errForbidden }
+
+func TestNothingIsPlannedWhereAdministratorsMayNotBeRead(t *testing.T) {
+	for _, even := range []bool{false, true} {
+		d, err := directory.New(unreadable{}, 1e6)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = preflight.Run(t.Context(), d, preflight.Request{EvenAdmins: even, Rows: rows(lists.Row{People: people("u"), Roles: []lists.Role{{ID: 7}}}).All()})
+		if asked := !even; errors.Is(err, errForbidden) != asked {
+			t.Errorf("administrators touched %v: the error is %v", even, err)
 		}
 	}
 }

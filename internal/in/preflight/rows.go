@@ -8,6 +8,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/in/asked"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/in/resolve"
@@ -21,10 +22,10 @@ type RoleError struct {
 	Fit  []dingtalk.Role
 }
 
-func (e *RoleError) Error() string { return e.In(texts.English) }
+func (e *RoleError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *RoleError) In(l texts.Lang) string { return whyNoRole(e.Role, e.Fit).In(l) }
+// Unwrap is its text, which can be said in other languages.
+func (e *RoleError) Unwrap() error { return whyNoRole(e.Role, e.Fit) }
 
 // take adds what a row asks for, or says why it asks for nothing.
 func (r *run) take(row lists.Row) {
@@ -162,9 +163,18 @@ func (r *run) takeAll(p resolve.Person) {
 	}
 	for _, role := range p.User.Roles {
 		if !r.takes(role) {
-			r.res.Spared++
+			r.spare(role)
 		}
 	}
+}
+
+// spare notes that somebody keeps a role.
+func (r *run) spare(role dingtalk.Role) {
+	at, found := slices.BinarySearchFunc(r.res.Spared, role.ID, func(s Spared, id int64) int { return cmp.Compare(s.Role.ID, id) })
+	if !found {
+		r.res.Spared = slices.Insert(r.res.Spared, at, Spared{Role: role, Default: directory.IsDefault(role)})
+	}
+	r.res.Spared[at].Users++
 }
 
 // takePair takes a pair that is held, and notes one that is not.
@@ -238,6 +248,12 @@ func (r *run) doubts() {
 	r.res.Doubts = append(r.res.Doubts, roles...)
 }
 
+// Asking names what was asked for, whatever it came to; without the key it does not tell what that is.
+func (res *Result) Asking(key []byte) string {
+	req := res.run.req
+	return asked.ListDigest(key, req.Rows, req.AllRoles, req.Keep, req.EvenAdmins)
+}
+
 // People are those who were found, by user id, as far as they were looked at: of somebody who was listed by the user id and
 // holds one of the roles only the name is known.
 func (res *Result) People() map[string]dingtalk.User {
@@ -260,11 +276,11 @@ func (res *Result) RoleName(id int64) string {
 	return ""
 }
 
-// Row is whom and what a row of the list meant: nobody, where it has a problem.
-func (res *Result) Row(row lists.Row) (users []string, roles []int64) {
+// Row is whom and what a row of the list meant: nobody, where it has problems.
+func (res *Result) Row(row lists.Row) (users []string, roles []int64, why []Problem) {
 	people, of, why := res.run.meaning(row)
 	if len(why) > 0 {
-		return nil, nil
+		return nil, nil, why
 	}
 	for _, p := range people {
 		users = append(users, p.User.UserID)
@@ -276,5 +292,22 @@ func (res *Result) Row(row lists.Row) (users []string, roles []int64) {
 		// What each of them holds differs; whoever joins the rows with the pairs of the job passes those over that are none.
 		roles = res.Removals.Roles()
 	}
-	return users, roles
+	return users, roles, nil
+}
+
+// NoneHeld are those of a row without a problem of whom all roles were asked for, and who hold none of those that are taken.
+func (res *Result) NoneHeld(row lists.Row) (users []string) {
+	if !res.run.asksAll(row) {
+		return nil
+	}
+	for _, said := range row.People {
+		id := res.run.found[res.run.at[said]].User.UserID
+		if !slices.ContainsFunc(res.run.roles, func(role dingtalk.Role) bool {
+			_, holds := res.run.held[role.ID][id]
+			return holds && res.run.takes(role)
+		}) {
+			users = append(users, id)
+		}
+	}
+	return users
 }

@@ -58,18 +58,21 @@ const (
 	atOnce = 64
 )
 
-// People looks for each of them, side by side at the directory's pace. An error ends it: nothing is known then.
-func People(ctx context.Context, d *directory.Directory, people []lists.Person) ([]Person, error) {
-	found := make([]Person, len(people))
+// People looks for each of them, side by side at the directory's pace, and hands take what that came to with their positions, in no
+// promised order and several at once. An error ends it: nothing is known then.
+func People(ctx context.Context, d *directory.Directory, people []lists.Person, take func(at int, found Person)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	for i, p := range people {
-		group.Go(func() (err error) {
-			found[i], err = one(ctx, d, p)
+		group.Go(func() error {
+			found, err := one(ctx, d, p)
+			if err == nil {
+				take(i, found)
+			}
 			return err
 		})
 	}
-	return found, group.Wait()
+	return group.Wait()
 }
 
 func one(ctx context.Context, d *directory.Directory, p lists.Person) (Person, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/asked"
 	"github.com/unrole/unrole/internal/in/directory"
@@ -15,7 +16,7 @@ import (
 )
 
 // decide looks up what a job means, and refuses it, ends it, or submits it.
-func (r *Resolver) decide(ctx context.Context, d *directory.Directory, job ledger.Job, request *asked.Request, lead int64) error {
+func (r *Resolver) decide(ctx context.Context, d *directory.Directory, job ledger.Job, request *asked.Request, lead lease.Fence) error {
 	seen, err := preflight.Run(ctx, d, preflight.Request{Rows: request.Rows(), Keep: request.Keep, MaxShare: r.cfg.MaxShare, Discreet: true})
 	var role *preflight.RoleError
 	switch {
@@ -56,12 +57,12 @@ func (r *Resolver) decide(ctx context.Context, d *directory.Directory, job ledge
 		r.cfg.Log.Warn().Str("job", job.JobID).Str("source", job.Source).Int64("users", counted).Msg("the source has submitted more users than a day may have: the job waits for approval")
 	}
 	s.AwaitApproval = tooMany || len(seen.Shares) > 0
-	_, err = r.cfg.Client.SubmitResolved(ctx, s, lead)
+	_, err = r.cfg.Client.Submit(ledger.LookedUp(ctx, lead), s)
 	return err
 }
 
 // refuse ends a job of which nothing is removed.
-func (r *Resolver) refuse(ctx context.Context, job ledger.Job, lead int64, why texts.Text, seen *snapshot.Snapshot) error {
+func (r *Resolver) refuse(ctx context.Context, job ledger.Job, lead lease.Fence, why texts.Text, seen *snapshot.Snapshot) error {
 	seen.NotHeld, seen.Scopes = nil, nil // it asks for no pair
 	r.cfg.Log.Info().Str("job", job.JobID).Int("unresolved", len(seen.Rows)).Msg("the job is refused")
 	return r.cfg.Ledger.EndAsked(ctx, job.JobID, lead, why.String(), seen)

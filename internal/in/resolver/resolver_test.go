@@ -120,15 +120,15 @@ func TestWhatWasWrittenDoesNotOutliveTheLookup(t *testing.T) {
 	}
 	// And yet the same again is known to be the same.
 	for id, r := range requests {
-		done, err := w.client.Ask(t.Context(), enqueue.Asking{JobID: id, Request: &r})
+		done, err := w.asked.Ask(t.Context(), asked.Asking{JobID: id, Request: &r})
 		if err != nil || !done.Existed {
 			t.Errorf("%s again: %+v %v", id, done, err)
 		}
 		var taken *enqueue.ConflictError
-		if _, err := w.client.Ask(t.Context(), enqueue.Asking{JobID: id, Request: &asked.Request{Elements: []asked.Element{named(t, []string{"会计"}, "mobile:13811111111")}}}); !errors.As(err, &taken) {
+		if _, err := w.asked.Ask(t.Context(), asked.Asking{JobID: id, Request: &asked.Request{Elements: []asked.Element{named(t, []string{"会计"}, "mobile:13811111111")}}}); !errors.As(err, &taken) {
 			t.Errorf("%s with somebody else: %v", id, err)
 		}
-		if _, err := w.client.Ask(t.Context(), enqueue.Asking{JobID: id, Request: &r, At: time.Now().Add(time.Hour)}); !errors.As(err, &taken) || !taken.SamePairs {
+		if _, err := w.asked.Ask(t.Context(), asked.Asking{JobID: id, Request: &r, At: time.Now().Add(time.Hour)}); !errors.As(err, &taken) || !taken.SamePairs {
 			t.Errorf("%s at another time: %v", id, err)
 		}
 	}
@@ -142,7 +142,7 @@ func TestAProtectedPersonIsProtectedUnderAnyName(t *testing.T) {
 		t.Errorf("%+v", job)
 	}
 	var protected *enqueue.ProtectedError
-	if _, err := w.client.Ask(t.Context(), enqueue.Asking{Request: &asked.Request{Elements: []asked.Element{named(t, []string{"会计"}, "boss")}}}); !errors.As(err, &protected) {
+	if _, err := w.asked.Ask(t.Context(), asked.Asking{Request: &asked.Request{Elements: []asked.Element{named(t, []string{"会计"}, "boss")}}}); !errors.As(err, &protected) {
 		t.Errorf("by the user id: %v", err)
 	}
 }
@@ -207,7 +207,7 @@ func TestLimitsApplyOnceItIsKnownWhoIsMeant(t *testing.T) {
 		t.Errorf("%d calls were made", n)
 	}
 	var guard *enqueue.GuardError
-	if _, err := w.client.Ask(t.Context(), enqueue.Asking{MaxUsers: 1, Request: &asked.Request{Elements: []asked.Element{both}}}); !errors.As(err, &guard) {
+	if _, err := w.asked.Ask(t.Context(), asked.Asking{MaxUsers: 1, Request: &asked.Request{Elements: []asked.Element{both}}}); !errors.As(err, &guard) {
 		t.Errorf("two people where one may be: %v", err)
 	}
 }

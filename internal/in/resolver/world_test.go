@@ -22,24 +22,28 @@ import (
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/enginetest"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // world is a company, a fleet that works for it, and a client that asks it.
 type world struct {
 	*testing.T
-	sim    *simulator.Server
+	sim    *simtest.Server
 	rdb    *redis.Client
 	config *config.Config
 	client *enqueue.Client
+	asked  *asked.Client
 	ledger *ledger.Ledger
 	// deaf refuses every question to the directory, and no removal.
 	deaf atomic.Bool
+	// listed counts the departments whose members were read.
+	listed atomic.Int32
 }
 
 // newWorld has a company with two people of one name, an administrator, one who left, and someone who is protected.
 func newWorld(t *testing.T) *world {
 	_, rdb := redistest.Memory(t)
-	sim := simulator.Start(t, simulator.Options{})
+	sim := simtest.Start(t, simulator.Options{})
 	sim.AddDepartment(simulator.Department{ID: 10, Name: "财务部"})
 	sim.AddRole(7, "出纳", "财务")
 	sim.AddRole(8, "出纳", "门店")
@@ -63,14 +67,18 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.client, err = enqueue.NewClient(enqueue.Config{Redis: rdb, Protected: protected, Secret: []byte("secret")}); err != nil {
+	if w.client, err = enqueue.NewClient(enqueue.Config{Redis: rdb, Protected: protected}); err != nil {
 		t.Fatal(err)
 	}
+	w.asked = &asked.Client{Ledger: w.ledger, Protected: protected, Secret: []byte("secret")}
 	return w
 }
 
 // RoundTrip lets a worker call DingTalk.
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/v2/user/list") {
+		w.listed.Add(1)
+	}
 	if w.deaf.Load() && !strings.Contains(r.URL.Path, "removerolesforemps") && !strings.Contains(r.URL.Path, "gettoken") {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
 			Body: io.NopCloser(strings.NewReader(`{"errcode":60011,"errmsg":"no permission"}`))}, nil
@@ -107,7 +115,7 @@ func named(t testing.TB, roles []string, people ...string) asked.Element {
 
 func (w *world) ask(id string, r asked.Request) ledger.Job {
 	w.Helper()
-	done, err := w.client.Ask(w.Context(), enqueue.Asking{JobID: id, Source: "hr", Reason: "left", Request: &r})
+	done, err := w.asked.Ask(w.Context(), asked.Asking{JobID: id, Source: "hr", Reason: "left", Request: &r})
 	if err != nil {
 		w.Fatal(err)
 	}

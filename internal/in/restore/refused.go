@@ -2,32 +2,32 @@ package restore
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/base/words"
 	"github.com/unrole/unrole/tasks"
 )
 
 // NoSnapshotError says that nobody looked who held the roles before the job took them; JobID is empty where a report was asked.
 type NoSnapshotError struct{ JobID string }
 
-func (e *NoSnapshotError) Error() string { return e.In(texts.English) }
+func (e *NoSnapshotError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *NoSnapshotError) In(l texts.Lang) string {
+// Unwrap is its text, which can be said in other languages.
+func (e *NoSnapshotError) Unwrap() error {
 	if e.JobID == "" {
-		return texts.T("the report does not say who held the roles before and with which management scopes: nobody looked before they were taken, or an older version wrote it").In(l)
+		return texts.T("the report does not say who held the roles before and with which management scopes: nobody looked before they were taken, or an older version wrote it")
 	}
-	return texts.T("job %s has no snapshot: it was submitted without a preflight, and nobody knows which of the roles were held before", e.JobID).In(l)
+	return texts.T("job %s has no snapshot: it was submitted without a preflight, and nobody knows which of the roles were held before", e.JobID)
 }
 
 // NothingError says that nothing of the wish can be given back; Plan says why.
 type NothingError struct{ Plan *Plan }
 
-func (e *NothingError) Error() string { return e.In(texts.English) }
+func (e *NothingError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *NothingError) In(l texts.Lang) string {
+// Unwrap is its text, which can be said in other languages.
+func (e *NothingError) Unwrap() error {
 	p := e.Plan
 	why := texts.T("it removed nothing of what is asked for")
 	switch {
@@ -39,19 +39,19 @@ func (e *NothingError) In(l texts.Lang) string {
 		why = texts.T("the management scopes are of more than %d departments, which DingTalk does not take", tasks.MaxDepartments)
 	}
 	if p.Job.JobID == "" {
-		return texts.T("nothing of the report is to be given back: %s", why).In(l)
+		return texts.T("nothing of the report is to be given back: %s", why)
 	}
-	return texts.T("nothing of job %s is to be given back: %s", p.Job.JobID, why).In(l)
+	return texts.T("nothing of job %s is to be given back: %s", p.Job.JobID, why)
 }
 
 // RestoreError says that a job gave roles back, so that it took none.
 type RestoreError struct{ JobID string }
 
-func (e *RestoreError) Error() string { return e.In(texts.English) }
+func (e *RestoreError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *RestoreError) In(l texts.Lang) string {
-	return texts.T("job %s gave roles back, it took none: to take them again, submit a removal", e.JobID).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *RestoreError) Unwrap() error {
+	return texts.T("job %s gave roles back, it took none: to take them again, submit a removal", e.JobID)
 }
 
 // StrangersError names users and roles of a wish that its job is not about; JobID is empty where its report took nothing of theirs.
@@ -61,25 +61,22 @@ type StrangersError struct {
 	Roles []int64
 }
 
-func (e *StrangersError) Error() string { return e.In(texts.English) }
+func (e *StrangersError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *StrangersError) In(l texts.Lang) string {
-	var all []string
+// Unwrap is its text, which can be said in other languages.
+func (e *StrangersError) Unwrap() error {
+	user := func(id string) texts.Text { return texts.T("job %s is not about user %s", e.JobID, id) }
+	role := func(id string) texts.Text { return texts.T("job %s is not about role %s", e.JobID, id) }
 	if e.JobID == "" {
-		for _, id := range e.Users {
-			all = append(all, texts.T("by the report, nothing was taken from user %s", id).In(l))
-		}
-		for _, id := range e.Roles {
-			all = append(all, texts.T("by the report, role %s was taken from nobody", strconv.FormatInt(id, 10)).In(l))
-		}
-		return strings.Join(all, "\n")
+		user = func(id string) texts.Text { return texts.T("by the report, nothing was taken from user %s", id) }
+		role = func(id string) texts.Text { return texts.T("by the report, role %s was taken from nobody", id) }
 	}
+	var all []texts.Text
 	for _, id := range e.Users {
-		all = append(all, texts.T("job %s is not about user %s", e.JobID, id).In(l))
+		all = append(all, user(id))
 	}
-	for _, id := range e.Roles {
-		all = append(all, texts.T("job %s is not about role %s", e.JobID, strconv.FormatInt(id, 10)).In(l))
+	for _, id := range words.RoleIDs(e.Roles) {
+		all = append(all, role(id))
 	}
-	return strings.Join(all, "\n")
+	return texts.Lines(all)
 }

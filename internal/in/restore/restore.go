@@ -67,11 +67,11 @@ func (w Wish) strangers(users map[string]bool, roles map[int64]bool) error {
 // TakenError says that a job of the id that a restore is to have is something else.
 type TakenError struct{ JobID string }
 
-func (e *TakenError) Error() string { return e.In(texts.English) }
+func (e *TakenError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *TakenError) In(l texts.Lang) string {
-	return texts.T("job id %s is taken by another job, or by a restore of something else; take another job id", e.JobID).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *TakenError) Unwrap() error {
+	return texts.T("job id %s is taken by another job, or by a restore of something else; take another job id", e.JobID)
 }
 
 // Submitted finds the job Wish.As that was submitted, whole, for the same wish before; nil where there is none. So the same

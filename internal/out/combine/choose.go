@@ -41,6 +41,7 @@ type chooser struct {
 	slots   []int
 	ranked  []ranked
 	picked  []picked
+	people  []*person
 }
 
 // row is what small offers ask for one user, each bit being one role of the choice.
@@ -92,6 +93,7 @@ func (c *chooser) reset() {
 	clear(c.roles)
 	clear(c.rows)
 	clear(c.picked)
+	clear(c.people)
 	c.roles, c.rows, c.picked = c.roles[:0], c.rows[:0], c.picked[:0]
 }
 
@@ -111,6 +113,33 @@ func (c *chooser) scan(people []*person, lane int) {
 			c.rows = append(c.rows, r)
 		}
 	}
+}
+
+// fewConcerned: where the roles of a choice have fewer refs than one in so many of the people, these are found by the roles.
+const fewConcerned = 8
+
+// concerned lists the people of whom a small offer wants one of the roles of the choice, and others where they are many, in the
+// order of Pool.people.
+func (p *Pool) concerned() []*person {
+	c, refs := &p.chooser, 0
+	for _, r := range c.roles {
+		refs += len(r.refs)
+	}
+	if refs > len(p.people)/fewConcerned {
+		return p.people
+	}
+	c.people = c.people[:0]
+	for _, r := range c.roles {
+		for _, ref := range r.refs {
+			for u, asked := range ref.offer.asked {
+				if asked>>ref.i&1 == 1 {
+					c.people = append(c.people, p.byUser[ref.offer.users[u]])
+				}
+			}
+		}
+	}
+	slices.SortFunc(c.people, func(a, b *person) int { return cmp.Compare(a.at, b.at) })
+	return slices.Compact(c.people)
 }
 
 // price prices the open pairs of the rows. How large a call may get that has a pair's role is told from the other

@@ -30,6 +30,7 @@ type Offer struct {
 	at     int     // position in Pool.ready while it has open pairs
 	member int     // position in the members of the call being drafted, from 1; 0 is none
 	known  []*role // by position in roles; small offers only
+	place  []int   // in the refs of each of these
 	shape  string  // the roles, if all pairs are asked for; large offers that leave room in a call only
 }
 
@@ -112,7 +113,7 @@ func (o *Offer) count(row uint32, one int) {
 		return
 	}
 	for ; row != 0; row &= row - 1 {
-		o.known[bits.TrailingZeros32(row)].open += one
+		o.known[bits.TrailingZeros32(row)].opens(one)
 	}
 }
 

@@ -40,6 +40,8 @@ type Pool struct {
 	byUser map[string]*person
 	roles  map[int64]*role
 	slots  slots
+	// byRole is how many calls it takes to go on role by role, at least.
+	byRole int
 
 	chooser chooser
 }
@@ -60,10 +62,41 @@ type claim struct {
 // role is a role that small offers ask for.
 type role struct {
 	id   int64
-	refs int
-	open int // pairs of it, those counted twice that two offers want
-	slot int // its number among the roles of the pool, or -1 if there are too many
-	bit  int // its bit in the masks of the choice under way, or -1
+	pool *Pool
+	refs []ref // the offers
+	open int   // pairs of it, those counted twice that two offers want
+	slot int   // its number among the roles of the pool, or -1 if there are too many
+	bit  int   // its bit in the masks of the choice under way, or -1
+}
+
+// ref is role i of a small offer.
+type ref struct {
+	offer *Offer
+	i     int
+}
+
+// opens notes that so many pairs of the role are open besides.
+func (r *role) opens(n int) {
+	r.pool.byRole -= r.calls()
+	r.open += n
+	r.pool.byRole += r.calls()
+}
+
+// calls is how many take the open pairs of the role alone, at least.
+func (r *role) calls() int { return (r.open + r.pool.most.Users - 1) / r.pool.most.Users }
+
+// refers and refersNot note that role i of a small offer is this one, or no more.
+func (r *role) refers(o *Offer, i int) {
+	o.known[i], o.place[i] = r, len(r.refs)
+	r.refs = append(r.refs, ref{o, i})
+}
+
+func (r *role) refersNot(o *Offer, i int) {
+	last := r.refs[len(r.refs)-1]
+	r.refs[o.place[i]] = last
+	last.offer.place[last.i] = o.place[i]
+	r.refs[len(r.refs)-1] = ref{}
+	r.refs = r.refs[:len(r.refs)-1]
 }
 
 // NewPool returns an empty pool, whose calls are at most that large.
@@ -213,15 +246,14 @@ func (p *Pool) First() (lane int, seq int64, ok bool) {
 // index makes a small offer known by user and role.
 func (p *Pool) index(o *Offer) {
 	p.large--
-	o.known = make([]*role, len(o.roles))
+	o.known, o.place = make([]*role, len(o.roles)), make([]int, len(o.roles))
 	for i, id := range o.roles {
 		r := p.roles[id]
 		if r == nil {
-			r = &role{id: id, bit: -1, slot: p.slots.take()}
+			r = &role{id: id, pool: p, bit: -1, slot: p.slots.take()}
 			p.roles[id] = r
 		}
-		r.refs++
-		o.known[i] = r
+		r.refers(o, i)
 	}
 	for u, id := range o.users {
 		if o.asked[u] == 0 {
@@ -256,8 +288,8 @@ func (p *Pool) remove(o *Offer) {
 		p.large--
 		return
 	}
-	for _, r := range o.known {
-		if r.refs--; r.refs == 0 {
+	for i, r := range o.known {
+		if r.refersNot(o, i); len(r.refs) == 0 {
 			delete(p.roles, r.id)
 			p.slots.free(r.slot)
 		}

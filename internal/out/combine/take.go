@@ -49,7 +49,7 @@ func (p *Pool) takeSmall(leader *Offer) Call {
 			}
 		}
 	}
-	c.scan(p.people, leader.lane)
+	c.scan(p.concerned(), leader.lane)
 	c.price()
 	c.group()
 
@@ -97,11 +97,7 @@ func (p *Pool) mayTear() (ok, roleByRole bool) {
 	if p.saved > 0 {
 		return true, false
 	}
-	calls := p.large
-	for _, r := range p.roles {
-		calls += (r.open + p.most.Users - 1) / p.most.Users
-	}
-	spare := len(p.ready) + p.saved - calls
+	spare := len(p.ready) + p.saved - p.large - p.byRole
 	return spare > 0, spare == 0 && p.saved < 0
 }
 
@@ -310,7 +306,7 @@ func (d *draft) joinSmall() {
 	if len(d.call.Users) == d.pool.most.Users || len(c.roles) < len(d.call.Roles) {
 		return
 	}
-	c.scan(p.people, d.call.Lane)
+	c.scan(p.concerned(), d.call.Lane)
 	c.prices = c.prices[:0]
 	c.pick(set, d.call.Members[0].Offer)
 	for _, e := range c.picked {

@@ -6,11 +6,12 @@ import (
 
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // A full batch, 20 roles and 100 users, over the loopback interface from 64 callers at once.
 func BenchmarkRemoveRoles(b *testing.B) {
-	server := simulator.Start(b, simulator.Options{Open: true, KeepCalls: -1})
+	server := simtest.Start(b, simulator.Options{Open: true, KeepCalls: -1})
 	c, err := dingtalk.New(dingtalk.Config{BaseURL: server.URL, AppKey: server.AppKey, AppSecret: server.AppSecret})
 	if err != nil {
 		b.Fatal(err)

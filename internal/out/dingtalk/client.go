@@ -75,9 +75,10 @@ type Config struct {
 	FailureMemory time.Duration
 	// UserAgent is sent with each call; empty means "unrole".
 	UserAgent string
-	// BeforeRepeat is waited for before the one repeat of a call whose token was refused, so that a limit on calls can
-	// count it; its error ends the call, as busy (ClassBusy) where that is a deadline of its own. nil means no wait.
-	BeforeRepeat func(context.Context) error
+	// BeforeRepeat is waited for before the one repeat of a call that removes or gives back and whose token was refused, so that
+	// the limit on such calls can count it; its error ends the call, as busy (ClassBusy) where that is a deadline of its own. nil
+	// means no wait. Calls that read do not wait: their limits are no limits of these.
+	BeforeRepeat func(context.Context, tasks.Action) error
 	// Observe is told of each HTTP exchange after it ended, gettoken's included. It must not block.
 	Observe func(Call)
 	// Now is the clock; nil means time.Now.
@@ -106,7 +107,7 @@ type Client struct {
 	ownTransport *http.Transport
 	timeout      time.Duration
 	userAgent    string
-	beforeRepeat func(context.Context) error
+	beforeRepeat func(context.Context, tasks.Action) error
 	observe      func(Call)
 	now          func() time.Time
 	tokens       *tokenSource
@@ -315,8 +316,8 @@ func (c *Client) call(ctx context.Context, q question) (map[string]json.RawMessa
 		if repeated || !c.tokens.renewable() {
 			return nil, err
 		}
-		if c.beforeRepeat != nil {
-			if err := c.beforeRepeat(ctx); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		if action, changes := q.changes(); changes && c.beforeRepeat != nil {
+			if err := c.beforeRepeat(ctx, action); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 				e.Class = ClassBusy // the next try has another token
 				return nil, e
 			} else if err != nil {
@@ -324,6 +325,17 @@ func (c *Client) call(ctx context.Context, q question) (map[string]json.RawMessa
 			}
 		}
 	}
+}
+
+// changes says which action a call is of; one that reads is of none.
+func (q question) changes() (action tasks.Action, changes bool) {
+	switch q.op {
+	case opRemove:
+		return tasks.Remove, true
+	case opAdd, opScope:
+		return tasks.Add, true
+	}
+	return "", false
 }
 
 // whileWaiting gives each caller an own copy of a failure that several share.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -76,7 +77,7 @@ func noSecret(t *testing.T, err error, secrets ...string) {
 }
 
 func TestOneCallRemovesTheWholeMatrixAndNothingElse(t *testing.T) {
-	server := simulator.Start(t, simulator.Options{})
+	server := simtest.Start(t, simulator.Options{})
 	for _, user := range []string{"007", "Zoë", "张三"} {
 		server.Grant(user, 11, 12, 13)
 	}
@@ -258,7 +259,7 @@ func (c overLate) Err() error {
 // Who may not call any more when the request could be written does not call.
 func TestARequestIsNotWrittenWhenItsContextIsOver(t *testing.T) {
 	var calls atomic.Int32
-	sim := simulator.Start(t, simulator.Options{Open: true, Observe: func(c simulator.Call) {
+	sim := simtest.Start(t, simulator.Options{Open: true, Observe: func(c simulator.Call) {
 		if len(c.Users) > 0 { // headers alone name nobody
 			calls.Add(1)
 		}
@@ -293,7 +294,7 @@ func TestASlowAnswerIsBusy(t *testing.T) {
 }
 
 func TestConnectionsAreReused(t *testing.T) {
-	server := simulator.Start(t, simulator.Options{Open: true, Latency: 2 * time.Millisecond})
+	server := simtest.Start(t, simulator.Options{Open: true, Latency: 2 * time.Millisecond})
 	c := connectTo(t, dingtalk.Config{BaseURL: server.URL, AppKey: server.AppKey, AppSecret: server.AppSecret})
 	const callers, rounds = 64, 10
 	for range rounds {

@@ -9,10 +9,11 @@ import (
 
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 func TestWhatIsGivenBackIsHeldWithItsScope(t *testing.T) {
-	server := simulator.Start(t, simulator.Options{})
+	server := simtest.Start(t, simulator.Options{})
 	server.Grant("anna", 11)
 	server.Grant("bert", 12)
 	server.AddDepartment(simulator.Department{ID: 7, Name: "Sales", Parent: 1})
@@ -43,7 +44,7 @@ func TestWhatIsGivenBackIsHeldWithItsScope(t *testing.T) {
 }
 
 func TestACallThatGivesBackHasLimitsOfItsOwn(t *testing.T) {
-	server := simulator.Start(t, simulator.Options{Open: true})
+	server := simtest.Start(t, simulator.Options{Open: true})
 	c := connectTo(t, dingtalk.Config{BaseURL: server.URL, AppKey: server.AppKey, AppSecret: server.AppSecret})
 	many := make([]int64, 51)
 	users := make([]string, 21)

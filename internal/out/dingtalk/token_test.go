@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/tasks"
 )
 
 // inBubble runs a claim about time against a simulator, on a clock that jumps.
@@ -212,16 +214,18 @@ func TestATokenThatKeepsExpiringIsNoFaultOfTheCredentials(t *testing.T) {
 		}
 	}, func(cfg *dingtalk.Config) {
 		var turn atomic.Int64
-		cfg.BeforeRepeat = func(context.Context) error {
+		cfg.BeforeRepeat = func(context.Context, tasks.Action) error {
 			time.Sleep(time.Duration(turn.Add(1)%7) * 700 * time.Millisecond)
 			return nil
 		}
 	})
 }
 
+// The repeat is a call of its own to DingTalk, so a removal's takes a slot of the removals' pace, and of no other's.
 func TestTheRepeatIsAskedForFirst(t *testing.T) {
 	stop := errors.New("no slot")
 	faults := []simulator.Fault{{Kind: simulator.FaultToken}}
+	var asked []tasks.Action
 	inBubble(t, simulator.Options{Faults: faults}, func(t *testing.T, sim *simulator.Simulator, c *dingtalk.Client) {
 		if err := remove(t.Context(), c); !errors.Is(err, stop) {
 			t.Errorf("have %v", err)
@@ -229,7 +233,24 @@ func TestTheRepeatIsAskedForFirst(t *testing.T) {
 		if n := sim.Stats().Removals; n != 1 {
 			t.Errorf("%d calls were sent", n)
 		}
-	}, func(cfg *dingtalk.Config) { cfg.BeforeRepeat = func(context.Context) error { return stop } })
+		if _, err := c.AddRoles(t.Context(), []int64{1}, []string{"u"}); !errors.Is(err, stop) {
+			t.Errorf("have %v", err)
+		}
+		if _, err := c.SetScope(t.Context(), 1, "u", []int64{1}); !errors.Is(err, stop) {
+			t.Errorf("have %v", err)
+		}
+		if _, err := c.ListRoles(t.Context(), 0, 20); errors.Is(err, stop) {
+			t.Errorf("a call that reads has waited")
+		}
+		if want := []tasks.Action{tasks.Remove, tasks.Add, tasks.Add}; !slices.Equal(asked, want) {
+			t.Errorf("asked for %q, want %q", asked, want)
+		}
+	}, func(cfg *dingtalk.Config) {
+		cfg.BeforeRepeat = func(_ context.Context, action tasks.Action) error {
+			asked = append(asked, action)
+			return stop
+		}
+	})
 }
 
 // Who waits for long has to look again whether the call still stands, and gets it back for that.
@@ -243,7 +264,7 @@ func TestARepeatThatGetsNoSlotSoonIsTriedLater(t *testing.T) {
 			t.Errorf("%d calls were sent", n)
 		}
 	}, func(cfg *dingtalk.Config) {
-		cfg.BeforeRepeat = func(ctx context.Context) error {
+		cfg.BeforeRepeat = func(ctx context.Context, _ tasks.Action) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
 			<-ctx.Done()

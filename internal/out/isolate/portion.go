@@ -6,7 +6,17 @@ import "github.com/unrole/unrole/internal/base/pairs"
 // answered busy: both halves of its users, then both halves of its roles, or with rolesFirst the other way round, then the
 // quarters, and so on down to a single user or role, and round again. So nothing that keeps a call busy keeps for long what is
 // not with it. What has a single user or role is divided on the other side only.
-func Portion(of pairs.Rectangle, busy int, rolesFirst bool) pairs.Rectangle {
+//
+// With bothSides the halves are followed by each half of the users with each half of the roles: what keeps the rectangle busy may
+// be a user and a role.
+func Portion(of pairs.Rectangle, busy int, rolesFirst, bothSides bool) pairs.Rectangle {
+	if halves, quarters := 4, 4; bothSides && len(of.Users) > 1 && len(of.Roles) > 1 && busy >= halves {
+		if busy < halves+quarters {
+			at := busy - halves
+			return pairs.Rectangle{Users: piece(of.Users, at/2, 2), Roles: piece(of.Roles, at%2, 2)}
+		}
+		busy -= quarters
+	}
 	for parts := 2; ; parts *= 2 {
 		for _, ofRoles := range []bool{rolesFirst, !rolesFirst} {
 			if ofRoles && len(of.Roles) < 2 || !ofRoles && len(of.Users) < 2 && len(of.Roles) > 1 {

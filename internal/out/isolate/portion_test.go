@@ -1,6 +1,7 @@
 package isolate_test
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -21,7 +22,7 @@ func TestPortionsGetEverybodyPastAPoison(t *testing.T) {
 			}
 			return r == poison.Role
 		}
-		rolesFirst := rapid.Bool().Draw(t, "roles first")
+		rolesFirst, bothSides := rapid.Bool().Draw(t, "roles first"), rapid.Bool().Draw(t, "both sides")
 		open := pairs.All(size)
 		calls, busy := 0, 0
 		for good := true; good; {
@@ -32,7 +33,7 @@ func TestPortionsGetEverybodyPastAPoison(t *testing.T) {
 			if !good {
 				break
 			}
-			try := isolate.Portion(open.Hull(), busy, rolesFirst)
+			try := isolate.Portion(open.Hull(), busy, rolesFirst, bothSides)
 			if calls++; calls > 120 {
 				t.Fatalf("after %d calls %d pairs are left", calls, open.Len())
 			}
@@ -54,5 +55,20 @@ func TestPortionsGetEverybodyPastAPoison(t *testing.T) {
 				open = left
 			}
 		}
+	})
+}
+
+// A user and a role that are poison leave a quarter of each batch alone, which one of the first eight portions is.
+func TestAPortionPassesAUserAndARoleThatArePoison(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := pairs.Size{Users: rapid.IntRange(2, full.Users).Draw(t, "users"), Roles: rapid.IntRange(2, full.Roles).Draw(t, "roles")}
+		user, role := pairs.User(rapid.IntRange(0, size.Users-1).Draw(t, "user")), pairs.Role(rapid.IntRange(0, size.Roles-1).Draw(t, "role"))
+		for busy := range 8 {
+			p := isolate.Portion(size.Whole(), busy, rapid.Bool().Draw(t, "roles first"), true)
+			if len(p.Users) > 0 && len(p.Roles) > 0 && !slices.Contains(p.Users, user) && !slices.Contains(p.Roles, role) {
+				return
+			}
+		}
+		t.Fatal("none of them passes")
 	})
 }

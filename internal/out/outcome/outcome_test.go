@@ -127,3 +127,13 @@ func TestEveryHoldHasARemedy(t *testing.T) {
 		}
 	}
 }
+
+// What a limit is of stands under one name in metrics and JSON, whoever writes it.
+func TestPausesHaveTheNamesOfWhatDingTalkLimits(t *testing.T) {
+	for _, scope := range []dingtalk.Scope{dingtalk.ScopeAPI, dingtalk.ScopeGlobal, dingtalk.ScopeOrg, dingtalk.ScopeWide, dingtalk.ScopeIPBan} {
+		d := decide(&dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: scope})
+		if got := string(d.Pace.Scope); got != scope.String() || !slices.Contains(pace.Scopes(), d.Pace.Scope) {
+			t.Errorf("%s is told to the pace as %q", scope, got)
+		}
+	}
+}

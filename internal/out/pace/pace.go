@@ -42,6 +42,8 @@ type Config struct {
 	// BadRequestLimit is how many batches may be refused as bad requests, none accepted, before the fleet holds.
 	// Default 20, negative for no limit.
 	BadRequestLimit int
+	// Forget is how long after its last use the state leaves Redis, in whole seconds; 0, the default, keeps it for good.
+	Forget time.Duration
 	// Random spreads the tries of a fleet that lost Redis, by a number in [0, 1). Default rand.Float64.
 	Random func() float64
 	// Log receives changes of state: paused, held, outage, Redis away, and their ends. The zero value is silent.
@@ -121,7 +123,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Pacer, error) {
 	}
 	p.settled = []any{
 		float64(time.Second) / float64(cfg.spacing()), cfg.HoldProbe.Seconds(), cfg.ProbeCap.Seconds(),
-		cfg.RefusedLimit, cfg.BadRequestLimit, p.channel,
+		cfg.RefusedLimit, cfg.BadRequestLimit, p.channel, cfg.Forget.Seconds(),
 	}
 	p.news.changed = make(chan struct{})
 	return p, nil

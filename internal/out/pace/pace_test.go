@@ -317,3 +317,36 @@ func TestTheCeilingIsThatOfWhoCalls(t *testing.T) {
 		}
 	})
 }
+
+func TestOnlyAStateThatIsToBeForgottenHasAnEnd(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client()
+	for _, forget := range []time.Duration{0, time.Hour} {
+		p, err := New(rdb, Config{App: forget.String(), QPS: 100, Forget: forget})
+		if err != nil {
+			t.Fatal(err)
+		}
+		life := func() (lives [2]time.Duration) {
+			for i, key := range p.keys {
+				lives[i] = rdb.TTL(t.Context(), key).Val()
+			}
+			return lives
+		}
+		between := func(least time.Duration) {
+			t.Helper()
+			for i, life := range life() {
+				switch {
+				case forget == 0 && life != -1:
+					t.Errorf("%s of what is kept for good ends in %v", p.keys[i], life)
+				case forget > 0 && (life < least || life > least+time.Minute):
+					t.Errorf("%s ends in %v, want some %v", p.keys[i], life, least)
+				}
+			}
+		}
+		g := reserve(t, p)
+		p.Report(t.Context(), g, Answer{Kind: Busy}) // at once in Redis
+		between(forget - 30*time.Second)
+		p.Report(t.Context(), g, Answer{Kind: Throttled, Scope: ScopeAPI, Pause: 2 * time.Hour})
+		between(forget + 2*time.Hour - 30*time.Second)
+	}
+}

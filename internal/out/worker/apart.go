@@ -2,9 +2,13 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"slices"
 
+	"github.com/hibiken/asynq"
+
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
@@ -33,8 +37,7 @@ func (v *visit) condemn(kind isolate.Kind, about pairs.Rectangle, f tasks.Failur
 	return v.deadLetter(about, f)
 }
 
-// deadLetter sets the open pairs of a rectangle apart, nil meaning all users or all roles: first the letter is enqueued,
-// then the ledger counts, so that a crash in between repeats both and loses neither. mu is held.
+// deadLetter sets the open pairs of a rectangle apart, nil meaning all users or all roles. mu is held.
 func (v *visit) deadLetter(about pairs.Rectangle, f tasks.Failure) error {
 	c := v.claim
 	within := pairs.SizeOf(c.Part).Whole()
@@ -55,13 +58,52 @@ func (v *visit) deadLetter(about pairs.Rectangle, f tasks.Failure) error {
 		f.Attempts += old.Attempts
 	}
 	letter.Failure, letter.Part = &f, letterName(c, about)
-	if err := v.putLetter(letter); err != nil {
+	if err := v.setDead(letter, open); err != nil {
 		return err
 	}
 	v.log.Warn().Str("letter", letter.Part).Str("reason", string(f.Reason)).Int("errcode", f.ErrCode).Str("sub_code", f.SubCode).
 		Str("errmsg", f.ErrMsg).Str("request_id", f.RequestID).Strs("users", firstFew(letter.UserIDs)).
 		Ints64("roles", letter.RoleIDs).Msg("dead letter")
-	return v.settle(open, heldBy(letter))
+	return nil
+}
+
+// setDead enqueues the letter of pairs and then has the ledger count them as dead, so that a crash in between repeats both and
+// loses neither. A Redis that was started again in between may have lost the letter: it takes no such count, and what was enqueued
+// there is taken back. In a Cluster another node may have been, so it is looked at the end whether the letter is still there. A letter
+// whose pairs were cancelled in between is taken back, too. mu is held.
+func (v *visit) setDead(letter *tasks.Part, dead pairs.Set) error {
+	if err := v.putLetter(letter); err != nil {
+		return err
+	}
+	if err := v.settle(dead, heldBy(letter)); err != nil {
+		if errors.Is(err, ledger.ErrReplaced) {
+			v.takeUncounted(letter)
+		}
+		return err
+	}
+	if !v.claim.DeadIn(letter.Part).Any() {
+		v.log.Warn().Str("letter", letter.Part).Msg("the dead letter is taken back: its pairs were cancelled meanwhile")
+		v.w.letters.takeBack(v.w.ending, letter.TaskID())
+		return nil
+	}
+	var there *asynq.TaskInfo
+	if err := v.w.persist(func(ctx context.Context) (err error) {
+		there, err = v.w.letters.info(ctx, letter.TaskID())
+		return err
+	}); err != nil || there != nil {
+		return err
+	}
+	return v.putLetter(letter)
+}
+
+// takeUncounted takes a letter back that Redis does not count: its pairs may wait in another one, as Redis has it.
+func (v *visit) takeUncounted(letter *tasks.Part) {
+	counted, err := v.w.cfg.Ledger.HasLetter(v.w.ending, letter)
+	if err != nil {
+		v.log.Warn().Str("letter", letter.Part).Err(err).Msg("the dead letter stays: the record of its job is not read")
+	} else if !counted {
+		v.w.letters.takeBack(v.w.ending, letter.TaskID())
+	}
 }
 
 // reopen makes the pairs of a dead letter that is tried again pending. mu is held.
@@ -94,10 +136,7 @@ func (v *visit) keepLetter() error {
 	letter := cutOut(v.part, dead)
 	letter.Failure, letter.Part = v.part.Failure, tasks.NextGeneration(v.part.Part)
 	v.log.Warn().Str("letter", letter.Part).Msg("the job is cancelled: the dead letter is not tried again")
-	if err := v.putLetter(letter); err != nil {
-		return err
-	}
-	return v.settle(dead, heldBy(letter))
+	return v.setDead(letter, dead)
 }
 
 // heldBy is the outcome of the pairs of a letter.
@@ -110,7 +149,7 @@ func heldBy(letter *tasks.Part) ledger.Outcome {
 // putLetter enqueues a letter of the task, under the next generation of its name if that is taken by other pairs.
 func (v *visit) putLetter(letter *tasks.Part) error {
 	return v.w.persist(func(ctx context.Context) error {
-		_, err := v.w.letters.put(ctx, letter, letter.TaskID(), v.id, func(have *tasks.Part) bool { return covers(have, letter) })
+		_, err := v.w.letters.put(trace.Within(ctx, v.parent), letter, letter.TaskID(), v.id, func(have *tasks.Part) bool { return covers(have, letter) })
 		return err
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/combine"
 	"github.com/unrole/unrole/internal/out/outcome"
@@ -92,8 +93,8 @@ func (w *Worker) putBack(g *group, c combine.Call) {
 	g.progress()
 }
 
-// togetherTries is how often tasks that were busy in the same call wait equally long, so that they share a call again; more
-// often while chance explains it. After that each waits for a time of its own: it may be one of them that keeps the others busy.
+// togetherTries is how often tasks that were busy in the same call wait equally long, so that they share a call again. After
+// that each waits for a time of its own: it may be one of them that keeps the others busy.
 const togetherTries = 3
 
 // spent is what the tries of a batch came to that was busy too often.
@@ -101,6 +102,7 @@ type spent struct {
 	answer outcome.Decision // the last one
 	// aged: it was busy for so long that a try counts although nothing else of the fleet succeeds.
 	aged bool
+	of   pairs.Rectangle // of the part, what was busy
 	// ofRoles: its roles keep it busy, not its users.
 	ofRoles bool
 }
@@ -110,13 +112,16 @@ func (w *Worker) tryLater(m *member, v outcome.Decision, accepted int64, jitter 
 	now := time.Now()
 	m.called = false
 	m.api.jobs.busy(m.part.JobID)
-	tries, err := m.note(func(t *ledger.Tries) { t.Busy(now, accepted, false) })
+	chance := m.chance()
+	var pause time.Duration
+	tries, err := m.note(func(t *ledger.Tries) {
+		if m.turned {
+			t.Anew()
+		}
+		pause = w.putOff(t, now, accepted, jitter)
+	})
 	if err != nil {
 		return err
-	}
-	chance := m.chance()
-	if tries.All > max(togetherTries, chance) {
-		jitter = w.cfg.Random()
 	}
 	most := w.mostAttempts(v)
 	// Age ends a batch only where DingTalk itself refuses it: behind a wrong base URL nothing is spent, however long.
@@ -124,20 +129,31 @@ func (w *Worker) tryLater(m *member, v outcome.Decision, accepted int64, jitter 
 	last, ofRoles := m.isLastWord(v, tries.Attempts, most)
 	if last || aged {
 		v.Failure.Attempts = tries.Attempts
-		return &end{kind: endSpent, spent: &spent{answer: v, aged: aged && !last, ofRoles: ofRoles}, why: "attempts are spent: " + v.Failure.ErrMsg}
+		return &end{kind: endSpent, spent: &spent{answer: v, aged: aged && !last, of: m.of, ofRoles: ofRoles}, why: "attempts are spent: " + v.Failure.ErrMsg}
 	}
-	return later(w.pauseAfter(now, tries.All, chance, jitter), fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.Failure.ErrMsg))
+	if v.Answered && tries.All <= chance.soon {
+		pause = chance.pause(now, w.cfg.RetryBase/roundsPerBase, tries.All, m.part.UserIDs[0])
+	}
+	return later(pause, fmt.Sprintf("attempt %d of %d: %s", tries.Attempts, most, v.Failure.ErrMsg))
 }
 
-// pauseAfter is how long what was busy so often waits until it is tried again. So many busy answers as chance explains do not put
-// the next try off further, and all that waits after one of them comes back at the same moments, to share calls again; the pace
-// spreads these.
-func (w *Worker) pauseAfter(now time.Time, tries, chance int, jitter float64) time.Duration {
-	if tries > chance {
-		return w.backoff().Spread(tries-chance, jitter)
+// putOff counts a try that was busy and returns how long the next one is to wait for: as long as the pause lasts that begins with
+// this one or, if this one was early, began with another one.
+func (w *Worker) putOff(t *ledger.Tries, now time.Time, accepted int64, jitter float64) time.Duration {
+	if left := t.Rests.Sub(now); left > w.cfg.RetryCap { // by a clock that was set back since
+		t.Rests = now
 	}
-	round := w.cfg.RetryBase
-	return now.Truncate(round).Add(round).Sub(now)
+	early := t.Early
+	if t.Busy(now, accepted, false); t.Early > early {
+		return t.Rests.Sub(now)
+	}
+	if t.Due() > togetherTries {
+		jitter = w.cfg.Random()
+	}
+	pause := w.backoff().Spread(t.Due(), jitter)
+	// What comes back through asynq may be half a second early.
+	t.Rests = now.Add(pause - pause/4)
+	return pause
 }
 
 // mostAttempts is how many tries that were answered so make an end.

@@ -1,16 +1,19 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/dingtalk"
+	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -180,5 +183,156 @@ func TestACancelInTheMomentOfACallLeavesWhatItTakesOfAnotherPart(t *testing.T) {
 		if row.Outcome.Kind != want[pair] {
 			t.Errorf("%s is %s, want %s", pair, row.Outcome.Kind, want[pair])
 		}
+	}
+}
+
+// apart is a worker without a lead, whose calls are answered by calls, with a part of two people in hand.
+func apart(t *testing.T, calls Caller) (w *world, worker *Worker, v *visit) {
+	t.Helper()
+	_, rdb := redistest.Memory(t)
+	w = newWorld(t, rdb, simulator.Options{})
+	cfg := w.config
+	cfg.Redis, cfg.DingTalk, cfg.Pacer, cfg.Ledger = rdb, calls, accepting(0), w.ledger
+	worker, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker.cfg.DingTalk = calls
+	worker.ending, worker.stopping = t.Context(), t.Context()
+	worker.letters = &letters{redis: rdb, client: asynq.NewClientFromRedisClient(rdb), inspector: newInspector(rdb), log: w.config.Log}
+	part := &tasks.Part{JobID: "job", Part: "0", UserIDs: []string{"ann", "bob"}, RoleIDs: []int64{1}}
+	v = worker.visit(part.TaskID(), tasks.QueueDefault, part)
+	if err := v.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return w, worker, v
+}
+
+// A cancel that comes just before a finding is written finds pairs that are not being called: what was to be their letter is none.
+func TestACancelBeforeAFindingLeavesNoLetter(t *testing.T) {
+	w, _, v := apart(t, &dingtalk.Client{})
+	ann := pairs.Rectangle{Users: []pairs.User{0}}
+	refused := tasks.Failure{Reason: tasks.ReasonInvalidUser, FailedAt: time.Now()}
+	if err := v.condemn(isolate.BadUser, ann, refused); err != nil || len(w.letters()) != 1 {
+		t.Fatalf("%v, letters %v", err, w.letters())
+	}
+	if _, err := w.ledger.Cancel(t.Context(), "job", "me", "mistaken"); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.condemn(isolate.BadUser, pairs.Rectangle{Users: []pairs.User{1}}, refused); err != nil {
+		t.Fatal(err)
+	}
+	if letters := w.letters(); len(letters) != 1 || letters["0-u0"] == nil {
+		t.Errorf("letters %v, want that of ann alone", letters)
+	}
+	if job, err := w.ledger.Get(t.Context(), "job"); err != nil || job.Pairs != (ledger.Pairs{Total: 2, Dead: 1, Cancelled: 1}) {
+		t.Errorf("%+v, %v", job.Pairs, err)
+	}
+}
+
+// Redis is started again, with what it had a moment before, between the letter and the count: the letter is put back, and one that is
+// only not listed any more gets no second one.
+func TestALetterOutlivesARedisThatIsStartedAgain(t *testing.T) {
+	for lost, lose := range map[string]func(context.Context, redis.UniversalClient){
+		"the letter": func(ctx context.Context, rdb redis.UniversalClient) {
+			rdb.Del(ctx, "asynq:{dead-letter}:t:job:0-u0", "asynq:{dead-letter}:scheduled")
+		},
+		"that there is such a queue": func(ctx context.Context, rdb redis.UniversalClient) { rdb.Del(ctx, "asynq:queues") },
+	} {
+		t.Run(lost, func(t *testing.T) {
+			w, _, v := apart(t, &dingtalk.Client{})
+			w.rdb.AddHook(&forgetful{rdb: w.rdb, lose: lose})
+			refused := tasks.Failure{Reason: tasks.ReasonInvalidUser, FailedAt: time.Now()}
+			if err := v.condemn(isolate.BadUser, pairs.Rectangle{Users: []pairs.User{0}}, refused); err != nil {
+				t.Fatal(err)
+			}
+			if letters := w.letters(); len(letters) != 1 || letters["0-u0"] == nil {
+				t.Errorf("letters %v, want that of ann", letters)
+			}
+			if listed := w.rdb.SMembers(t.Context(), "asynq:queues").Val(); !slices.Contains(listed, tasks.QueueDeadLetter) {
+				t.Errorf("asynq's tools know of %v", listed)
+			}
+		})
+	}
+}
+
+// forgetful loses something right after the first letter was enqueued.
+type forgetful struct {
+	rdb  redis.UniversalClient
+	lose func(context.Context, redis.UniversalClient)
+	once sync.Once
+}
+
+func (*forgetful) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*forgetful) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (f *forgetful) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && len(cmd.Args()) > 3 && cmd.Args()[3] == "asynq:{dead-letter}:t:job:0-u0" {
+			f.once.Do(func() { f.lose(context.WithoutCancel(ctx), f.rdb) })
+		}
+		return err
+	}
+}
+
+// What a probe was answered is taken in before a cancel can reach what it is about.
+func TestAProbeIsMarkedUntilItsAnswerIsTakenIn(t *testing.T) {
+	for what, c := range map[string]error{"passed": nil, "refused": &dingtalk.Error{Class: dingtalk.ClassInvalidUser, ErrCode: 33012, HasErrCode: true}} {
+		t.Run(what, func(t *testing.T) {
+			w, worker, v := apart(t, &answering{err: c})
+			running, stop := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() { defer close(ended); v.api.run(running, worker) }()
+			defer func() { stop(); <-ended }()
+			iso := &isolation{w: worker, g: v.alone(pairs.SizeOf(v.part).Whole())}
+			answer, err := iso.probe(t.Context(), pairs.Rectangle{Users: []pairs.User{0}, Roles: []pairs.Role{0}})
+			if err != nil || answer.Passed != (c == nil) {
+				t.Fatalf("%+v, %v", answer, err)
+			}
+			if !w.begun("job") {
+				t.Error("a cancel would come before the answer is taken in")
+			}
+			answer.TakenIn()
+			if w.begun("job") {
+				t.Error("the part is marked as being called after the answer")
+			}
+		})
+	}
+}
+
+// A lane that is paused pauses: also a search of its task ends after the call under way, and goes on when the lane does.
+func TestAPausedLaneEndsASearchOfItsTask(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	bad := names("u", 15)
+	w := newWorld(t, rdb, simulator.Options{Open: true, BadUsers: bad})
+	w.qps = 15
+	w.submit("search", names("u", 40), roleIDs(1))
+	w.work()
+	w.until(func() bool { return len(w.sim.Calls()) >= 3 })
+	inspector := newInspector(rdb)
+	if err := inspector.PauseQueue(tasks.QueueDefault); err != nil {
+		t.Fatal(err)
+	}
+	calls := len(w.sim.Calls())
+	w.until(func() bool {
+		info, err := inspector.GetQueueInfo(tasks.QueueDefault)
+		return err == nil && info.Active == 0
+	})
+	job, err := w.ledger.Get(t.Context(), "search")
+	if after := len(w.sim.Calls()) - calls; err != nil || job.State.Finished() || after > 12 {
+		t.Fatalf("%d calls after the pause; the job is %s, %v", after, job.State, err)
+	}
+	if w.begun("search") {
+		t.Error("a part is marked as being called")
+	}
+	if err := inspector.UnpauseQueue(tasks.QueueDefault); err != nil {
+		t.Fatal(err)
+	}
+	if job := w.finished("search"); job.Pairs != (ledger.Pairs{Total: 40, Removed: 25, Dead: 15}) {
+		t.Errorf("%+v", job.Pairs)
 	}
 }

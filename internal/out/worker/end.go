@@ -8,7 +8,6 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/rs/zerolog"
 
-	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -19,9 +18,11 @@ type end struct {
 	after time.Duration // endLater: how long until the next try
 	spent *spent        // endSpent: what the tries came to
 	why   string
+	cause error // what came to the task, where somebody asks for it
 }
 
 func (e *end) Error() string { return e.why }
+func (e *end) Unwrap() error { return e.cause }
 
 type endKind int
 
@@ -41,9 +42,15 @@ const (
 func again(why string) *end                      { return &end{kind: endAgain, why: why} }
 func later(after time.Duration, why string) *end { return &end{kind: endLater, after: after, why: why} }
 func back(why string) *end                       { return &end{kind: endBack, why: why} }
+func backFor(err error) *end                     { return &end{kind: endBack, why: err.Error(), cause: err} }
 
 // stopping ends whatever waits when the worker stops.
 var stopping = back("the worker stopped before the task was done")
+
+// goesBack ends what waits when its task has to go back.
+func goesBack(ctx context.Context) *end {
+	return back("the task goes back: " + context.Cause(ctx).Error())
+}
 
 const (
 	// waitedOutHere is below what asynq, which knows whole seconds only, can delay a task by.
@@ -59,8 +66,8 @@ func (w *Worker) ended(log zerolog.Logger, err error) error {
 	switch {
 	case err == nil || errors.As(err, &e):
 		return err
-	case errors.Is(err, ledger.ErrStale):
-		return back(err.Error())
+	case errors.Is(err, ledger.ErrStale), errors.Is(err, ledger.ErrReplaced):
+		return backFor(err)
 	case w.stopping.Err() != nil:
 		return stopping
 	}
@@ -69,20 +76,28 @@ func (w *Worker) ended(log zerolog.Logger, err error) error {
 }
 
 // goesOn returns nil if the handler goes on with a task that came to err, having waited for as long as it says.
-func (w *Worker) goesOn(err error) error {
+func (w *Worker) goesOn(ctx context.Context, err error) error {
 	var e *end
 	switch {
 	case err == nil:
 		return nil
 	case !errors.As(err, &e):
 		return err
+	case e.kind == endAgain && ctx.Err() != nil:
+		return goesBack(ctx)
 	case e.kind == endAgain:
 		return nil
 	case e.kind == endLater && e.after < waitedOutHere:
-		if wait.For(w.stopping, e.after) != nil {
+		over := time.NewTimer(e.after)
+		defer over.Stop()
+		select {
+		case <-over.C:
+			return nil
+		case <-w.stopping.Done():
 			return stopping
+		case <-ctx.Done():
+			return goesBack(ctx)
 		}
-		return nil
 	}
 	return err
 }

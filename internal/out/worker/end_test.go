@@ -31,7 +31,7 @@ func TestHowATaskEnds(t *testing.T) {
 		"crashed":                {err: &end{kind: endCrashed, why: "panic"}, failure: true, delay: time.Second},
 	} {
 		err := w.ended(zerolog.Nop(), c.err)
-		if got := w.goesOn(err) == nil; got != c.goesOn {
+		if got := w.goesOn(t.Context(), err) == nil; got != c.goesOn {
 			t.Errorf("%s: goes on %v, want %v", name, got, c.goesOn)
 		}
 		if got := isFailure(err); got != c.failure {
@@ -53,7 +53,15 @@ func TestHowATaskEnds(t *testing.T) {
 	if err := stopped.ended(zerolog.Nop(), away); err != error(stopping) {
 		t.Errorf("an error while the worker stops ends as %v", err)
 	}
-	if err := stopped.goesOn(later(time.Millisecond, "busy")); err != error(stopping) {
+	if err := stopped.goesOn(t.Context(), later(time.Millisecond, "busy")); err != error(stopping) {
 		t.Errorf("a short wait while the worker stops ends as %v", err)
+	}
+
+	handed, hand := context.WithCancelCause(t.Context())
+	hand(errors.New("its lane is paused"))
+	for name, err := range map[string]error{"busy": later(time.Millisecond, "busy"), "changed": again("cancelled meanwhile")} {
+		if err := w.goesOn(handed, err); !errors.As(err, &e) || e.kind != endBack {
+			t.Errorf("%s, a task that has to go back ends as %v", name, err)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -30,6 +31,7 @@ func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
 	queue, _ := asynq.GetQueueName(ctx)
 	defer w.recovered("a handler panicked", id, func(crash *end) { err = crash })
 
+	ctx = trace.From(ctx, at.Headers())
 	if at.Type() != tasks.TypeRemove {
 		return w.letters.unreadable(ctx, id, queue, at.Payload(), fmt.Errorf("task type %q is not known to this build", at.Type()))
 	}
@@ -40,14 +42,18 @@ func (w *Worker) handle(ctx context.Context, at *asynq.Task) (err error) {
 	if part.Failure != nil && part.Failure.Reason == tasks.ReasonBadPayload {
 		return w.letters.readAgain(ctx, id, part)
 	}
+	w.rounds.Wake(part.JobID)
 	v := w.visit(id, queue, part)
-	ctx, v.span = w.cfg.Trace.Part(ctx, at.Headers(), queue, len(part.RoleIDs), len(part.UserIDs))
+	ctx = v.trace(ctx, queue)
 	defer v.span.End(false)
 	defer w.neighbours.add(v)()
 	panics, _ := asynq.GetRetryCount(ctx)
 	err = v.through(ctx, panics)
 	if err == nil && part.Fits() {
-		v.showResult(at)
+		v.showResult(queue)
+	}
+	if v.goneWithRedis(ctx, err) {
+		v.bringBack(w.ending)
 	}
 	return w.ended(v.log, err)
 }
@@ -82,14 +88,15 @@ func (v *visit) through(ctx context.Context, panics int) error {
 			return err
 		}
 		if err := v.takeTurn(ctx); err != nil || !v.open() {
+			_ = v.giveScopes() // a search that is over may have given roles
 			return err
 		}
 		err := v.wait(ctx)
 		var e *end
 		if errors.As(err, &e) && e.kind == endSpent {
-			err = v.setApart(e.spent)
+			err = v.setApart(ctx, e.spent)
 		}
-		if err := v.w.goesOn(err); err != nil {
+		if err := v.w.goesOn(ctx, err); err != nil {
 			_ = v.giveScopes() // whoever got a role gets its scope before the task leaves; if not, both are given anew
 			return err
 		}
@@ -114,11 +121,11 @@ func (v *visit) wait(ctx context.Context) error {
 		return v.until(ctx, over, func() {})
 	}
 	if x := v.unproven(); x != nil {
-		if err := v.prove(x); err != nil {
+		if err := v.prove(ctx, x); err != nil {
 			return err
 		}
 	}
-	st := newStay(v)
+	st := newStay(ctx, v)
 	if v.crashes() >= suspectAfter {
 		select {
 		case v.w.suspects <- struct{}{}:
@@ -126,7 +133,7 @@ func (v *visit) wait(ctx context.Context) error {
 		case <-v.w.stopping.Done():
 			return stopping
 		case <-ctx.Done():
-			return back("the task goes back: " + context.Cause(ctx).Error())
+			return goesBack(ctx)
 		}
 		st.offer.Apart()
 	}
@@ -136,7 +143,7 @@ func (v *visit) wait(ctx context.Context) error {
 	case <-v.w.stopping.Done():
 		st.leave(stopping)
 	case <-ctx.Done():
-		st.leave(back("the task goes back: " + context.Cause(ctx).Error()))
+		st.leave(goesBack(ctx))
 	}
 	// What is in flight ends normally.
 	<-st.ended
@@ -157,15 +164,10 @@ func (v *visit) until(ctx context.Context, over <-chan struct{}, then func()) er
 }
 
 // showResult leaves what became of the part with the task, where the asynq web UI shows it.
-func (v *visit) showResult(at *asynq.Task) {
-	if at.ResultWriter() == nil {
-		return
-	}
+func (v *visit) showResult(lane string) {
 	body, err := json.Marshal(v.summary())
-	if err == nil {
-		_, err = at.ResultWriter().Write(body)
-	}
 	if err != nil {
 		v.log.Debug().Err(err).Msg("the task's result is not shown in the web UI")
 	}
+	v.w.lead.Result(lane, v.id, body)
 }

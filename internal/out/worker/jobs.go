@@ -27,6 +27,7 @@ type job struct {
 	poisoned map[int64]bool  // roles whose every call is busy
 	busy     int             // answers in a row, of all its batches
 	taken    map[string]bool // ids, as fields of the ledger, that DingTalk has taken since it was busy first
+	foci     map[string]int  // what each part is down to that was busy too often, see focus
 }
 
 const (
@@ -165,22 +166,46 @@ func (js *jobs) busyInARow(id string) int {
 	return js.of(id).busy
 }
 
+// turnsTo notes what a part is down to, and reports whether it was not known to be: fresh, and whether it was something else: turned.
+func (js *jobs) turnsTo(part *tasks.Part, focus int) (fresh, turned bool) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	j := js.of(part.JobID)
+	if j.foci == nil || len(j.foci) > maxTaken {
+		j.foci = map[string]int{}
+	}
+	before, known := j.foci[part.Part]
+	j.foci[part.Part] = focus
+	return !known || before != focus, known && before != focus
+}
+
 // likely are those ids of a rectangle of the part that DingTalk has taken in other calls of the job; on a side where that is
 // nobody, all of them.
 func (js *jobs) likely(part *tasks.Part, of pairs.Rectangle) pairs.Rectangle {
+	likely := js.takenOf(part, of)
+	if len(likely.Users) == 0 {
+		likely.Users = of.Users
+	}
+	if len(likely.Roles) == 0 {
+		likely.Roles = of.Roles
+	}
+	return likely
+}
+
+// takenOf are those ids of a rectangle of the part that DingTalk has taken in other calls of the job, as far as it is remembered.
+func (js *jobs) takenOf(part *tasks.Part, of pairs.Rectangle) (known pairs.Rectangle) {
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	taken := js.of(part.JobID).taken
-	var suspects pairs.Rectangle
 	for _, u := range of.Users {
-		if !taken[ledger.UserField(part.UserIDs[u])] {
-			suspects.Users = append(suspects.Users, u)
+		if taken[ledger.UserField(part.UserIDs[u])] {
+			known.Users = append(known.Users, u)
 		}
 	}
 	for _, r := range of.Roles {
-		if !taken[ledger.RoleField(part.RoleIDs[r])] {
-			suspects.Roles = append(suspects.Roles, r)
+		if taken[ledger.RoleField(part.RoleIDs[r])] {
+			known.Roles = append(known.Roles, r)
 		}
 	}
-	return pairs.Rectangle{Users: without(of.Users, suspects.Users), Roles: without(of.Roles, suspects.Roles)}
+	return known
 }

@@ -3,13 +3,16 @@ package worker
 import (
 	"context"
 
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 )
 
-// Held reports whether this worker has the lead of the fleet for certain, Number its number.
-func (w *Worker) Held() bool    { return w.lead.Held() }
-func (w *Worker) Number() int64 { return w.lead.Number() }
+// Held reports whether this worker has the lead of the fleet for certain. Fence goes with what it writes then, and Replaced tells
+// it of a write that was refused since Redis is another server; see queue.Lead.
+func (w *Worker) Held() bool             { return w.lead.Held() }
+func (w *Worker) Fence() lease.Fence     { return w.lead.Fence() }
+func (w *Worker) Replaced(f lease.Fence) { w.lead.Replaced(f) }
 
 // leading makes calls only while this worker has the lead: another one may make the same ones otherwise.
 type leading struct {

@@ -8,14 +8,17 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/tasks"
 )
 
 // letters is the queue of the dead letters.
 type letters struct {
+	redis     redis.UniversalClient
 	client    *asynq.Client
 	inspector *asynq.Inspector
 	log       zerolog.Logger
@@ -32,27 +35,58 @@ func (l *letters) put(ctx context.Context, letter *tasks.Part, id, running strin
 		if err != nil || fresh {
 			return id, err
 		}
-		have, err := l.at(id)
+		have, err := l.at(ctx, id)
 		if err != nil || have != nil && same(have) {
 			return id, err
 		}
 	}
 }
 
-// at reads a task of the queue; nil if there is none or it cannot be read.
-func (l *letters) at(id string) (*tasks.Part, error) {
-	info, err := l.inspector.GetTaskInfo(tasks.QueueDeadLetter, id)
-	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
-		return nil, nil
+// takeBack drops a letter that holds nothing. One that cannot be dropped, since somebody has made it due, ends by itself.
+func (l *letters) takeBack(ctx context.Context, id string) {
+	err := l.listed(ctx, func() error { return l.inspector.DeleteTask(tasks.QueueDeadLetter, id) })
+	if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) {
+		l.log.Warn().Str("letter", id).Err(err).Msg("an empty dead letter stays where it is")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("look at dead letter %s: %w", id, err)
+}
+
+// at reads a task of the queue; nil if there is none or it cannot be read.
+func (l *letters) at(ctx context.Context, id string) (*tasks.Part, error) {
+	info, err := l.info(ctx, id)
+	if info == nil {
+		return nil, err
 	}
 	p, err := tasks.Decode(info.Payload)
 	if err != nil {
 		return nil, nil
 	}
 	return p, nil
+}
+
+// info is what asynq has of a task of the queue, readable or not; nil if there is none.
+func (l *letters) info(ctx context.Context, id string) (info *asynq.TaskInfo, err error) {
+	err = l.listed(ctx, func() (err error) {
+		info, err = l.inspector.GetTaskInfo(tasks.QueueDeadLetter, id)
+		return err
+	})
+	switch {
+	case errors.Is(err, asynq.ErrTaskNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("look at dead letter %s: %w", id, err)
+	}
+	return info, nil
+}
+
+// listed does what asynq's inspector does with the queue, also after Redis has lost that there is one.
+func (l *letters) listed(ctx context.Context, do func() error) error {
+	err := do()
+	if errors.Is(err, asynq.ErrQueueNotFound) {
+		if err = queue.List(ctx, l.redis, tasks.QueueDeadLetter); err == nil {
+			err = do()
+		}
+	}
+	return err
 }
 
 // redisPause is how long a task without a readable payload rests after an error of Redis.
@@ -95,7 +129,7 @@ func (l *letters) readAgain(ctx context.Context, id string, letter *tasks.Part) 
 		next.Failure = &f
 		return l.putUnreadable(ctx, id, id, &next, err)
 	}
-	if err := producer.Enqueue(ctx, l.client, []tasks.Part{*part}, f.Queue, time.Time{}); err != nil {
+	if err := producer.Requeue(ctx, l.redis, l.client, *part, f.Queue); err != nil {
 		return later(redisPause, err.Error())
 	}
 	l.log.Info().Str("task", id).Str("job", part.JobID).Str("part", part.Part).Msg("the payload can be read now: the task is back in its lane")

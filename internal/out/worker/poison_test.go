@@ -2,13 +2,18 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
@@ -116,16 +121,16 @@ func TestWhatWasGivenBackIsNoProof(t *testing.T) {
 // action that has come since.
 func TestAWitnessStandsWhileNobodySaysOtherwise(t *testing.T) {
 	part := &tasks.Part{JobID: "job", Part: "0", UserIDs: []string{"a", "b"}, RoleIDs: []int64{1, 2}}
-	v := func(lead int64) *visit { return &visit{part: part, lead: lead} }
+	v := func(lead lease.Fence) *visit { return &visit{part: part, lead: lead} }
 	kept := func() *witnesses {
 		ws := newWitnesses()
-		ws.keep(v(1), pairs.Rectangle{Users: []pairs.User{1}, Roles: []pairs.Role{0, 1}})
+		ws.keep(v("1"), pairs.Rectangle{Users: []pairs.User{1}, Roles: []pairs.Role{0, 1}})
 		return ws
 	}
-	if x := kept().of(v(1)); x == nil || x.pair != (pairs.Pair{User: 1, Role: 0}) {
+	if x := kept().of(v("1")); x == nil || x.pair != (pairs.Pair{User: 1, Role: 0}) {
 		t.Fatalf("witness %+v", x)
 	}
-	if kept().of(v(2)) != nil {
+	if kept().of(v("2")) != nil {
 		t.Error("what was kept under an earlier lead is a witness")
 	}
 	for _, c := range []struct {
@@ -135,7 +140,7 @@ func TestAWitnessStandsWhileNobodySaysOtherwise(t *testing.T) {
 	}{{[]string{"b"}, []int64{1, 7}, false}, {[]string{"b"}, []int64{2}, true}, {[]string{"a"}, []int64{1}, true}} {
 		ws := kept()
 		ws.drop(&tasks.Part{Action: tasks.Add, UserIDs: c.users, RoleIDs: c.roles})
-		if stays := ws.of(v(1)) != nil; stays != c.stays {
+		if stays := ws.of(v("1")) != nil; stays != c.stays {
 			t.Errorf("a restore of %v × %v: witness kept %t, want %t", c.users, c.roles, stays, c.stays)
 		}
 	}
@@ -192,5 +197,146 @@ func TestWhoStaysIsNoProof(t *testing.T) {
 	w.until(func() bool { return w.callsOf("poison") >= poison+20 })
 	if n := w.callsOf("taken") - taken; n > 0 {
 		t.Errorf("%d calls about somebody who stays", n)
+	}
+}
+
+// What is tried next is open, and all of what it is down to; what DingTalk has taken goes first, and a user nobody knows is never tried
+// with a role nobody knows while there is anything else.
+func TestWhatIsKnownToPassGoesBeforeWhatIsNot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := pairs.Size{Users: rapid.IntRange(1, 6).Draw(t, "users"), Roles: rapid.IntRange(1, 6).Draw(t, "roles")}
+		open, isKnown := pairs.None(size), map[any]bool{}
+		var known pairs.Rectangle
+		for u, r := range size.Whole().All() {
+			if rapid.Bool().Draw(t, "open") {
+				open.Add(u, r)
+			}
+		}
+		for u := range pairs.User(size.Users) {
+			if isKnown[u] = rapid.Bool().Draw(t, "known user"); isKnown[u] {
+				known.Users = append(known.Users, u)
+			}
+		}
+		for r := range pairs.Role(size.Roles) {
+			if isKnown[r] = rapid.Bool().Draw(t, "known role"); isKnown[r] {
+				known.Roles = append(known.Roles, r)
+			}
+		}
+		rank := func(u pairs.User, r pairs.Role) int {
+			return map[[2]bool]int{{true, true}: 0, {false, true}: 1, {true, false}: 2, {false, false}: focusAll}[[2]bool{isKnown[u], isKnown[r]}]
+		}
+		best, left := focusAll, 0
+		for u, r := range size.Whole().All() {
+			if open.Has(u, r) {
+				best = min(best, rank(u, r))
+				left++
+			}
+		}
+		of, kind := focus(open, known)
+		if left > 0 && kind != best {
+			t.Fatalf("focus %d, want %d", kind, best)
+		}
+		tried := open.Within(of)
+		for u, r := range size.Whole().All() {
+			if open.Has(u, r) && (rank(u, r) == best) != tried.Has(u, r) {
+				t.Fatalf("user %d and role %d: tried %v", u, r, tried.Has(u, r))
+			}
+		}
+	})
+}
+
+// A user and a role that are both poison leave nobody alone in a half of either side.
+func TestAPoisonousUserAndAPoisonousRoleOfOneBatchTakeNobodyWithThem(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{Open: true, UserCodes: map[string]int{"u007": -1}, RoleCodes: map[int64]int{roleIDs(10)[3]: -1}})
+	w.config.MaxAttempts = 3
+	w.submit("job", names("u", 40), roleIDs(10))
+	w.work()
+	if job := w.finished("job"); job.Pairs != (ledger.Pairs{Total: 400, Removed: 39 * 9, Dead: 40 + 9}) {
+		t.Errorf("%+v", job.Pairs)
+	}
+	for name, l := range w.letters() {
+		if l.Failure.Reason != tasks.ReasonBusy {
+			t.Errorf("letter %s: %v", name, l.Failure)
+		}
+	}
+}
+
+// The tries of somebody who is set apart are no tries of whoever is left in the batch: DingTalk may be busy by chance when they are
+// tried alone.
+func TestWhoIsLeftInTheBatchHasAllAttemptsAgain(t *testing.T) {
+	_, worker, v := apart(t, &dingtalk.Client{})
+	most := worker.cfg.MaxAttempts
+	busy := outcome.Decision{Answered: true, Failure: tasks.Failure{Reason: tasks.ReasonBusy}}
+	v.api.jobs.busy(v.part.JobID)
+	v.api.jobs.passed(v.part, pairs.Rectangle{Users: []pairs.User{0}, Roles: []pairs.Role{0}}) // ann is known
+	since := time.Now().Add(-time.Hour)
+	v.begin()
+	if _, err := v.note(func(t *ledger.Tries) { *t = ledger.Tries{Attempts: most, Accepted: 30, All: most, BusySince: since} }); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.setApart(t.Context(), &spent{answer: busy, of: pairs.Rectangle{Users: []pairs.User{0}, Roles: []pairs.Role{0}}}); err != nil {
+		t.Fatal(err)
+	}
+	left := v.rectangles()
+	if len(left) != 1 || !slices.Equal(left[0].Users, []pairs.User{1}) {
+		t.Fatalf("%v is left, want bob", left)
+	}
+	bob := v.alone(left[0]).members[0]
+	for attempt := 1; attempt <= most; attempt++ {
+		v.begin()
+		var e *end
+		if err := worker.tryLater(bob, busy, int64(30+attempt), 0); !errors.As(err, &e) || (e.kind == endSpent) != (attempt == most) {
+			t.Fatalf("busy for the %d. time of %d, bob ends as %v", attempt, most, err)
+		}
+		v.begin()
+		if _, err := v.note(func(t *ledger.Tries) { t.Rests = time.Time{} }); err != nil { // the pause goes by
+			t.Fatal(err)
+		}
+	}
+	if have := v.claim.State.Tries.BusySince; !have.Equal(since) {
+		t.Errorf("busy since %v, want %v", have, since)
+	}
+}
+
+// What another part of the job shows narrows what is in question. Neither the answer that was under way, nor the tries before, were
+// about what is in question then.
+func TestWhatIsInQuestionAnewHasAllAttempts(t *testing.T) {
+	_, worker, v := apart(t, &dingtalk.Client{})
+	most := worker.cfg.MaxAttempts
+	busy := outcome.Decision{Answered: true, Failure: tasks.Failure{Reason: tasks.ReasonBusy}}
+	v.api.jobs.busy(v.part.JobID)
+	v.begin()
+	if _, err := v.note(func(t *ledger.Tries) { *t = ledger.Tries{Attempts: most, Accepted: 30, All: most} }); err != nil {
+		t.Fatal(err)
+	}
+	attempt := func(m *member) *end {
+		v.begin()
+		var e *end
+		if err := worker.tryLater(m, busy, v.claim.State.Tries.Accepted+1, 0); !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		v.begin()
+		if _, err := v.note(func(t *ledger.Tries) { t.Rests = time.Time{} }); err != nil { // the pause goes by
+			t.Fatal(err)
+		}
+		return e
+	}
+	before := &member{stay: newStay(t.Context(), v)}
+	if asked := before.asked.Hull(); len(asked.Users) != 1 || len(before.of.Users) != 2 {
+		t.Fatalf("%v of %v is asked for, want one of two users", asked, before.of)
+	}
+	v.api.jobs.passed(v.part, pairs.Rectangle{Users: []pairs.User{0}, Roles: []pairs.Role{0}}) // ann, in another part
+	if e := attempt(before); e.kind != endLater {
+		t.Fatalf("after %d attempts for two users: %v", most+1, e)
+	}
+	for n := 1; n <= most; n++ {
+		ann := &member{stay: newStay(t.Context(), v)}
+		if !slices.Equal(ann.of.Users, []pairs.User{0}) {
+			t.Fatalf("users %v are in question, want ann", ann.of.Users)
+		}
+		if e := attempt(ann); (e.kind == endSpent) != (n == most) {
+			t.Fatalf("busy for the %d. time of %d, ann ends as %v", n, most, e)
+		}
 	}
 }

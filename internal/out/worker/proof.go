@@ -1,10 +1,12 @@
 package worker
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/outcome"
 	"github.com/unrole/unrole/internal/record/ledger"
@@ -28,7 +30,7 @@ type witness struct {
 	part *tasks.Part
 	pair pairs.Pair
 	lane string
-	lead int64
+	lead lease.Fence
 }
 
 // maxWitnesses is of how many jobs they are kept. A job that has none begins with its next success.
@@ -107,9 +109,9 @@ func (ws *witnesses) stand(x *witness, of *tasks.Part, now *ledger.Claim) bool {
 func (v *visit) unproven() *witness {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	t, whole := v.claim.State.Tries, max(wholeTries, v.chance())
+	t, whole := v.claim.State.Tries, max(wholeTries, v.chance().soon)
 	// A task that has come back from asynq is new here: that a portion of it was tried shows in its tries only.
-	if portion := v.narrowed && t.All >= wholeTries || t.All > whole; !portion || t.Attempts == t.All {
+	if portion := v.narrowed && t.All >= wholeTries || t.All > whole; !portion || t.Attempts == t.Due() {
 		return nil
 	}
 	done := v.claim.Removed()
@@ -134,16 +136,16 @@ func (v *visit) protects(x *witness) bool {
 
 // prove repeats a pair that DingTalk has taken, in place of a try: if it takes it again, it is up, and the next busy answer is
 // down to what is tried. So an outage costs no more calls, and no attempt.
-func (v *visit) prove(x *witness) error {
+func (v *visit) prove(ctx context.Context, x *witness) error {
 	w := v.w
 	g := &group{api: v.api, lane: v.lane, users: []string{x.part.UserIDs[x.pair.User]}, roles: []int64{x.part.RoleIDs[x.pair.Role]},
 		whole: pairs.Size{Users: 1, Roles: 1}.Whole(), witness: x}
 	g.members = []*member{{stay: &stay{visit: v, asked: v.wants()}, users: absent[pairs.User](1), roles: absent[pairs.Role](1)}}
 	defer v.api.flies(g)()
 	defer g.rest()
-	s, err := v.api.dispatch.slotFor(w.stopping, v.lane)
+	s, err := v.api.dispatch.slotFor(ctx, v.lane)
 	if err != nil {
-		return stopping
+		return goesBack(ctx)
 	}
 	if v.counts(s.Accepted) {
 		v.api.dispatch.unused(w.ending, s)
@@ -195,5 +197,5 @@ func (w *Worker) proveLater(m *member, v outcome.Decision) error {
 		v.Failure.Attempts = tries.Attempts
 		return &end{kind: endSpent, spent: &spent{answer: v, aged: true}, why: "attempts are spent: " + v.Failure.ErrMsg}
 	}
-	return later(w.backoff().Spread(tries.All, w.cfg.Random()), "what was taken before is not taken again: "+v.Failure.ErrMsg)
+	return later(w.backoff().Spread(tries.Due(), w.cfg.Random()), "what was taken before is not taken again: "+v.Failure.ErrMsg)
 }

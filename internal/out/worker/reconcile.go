@@ -8,7 +8,9 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/tasks"
 )
@@ -22,9 +24,18 @@ const (
 	betweenLooks = 20 * time.Millisecond
 )
 
-// reconcile looks, once per interval over the whole fleet, for what asynq has lost or given up.
+// reconcile looks, once per interval over the whole fleet, for what asynq has lost or given up. The leader does it, which knows the
+// jobs that move.
 func (w *Worker) reconcile(ctx context.Context) {
+	breaks := int64(0)
 	for wait.For(ctx, w.cfg.ReconcileInterval) == nil {
+		if !w.lead.Held() {
+			continue
+		}
+		if now := w.lead.Breaks(); now != breaks {
+			w.rounds.WakeAll()
+			breaks = now
+		}
 		mine, err := w.cfg.Redis.SetNX(ctx, reconcileKey, 1, w.cfg.ReconcileInterval*9/10).Result()
 		if err != nil || !mine {
 			continue
@@ -95,6 +106,7 @@ func (w *Worker) sweepArchive(ctx context.Context) error {
 }
 
 func (w *Worker) sweep(ctx context.Context, queue string, info *asynq.TaskInfo) error {
+	ctx = trace.From(ctx, info.Headers)
 	part, err := tasks.Decode(info.Payload)
 	switch {
 	case err != nil:
@@ -102,7 +114,12 @@ func (w *Worker) sweep(ctx context.Context, queue string, info *asynq.TaskInfo) 
 	case part.Failure != nil && part.Failure.Reason == tasks.ReasonBadPayload:
 		err = w.letters.putUnreadable(ctx, info.ID, info.ID, part, errors.New("archived"))
 	default:
-		err = w.visit(info.ID, queue, part).giveUp(ctx, info)
+		v := w.visit(info.ID, queue, part)
+		err = v.giveUp(v.trace(ctx, queue), info)
+		if errors.Is(err, ledger.ErrReplaced) {
+			w.lead.Replaced(v.lead)
+		}
+		v.span.End(err != nil)
 	}
 	if err != nil {
 		return err

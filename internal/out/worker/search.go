@@ -76,10 +76,13 @@ func (w *Worker) isolate(g *group, c combine.Call, v outcome.Decision, grant pac
 
 func (iso *isolation) run(blame isolate.Blame, first *cause) error {
 	w := iso.w
-	iso.g.rest()
+	defer iso.g.rest()
 	defer w.tell(first)
 	ctx, end := context.WithCancel(w.stopping)
 	defer end()
+	for _, m := range iso.g.members {
+		defer context.AfterFunc(m.task, end)()
+	}
 	iso.end = end // before New: the refusal of a batch of one id finds that id
 	search, err := isolate.New(iso.g.whole.Size(), isolate.Answer{Blame: blame, Cause: first},
 		isolate.Options{Learned: iso.g.api.jobs.learned(iso.g), Suspects: iso.g.api.hints.of(iso.g.users, iso.g.roles), Found: iso.found, Width: iso.width})
@@ -87,6 +90,7 @@ func (iso *isolation) run(blame isolate.Blame, first *cause) error {
 		return err
 	}
 	w.tell(first)
+	iso.g.rest()
 	_, err = search.Run(ctx, iso.probe)
 	switch {
 	case iso.err != nil:
@@ -95,6 +99,8 @@ func (iso *isolation) run(blame isolate.Blame, first *cause) error {
 		return later(max(waitedOutHere, w.cfg.RetryCap/2), err.Error())
 	case err != nil && w.stopping.Err() != nil:
 		return stopping
+	case err != nil && ctx.Err() != nil:
+		return again("the search ended since one of its tasks goes back")
 	}
 	return err
 }
@@ -111,11 +117,17 @@ func (iso *isolation) width() int {
 }
 
 // probe sends a part of the group in slots of its own until it is answered: passed, or refused. Between its calls it may
-// wait for long, and is not marked as being called.
+// wait for long, and is not marked as being called. After the answer it is until that was taken in: a cancel must not come between
+// what the answer proves and its being written.
 func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.Answer, error) {
 	w := iso.w
 	g := iso.g.twin()
-	defer g.rest()
+	heard := false
+	defer func() {
+		if !heard {
+			g.rest()
+		}
+	}()
 	var tries ledger.Tries
 	for {
 		g.rest()
@@ -134,10 +146,12 @@ func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.
 		s.done()
 		switch v.Action {
 		case outcome.Settle:
-			return isolate.Answer{Passed: true}, nil
+			heard = true
+			return isolate.Answer{Passed: true, TakenIn: g.rest}, nil
 		case outcome.Search:
+			heard = true
 			c := causeOf(g.api, s.Grant, v)
-			return isolate.Answer{Blame: v.Blame, Cause: c, TakenIn: func() { w.tell(c) }}, nil
+			return isolate.Answer{Blame: v.Blame, Cause: c, TakenIn: func() { w.tell(c); g.rest() }}, nil
 		case outcome.Abandon:
 			return isolate.Answer{}, stopping
 		case outcome.Retry:
@@ -145,7 +159,8 @@ func (iso *isolation) probe(ctx context.Context, rect pairs.Rectangle) (isolate.
 			tries.Busy(now, s.Accepted, v.Answered && (iso.halving != nil && iso.halving.aged || tries.Aged(now, w.cfg.BusyMaxAge)))
 			if tries.Attempts >= iso.mostAttempts(v, rect.Size().Pairs()) {
 				v.Failure.Attempts = tries.Attempts
-				return isolate.Answer{Blame: isolate.BlameAny, Cause: &cause{failure: v.Failure, told: true}}, nil
+				heard = true
+				return isolate.Answer{Blame: isolate.BlameAny, Cause: &cause{failure: v.Failure, told: true}, TakenIn: g.rest}, nil
 			}
 			g.rest()
 			if wait.For(ctx, w.backoff().Spread(tries.All, w.cfg.Random())) != nil {

@@ -87,8 +87,11 @@ func (w *Worker) lookAgain(g *group, rect pairs.Rectangle) error {
 		requests = append(requests, g.witness.request())
 	}
 	claims, err := w.cfg.Ledger.Claim(w.ending, requests...)
-	if errors.Is(err, ledger.ErrStale) {
-		g.leave(back(err.Error()))
+	if errors.Is(err, ledger.ErrReplaced) {
+		w.lead.Replaced(g.members[0].lead)
+	}
+	if errors.Is(err, ledger.ErrStale) || errors.Is(err, ledger.ErrReplaced) {
+		g.leave(backFor(err))
 		return errFallen
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -14,6 +15,11 @@ type stay struct {
 	*visit
 	offer *combine.Offer // nil outside the pool
 	asked pairs.Set      // what calls may cover for the task; it does not change
+	// of is what is in question where what is asked is busy. turned: the tries before were about something else.
+	of     pairs.Rectangle
+	turned bool
+	// task ends when the task has to go back.
+	task  context.Context
 	began time.Time
 	slot  sync.Once // the first slot ends the wait that is measured
 
@@ -23,9 +29,10 @@ type stay struct {
 	ended chan struct{} // closed when nothing of the offer is open or in flight any more
 }
 
-// newStay makes the offer of a task.
-func newStay(v *visit) *stay {
-	st := &stay{visit: v, asked: v.turn(), began: time.Now(), ended: make(chan struct{})}
+// newStay makes the offer of a task, which has to go back when ctx ends.
+func newStay(ctx context.Context, v *visit) *stay {
+	st := &stay{visit: v, task: ctx, began: time.Now(), ended: make(chan struct{})}
+	st.asked, st.of, st.turned = v.turn()
 	st.offer = combine.NewOffer(v.lane, v.part.UserIDs, v.part.RoleIDs, st.asked.Has, st)
 	return st
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"hash/crc32"
 	"math"
 	"sync"
 	"time"
@@ -53,17 +54,47 @@ const (
 	// chancePasses is the share of calls that have to pass before chance explains that others are busy. Below it, DingTalk is
 	// taken to be out.
 	chancePasses = 0.25
-	// chanceAt is how unlikely it is by chance alone when so many busy answers in a row say something about a task.
-	chanceAt  = 0.05
-	maxChance = 4
+	// doubtAt is how unlikely it is by chance alone when so many busy answers in a row may say something about a task, rareAt
+	// when they do.
+	doubtAt = 0.05
+	rareAt  = 0.0001
 )
 
-// chance is how many busy answers in a row say nothing about a task, as often as calls are busy now.
-func (t *tempo) chance() int {
+// chance is how many busy answers in a row may be down to chance, as often as calls are busy now.
+type chance struct {
+	// together: so many say nothing about a task. What was busy comes back with all others.
+	together int
+	// soon: so many hardly say anything. What was busy comes back soon, but ever fewer at the same moment, so that one that keeps
+	// others busy is left by them.
+	soon int
+}
+
+func (t *tempo) chance() chance {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.passing < chancePasses || t.passing >= 1 {
-		return 0
+		return chance{}
 	}
-	return min(maxChance, int(math.Log(chanceAt)/math.Log(1-t.passing)))
+	busyInARow := func(at float64) int { return int(math.Log(at) / math.Log(1-t.passing)) }
+	return chance{busyInARow(doubtAt), busyInARow(rareAt)}
+}
+
+const (
+	// roundsPerBase is how many rounds, in which all come back who do so soon, make the shortest pause.
+	roundsPerBase = 4
+	// maxDivided is how often those who come back soon are divided.
+	maxDivided = 4
+)
+
+// pause is how long a removal of that user, busy so often in a row, waits until it is tried again: until its moment in the present
+// round or the next one. All have the same moment at first; each further busy answer divides those who still share one. The pace
+// spreads whoever comes back at once.
+func (c chance) pause(now time.Time, round time.Duration, busy int, user string) time.Duration {
+	divided := min(max(busy-c.together, 0), maxDivided)
+	moment := time.Duration(crc32.ChecksumIEEE([]byte(user))>>(32-divided)) * round >> divided
+	next := now.Truncate(round).Add(moment)
+	if !next.After(now) {
+		next = next.Add(round)
+	}
+	return next.Sub(now)
 }

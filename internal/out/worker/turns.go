@@ -18,6 +18,8 @@ type turns struct {
 	ledger *ledger.Ledger
 
 	mu wait.Lock
+	// reads are the records being read. Nobody reads one twice at a time, and nobody waits for one that is about another job.
+	reads map[string]*reading
 	// removals are those that have their turn before a restore, by the restore. They are looked for once, when the first task of
 	// the restore comes: what is submitted later has its turn later.
 	removals  map[string][]string
@@ -29,6 +31,13 @@ type turns struct {
 	// letters wait for that.
 	laterMu wait.Lock
 	later   map[string]*words
+}
+
+// reading is a record that somebody reads for all who wait for it.
+type reading struct {
+	over chan struct{} // closed at the end
+	// forgotten: the job is to be read anew, and what is being read is not kept.
+	forgotten bool
 }
 
 // words are what jobs that had their turn later said about the pairs of a job, when they were read.
@@ -46,10 +55,11 @@ type unsettled struct {
 }
 
 // The pairs of a job that others wait for are read anew after unsettledFor, of a large job after unsettledShare times as long as
-// that took.
+// that took, and after unsettledMost in any case: what took so long may have been an outage, or this process stood still.
 const (
 	unsettledFor   = 500 * time.Millisecond
 	unsettledShare = 20
+	unsettledMost  = 5 * time.Second
 	// maxTurns bounds how many restores are remembered; one that is forgotten is looked at anew.
 	maxTurns = 1000
 	// maxLater bounds for how many jobs the later words are remembered.
@@ -59,7 +69,7 @@ const (
 )
 
 func newTurns(l *ledger.Ledger) *turns {
-	return &turns{ledger: l, mu: wait.NewLock(), laterMu: wait.NewLock(), removals: map[string][]string{}, unsettled: map[string]*unsettled{}, due: map[string]bool{}, later: map[string]*words{}}
+	return &turns{ledger: l, mu: wait.NewLock(), reads: map[string]*reading{}, laterMu: wait.NewLock(), removals: map[string][]string{}, unsettled: map[string]*unsettled{}, due: map[string]bool{}, later: map[string]*words{}}
 }
 
 // before is a job that the task has to wait for; empty where none has its turn before.
@@ -106,11 +116,25 @@ func (t *turns) earlier(ctx context.Context, part *tasks.Part) ([]string, error)
 
 // removalsBefore lists them; anew where a dead letter of an earlier job may have opened that one again.
 func (t *turns) removalsBefore(ctx context.Context, restore string, anew bool) (ids []string, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if ids, known := t.removals[restore]; known && !anew {
-		return ids, nil
+	known := func() bool {
+		have, known := t.removals[restore]
+		ids = have
+		return known && !anew
 	}
+	done, read, err := t.toRead(ctx, "before "+restore, known)
+	if !read {
+		return ids, err
+	}
+	defer done(func(bool) {
+		if err != nil {
+			return
+		}
+		if len(t.removals) >= maxTurns {
+			clear(t.removals)
+		}
+		t.removals[restore] = ids
+	})
+	ids = nil
 	own, err := t.ledger.Get(ctx, restore)
 	if err != nil {
 		return nil, err
@@ -123,33 +147,70 @@ func (t *turns) removalsBefore(ctx context.Context, restore string, anew bool) (
 			ids = append(ids, job.JobID)
 		}
 	}
-	if len(t.removals) >= maxTurns {
-		clear(t.removals)
-	}
-	t.removals[restore] = ids
 	return ids, nil
 }
 
-// of are the pairs that calls of the job may still be about, or might have been a moment ago.
-func (t *turns) of(ctx context.Context, jobID string) (map[string][]int64, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := time.Now()
-	for id, p := range t.unsettled {
-		if now.Sub(p.read) > p.lasts {
-			delete(t.unsettled, id)
+// toRead returns once what known looks for, under the lock, is there, or once it is for the caller to read: then done is to be
+// called with what keeps it, which runs under the lock and is told whether it is not to be read anew already.
+func (t *turns) toRead(ctx context.Context, what string, known func() bool) (done func(keep func(fresh bool)), read bool, err error) {
+	for {
+		t.mu.Lock()
+		if known() {
+			t.mu.Unlock()
+			return nil, false, nil
+		}
+		r := t.reads[what]
+		if r == nil {
+			r = &reading{over: make(chan struct{})}
+			t.reads[what] = r
+			t.mu.Unlock()
+			return func(keep func(bool)) {
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				keep(!r.forgotten)
+				delete(t.reads, what)
+				close(r.over)
+			}, true, nil
+		}
+		t.mu.Unlock()
+		select {
+		case <-r.over:
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
 		}
 	}
-	if p := t.unsettled[jobID]; p != nil {
-		return p.pairs, nil
+}
+
+// of are the pairs that calls of the job may still be about, or might have been a moment ago.
+func (t *turns) of(ctx context.Context, jobID string) (pairs map[string][]int64, err error) {
+	now := time.Now()
+	done, read, err := t.toRead(ctx, jobID, func() bool {
+		for id, p := range t.unsettled {
+			if now.Sub(p.read) > p.lasts {
+				delete(t.unsettled, id)
+			}
+		}
+		p := t.unsettled[jobID]
+		if p != nil {
+			pairs = p.pairs
+		}
+		return p != nil
+	})
+	if !read {
+		return pairs, err
 	}
-	pairs, err := t.ledger.Unsettled(ctx, jobID)
-	if err != nil {
-		return nil, err
-	}
-	read := time.Now()
-	t.unsettled[jobID] = &unsettled{pairs: pairs, read: read, lasts: max(unsettledFor, unsettledShare*read.Sub(now))}
-	return pairs, nil
+	began := time.Now()
+	defer done(func(fresh bool) {
+		if at := time.Now(); err == nil && fresh {
+			t.unsettled[jobID] = &unsettled{pairs: pairs, read: at, lasts: lasting(at.Sub(began))}
+		}
+	})
+	return t.ledger.Unsettled(ctx, jobID)
+}
+
+// lasting is how long pairs are taken for true whose reading took so long.
+func lasting(reading time.Duration) time.Duration {
+	return min(unsettledMost, max(unsettledFor, unsettledShare*reading))
 }
 
 // begin has whatever is submitted from now on come after a job whose time has come: its tasks are not alone by then.
@@ -193,6 +254,9 @@ func (t *turns) since(ctx context.Context, jobID string, moment time.Time) (ledg
 func (t *turns) forget(jobID string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if r := t.reads[jobID]; r != nil {
+		r.forgotten = true
+	}
 	delete(t.unsettled, jobID)
 }
 

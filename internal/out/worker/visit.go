@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/base/wait"
@@ -20,15 +21,16 @@ import (
 // visit is a task in the hands of this worker, from handle to its end. It alone owns the task's claim: the handler, and
 // the calls that serve the task, read and change it here, one at a time.
 type visit struct {
-	w    *Worker
-	api  *api
-	id   string // asynq's
-	lane int
-	part *tasks.Part
-	lead int64 // the number of the lead that has taken the task
-	came time.Time
-	log  zerolog.Logger
-	span *trace.Span // nil where nobody traces
+	w      *Worker
+	api    *api
+	id     string // asynq's
+	lane   int
+	part   *tasks.Part
+	lead   lease.Fence // of the lead that has taken the task
+	came   time.Time
+	log    zerolog.Logger
+	span   *trace.Span // nil where nobody traces
+	parent string      // the trace that what comes of the task belongs to
 
 	mu    wait.Lock
 	claim *ledger.Claim
@@ -45,8 +47,15 @@ type visit struct {
 }
 
 func (w *Worker) visit(id, queue string, part *tasks.Part) *visit {
-	return &visit{w: w, api: w.apis[part.Action], mu: wait.NewLock(), id: id, lane: laneOf(queue, part), part: part, lead: w.lead.Number(), came: time.Now(),
+	return &visit{w: w, api: w.apis[part.Action], mu: wait.NewLock(), id: id, lane: laneOf(queue, part), part: part, lead: w.lead.Fence(), came: time.Now(),
 		log: w.log.With().Str("job", part.JobID).Str("part", part.Part).Logger()}
+}
+
+// trace begins the span of the visit; ctx has the trace of the task.
+func (v *visit) trace(ctx context.Context, queue string) context.Context {
+	ctx, v.span = v.w.cfg.Trace.Part(ctx, queue, len(v.part.RoleIDs), len(v.part.UserIDs))
+	v.parent = trace.Parent(ctx)
+	return ctx
 }
 
 // look looks the part up in the ledger, which adopts it if nobody told it. A part whose name is taken by other content

@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/base/protect"
 	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/base/redisconn"
@@ -101,23 +102,15 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Redis == nil || c.DingTalk == nil || c.Pacer == nil || c.Ledger == nil {
 		return c, errors.New("worker: Redis, DingTalk, Pacer and Ledger are required")
 	}
-	set := func(d *time.Duration, def time.Duration) {
-		if *d <= 0 {
-			*d = def
-		}
-	}
-	set(&c.RetryBase, time.Second)
-	set(&c.RetryCap, 5*time.Minute)
-	set(&c.BusyMaxAge, 24*time.Hour)
-	set(&c.ShutdownTimeout, 15*time.Second)
-	set(&c.CheckInterval, time.Second)
-	set(&c.ReconcileInterval, 30*time.Second)
-	if c.Concurrency <= 0 {
-		c.Concurrency = 64
-	}
-	if c.MaxAttempts <= 0 {
-		c.MaxAttempts = 12
-	}
+	d := defaults.Of("worker")
+	defaults.Fill(d, "RetryBase", &c.RetryBase, time.Second)
+	defaults.Fill(d, "RetryCap", &c.RetryCap, 5*time.Minute)
+	defaults.Fill(d, "BusyMaxAge", &c.BusyMaxAge, 24*time.Hour)
+	defaults.Fill(d, "ShutdownTimeout", &c.ShutdownTimeout, 15*time.Second)
+	defaults.Fill(d, "CheckInterval", &c.CheckInterval, time.Second)
+	defaults.Fill(d, "ReconcileInterval", &c.ReconcileInterval, 30*time.Second)
+	defaults.Fill(d, "Concurrency", &c.Concurrency, 64)
+	defaults.Fill(d, "MaxAttempts", &c.MaxAttempts, 12)
 	if c.Gate == nil {
 		c.Gate = redisconn.NewGate(c.Log)
 	}
@@ -130,7 +123,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Random == nil {
 		c.Random = rand.Float64
 	}
-	return c, nil
+	return c, d.Err()
 }
 
 type silent struct{}
@@ -166,7 +159,7 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	lead := queue.New(queue.Config{Redis: cfg.Redis, Queues: append(tasks.Lanes(), tasks.QueueDeadLetter), CheckInterval: cfg.CheckInterval, Log: cfg.Log})
+	lead := queue.New(queue.Config{Redis: cfg.Redis, Queues: append(tasks.Lanes(), tasks.QueueDeadLetter), Handlers: handlers, CheckInterval: cfg.CheckInterval, Log: cfg.Log})
 	cfg.DingTalk = leading{cfg.DingTalk, lead}
 	w := &Worker{cfg: cfg, log: cfg.Log, suspects: make(chan struct{}, 1), lead: lead, turns: newTurns(cfg.Ledger), neighbours: &neighbours{job: map[string]map[*visit]bool{}}, apis: map[tasks.Action]*api{},
 		rounds: cfg.Ledger.Rounds(2*cfg.ReconcileInterval, 10*cfg.ReconcileInterval)}
@@ -198,7 +191,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.redis = steadied
 	w.client = asynq.NewClientFromRedisClient(w.redis)
 	w.inspector = asynq.NewInspectorFromRedisClient(w.redis)
-	w.letters = &letters{client: w.client, inspector: w.inspector, log: w.log}
+	w.letters = &letters{redis: w.redis, client: w.client, inspector: w.inspector, log: w.log}
 
 	var background sync.WaitGroup
 	for _, a := range w.apis {

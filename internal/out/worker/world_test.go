@@ -18,6 +18,7 @@ import (
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/simtest"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -25,7 +26,7 @@ import (
 type world struct {
 	*testing.T
 	rdb    *redis.Client
-	sim    *simulator.Server
+	sim    *simtest.Server
 	ledger *ledger.Ledger
 	client *enqueue.Client
 	config Config // what workers start with, Redis, DingTalk, Pacer and Ledger excepted
@@ -46,7 +47,7 @@ func newWorld(t *testing.T, rdb *redis.Client, opt simulator.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, rdb: rdb, sim: simulator.Start(t, opt), ledger: ledger.New(rdb, 0), client: client, qps: 2000, holdProbe: 50 * time.Millisecond}
+	w := &world{T: t, rdb: rdb, sim: simtest.Start(t, opt), ledger: ledger.New(rdb, 0), client: client, qps: 2000, holdProbe: 50 * time.Millisecond}
 	w.config = Config{RetryBase: 10 * time.Millisecond, RetryCap: 50 * time.Millisecond, CheckInterval: 5 * time.Millisecond,
 		ShutdownTimeout: 5 * time.Second, Log: zerolog.Nop()}
 	if os.Getenv("UNROLE_TEST_LOG") != "" {
@@ -188,7 +189,7 @@ func (w *world) letters() map[string]*tasks.Part {
 		w.Fatal(err)
 	}
 	for _, id := range ids {
-		p, err := (&letters{inspector: newInspector(w.rdb)}).at(id)
+		p, err := (&letters{redis: w.rdb, inspector: newInspector(w.rdb)}).at(w.Context(), id)
 		if err != nil || p == nil {
 			w.Fatalf("letter %s: %v", id, err)
 		}

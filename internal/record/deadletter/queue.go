@@ -32,12 +32,12 @@ func New(rdb redis.UniversalClient, l *ledger.Ledger) *Queue {
 // NotFoundError says that the queue has no such letter.
 type NotFoundError struct{ ID string }
 
-func (e *NotFoundError) Error() string { return e.In(texts.English) }
+func (e *NotFoundError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *NotFoundError) In(l texts.Lang) string {
+// Unwrap is its text, which can be said in other languages.
+func (e *NotFoundError) Unwrap() error {
 	return texts.T("no dead letter %s: it was tried again or discarded since, or it never existed; "+
-		"unrole deadletter list shows the ids", e.ID).In(l)
+		"unrole deadletter list shows the ids", e.ID)
 }
 
 const (

@@ -18,6 +18,7 @@ import (
 	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/enginetest"
+	"github.com/unrole/unrole/internal/test/simtest"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -28,7 +29,7 @@ const retention = 48 * time.Hour
 type world struct {
 	testing.TB
 	rdb    *redis.Client
-	sim    *simulator.Server
+	sim    *simtest.Server
 	ledger *ledger.Ledger
 	queue  *deadletter.Queue
 	asynq  *asynq.Client
@@ -37,7 +38,7 @@ type world struct {
 func newWorld(t testing.TB, rdb *redis.Client, opt simulator.Options) *world {
 	t.Helper()
 	l := ledger.New(rdb, retention)
-	return &world{TB: t, rdb: rdb, sim: simulator.Start(t, opt), ledger: l, queue: deadletter.New(rdb, l),
+	return &world{TB: t, rdb: rdb, sim: simtest.Start(t, opt), ledger: l, queue: deadletter.New(rdb, l),
 		asynq: asynq.NewClientFromRedisClient(rdb)}
 }
 

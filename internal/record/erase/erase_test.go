@@ -29,6 +29,7 @@ import (
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/enginetest"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -36,7 +37,7 @@ const leaver, ghost = "leaver42", "ghost42" // DingTalk knows no ghost
 
 // past submits jobs that have something of both people in every place that there is, and waits for their end.
 func past(t *testing.T, rdb *redis.Client) (l *ledger.Ledger, stop func()) {
-	sim := simulator.Start(t, simulator.Options{Open: true, GoneUsers: []string{ghost}, BadRoles: []int64{666}})
+	sim := simtest.Start(t, simulator.Options{Open: true, GoneUsers: []string{ghost}, BadRoles: []int64{666}})
 	e, stop := enginetest.Start(t, enginetest.Config(sim), app.Parts{Redis: rdb})
 	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
 	if err != nil {

@@ -48,7 +48,7 @@ type Config struct {
 // Index is a process's end of it. It is safe for concurrent use.
 type Index struct {
 	cfg   Config
-	keys  []string // people, next, read, asked, erased, lease, added: in the scripts' order
+	keys  []string // people, next, read, asked, erased, lease, added, about: in the scripts' order
 	key   []byte
 	lease *lease.Lease
 	turn  wait.Lock // one builder in a process at a time
@@ -62,12 +62,11 @@ func New(cfg Config) (*Index, error) {
 	if cfg.Redis == nil || cfg.App == "" || len(cfg.Secret) == 0 || cfg.TTL <= 0 {
 		return nil, errors.New("index: Redis, App, Secret and TTL are required")
 	}
-	app := sha256.Sum256([]byte("unrole directory\x00" + cfg.App))
-	at := prefix + hex.EncodeToString(app[:8]) + "}:"
+	at := keysOf(cfg.App)
 	key := hmac.New(sha256.New, cfg.Secret)
 	key.Write([]byte("unrole directory 1"))
 	x := &Index{cfg: cfg, key: key.Sum(nil), turn: wait.NewLock(), lease: lease.New(cfg.Redis, at+"lease", leaseTTL)}
-	for _, name := range []string{"people", "next", "read", "asked", "erased", "lease", "added"} {
+	for _, name := range []string{"people", "next", "read", "asked", "erased", "lease", "added", "about"} {
 		x.keys = append(x.keys, at+name)
 	}
 	return x, nil
@@ -75,6 +74,12 @@ func New(cfg Config) (*Index, error) {
 
 // prefix begins the keys of every index.
 const prefix = "unrole:{directory:"
+
+// keysOf begins the keys of the index of an app.
+func keysOf(app string) string {
+	sum := sha256.Sum256([]byte("unrole directory\x00" + app))
+	return prefix + hex.EncodeToString(sum[:8]) + "}:"
+}
 
 // field is a sign as Redis has it.
 func (x *Index) field(s Sign) string {
@@ -142,7 +147,8 @@ var errOther = errors.New("index: another one is to be built")
 // betweenLooks is how often who waits for another builder looks whether it is done.
 const betweenLooks = 500 * time.Millisecond
 
-// Renew returns when the index is one for which reading began after since. One process of the fleet reads, the others wait for it.
+// Renew returns when the index is one for which reading began after since, to the millisecond. One process of the fleet reads, the
+// others wait for it.
 func (x *Index) Renew(ctx context.Context, since time.Time, read Reader) error {
 	select {
 	case x.turn <- struct{}{}:
@@ -152,7 +158,8 @@ func (x *Index) Renew(ctx context.Context, since time.Time, read Reader) error {
 	}
 	for {
 		age, _, err := x.state(ctx)
-		if err != nil || age >= 0 && age <= time.Since(since) {
+		const exact = time.Millisecond // which Redis tells whole, so that what just began may look as much older
+		if err != nil || age >= 0 && age <= time.Since(since)+exact {
 			return err
 		}
 		var failed error
@@ -167,6 +174,7 @@ func (x *Index) Renew(ctx context.Context, since time.Time, read Reader) error {
 		case err != nil:
 			return wrapped("take its lease", err)
 		case mine && failed != nil && !lost && !errors.Is(failed, errOther):
+			x.noteFailure(ctx, failed)
 			x.end(ctx)
 			return failed
 		case mine:
@@ -201,7 +209,7 @@ func (x *Index) build(ctx context.Context, read Reader) error {
 		return errOther
 	}
 	var some []any
-	added, flushed := 0, time.Now()
+	people, added, flushed := 0, 0, time.Now()
 	flush := func() error {
 		ok, err := addScript.Run(ctx, x.cfg.Redis, x.keys, append([]any{x.lease.Holder(), added}, some...)...).Bool()
 		added += len(some) / 2
@@ -212,6 +220,7 @@ func (x *Index) build(ctx context.Context, read Reader) error {
 		return err
 	}
 	err = read(ctx, func(userID string, signs ...Sign) error {
+		people++
 		for _, s := range signs {
 			some = append(some, x.field(s), userID)
 		}
@@ -226,7 +235,7 @@ func (x *Index) build(ctx context.Context, read Reader) error {
 	if err != nil {
 		return err
 	}
-	ok, err := publishScript.Run(ctx, x.cfg.Redis, x.keys, x.lease.Holder(), began[0], began[1], x.cfg.TTL.Milliseconds(), added).Bool()
+	ok, err := publishScript.Run(ctx, x.cfg.Redis, x.keys, x.lease.Holder(), began[0], began[1], x.cfg.TTL.Milliseconds(), added, people).Bool()
 	if err == nil && !ok {
 		err = errOther
 	}

@@ -129,6 +129,22 @@ func TestWhatBeganToBeReadBeforeIsNotNewEnough(t *testing.T) {
 	})
 }
 
+// Redis tells whole milliseconds: by them what was read a moment ago may look as if it had begun before the moment that was asked for.
+func TestADirectoryIsReadOnceHoweverSmallItIs(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		for i := range 500 {
+			var reads atomic.Int32
+			x := of(t, rdb, "secret")
+			if err := x.Renew(t.Context(), time.Now(), company(&reads)); err != nil {
+				t.Fatal(err)
+			}
+			if n := reads.Load(); n > 1 {
+				t.Fatalf("directory %d was read %d times", i, n)
+			}
+		}
+	})
+}
+
 func TestItIsKeptFreshForAsLongAsSomebodyAsksAndThenVanishes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rdb := redistest.Virtual(t)()

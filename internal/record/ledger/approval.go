@@ -68,21 +68,21 @@ func (l *Ledger) MustWait(ctx context.Context, jobID, source string, users []str
 // NotAwaitingError says that a job does not wait for approval.
 type NotAwaitingError struct{ Job Job }
 
-func (e *NotAwaitingError) Error() string { return e.In(texts.English) }
+func (e *NotAwaitingError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *NotAwaitingError) In(l texts.Lang) string {
-	return texts.T("job %s does not wait for approval: it is %s", e.Job.JobID, string(e.Job.State)).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *NotAwaitingError) Unwrap() error {
+	return texts.T("job %s does not wait for approval (%s)", e.Job.JobID, InWords(e.Job.State))
 }
 
 // SamePersonError says that somebody wants to approve what they submitted themselves, which takes another person.
 type SamePersonError struct{ Job Job }
 
-func (e *SamePersonError) Error() string { return e.In(texts.English) }
+func (e *SamePersonError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *SamePersonError) In(l texts.Lang) string {
-	return texts.T("job %s was submitted by %s: another person has to approve it", e.Job.JobID, e.Job.SubmittedBy).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *SamePersonError) Unwrap() error {
+	return texts.T("job %s was submitted by %s: another person has to approve it", e.Job.JobID, e.Job.SubmittedBy)
 }
 
 // SamePerson reports whether two names of the audit are those of one person, at whatever machine.
@@ -94,7 +94,8 @@ func SamePerson(a, b string) bool {
 
 // Approve lets a job begin that waits for approval, with an entry in its audit. Its parts are not enqueued by it:
 // producer.Repair does that, for whoever approves at once, else for the reconciler. A job that does not wait, or was
-// cancelled, gives a *NotAwaitingError, an unknown one a *NotFoundError, one that by may not approve a *SamePersonError.
+// cancelled, gives a *NotAwaitingError, an unknown one a *NotFoundError, one that by may not approve a *SamePersonError. Again by the
+// same person it is harmless while the job goes on: the reply to the first may have been lost, and the parts are to be enqueued then.
 func (l *Ledger) Approve(ctx context.Context, jobID, by, why string) (Job, error) {
 	if err := tasks.ValidateJobID(jobID); err != nil {
 		return Job{}, err
@@ -132,8 +133,11 @@ func (l *Ledger) letBegin(ctx context.Context, s *redis.Script, e Entry, args ..
 		return Job{}, &NotFoundError{JobID: e.JobID}
 	}
 	job, err := l.Get(ctx, e.JobID)
-	if err == nil && reply[0].(int64) == 0 {
-		err = &NotAwaitingError{Job: job}
+	if err != nil || reply[0].(int64) != 0 {
+		return job, err
 	}
-	return job, err
+	if e.Event == EventApproved && job.ApprovedBy == e.By && job.CancelledAt == nil && !job.State.Finished() {
+		return job, nil
+	}
+	return job, &NotAwaitingError{Job: job}
 }

@@ -2,18 +2,28 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/record/snapshot"
+	"github.com/unrole/unrole/tasks"
 )
 
-// resolvingKey has the ids of jobs whose people and roles are to be looked up, by when they were asked for, in µs. A name is put in
-// before its record, and taken out once nothing of it is to be looked up or enqueued.
-const resolvingKey = "unrole:jobs:resolving"
+// resolvingKey has the ids of a lane's jobs whose people and roles are to be looked up, by when they were asked for, in µs. A name is put in
+// before its record, and taken out once nothing of it is to be looked up or enqueued. That of the default lane is as old as the first of
+// them, which had all.
+func resolvingKey(lane string) string {
+	if lane == tasks.QueueUrgent || lane == tasks.QueueBulk {
+		return "unrole:jobs:resolving:" + lane
+	}
+	return "unrole:jobs:resolving"
+}
 
 // askedPrefix begins the content of a job that was asked for by names.
 const askedPrefix = "asked:"
@@ -37,7 +47,7 @@ func (l *Ledger) Ask(ctx context.Context, a Asked) (existed bool, err error) {
 	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.ZAddNX(ctx, indexKey, redis.Z{Score: float64(a.CreatedAt.UnixMicro()), Member: a.JobID})
 		p.ZAdd(ctx, openKey, redis.Z{Score: score, Member: a.JobID})
-		p.ZAdd(ctx, resolvingKey, redis.Z{Score: score, Member: a.JobID})
+		p.ZAdd(ctx, resolvingKey(a.Priority), redis.Z{Score: score, Member: a.JobID})
 		return nil
 	}); err != nil {
 		return false, fmt.Errorf("create job %s: %w", a.JobID, err)
@@ -64,9 +74,20 @@ func (l *Ledger) Ask(ctx context.Context, a Asked) (existed bool, err error) {
 		Erased: str(3) == erasedContent}
 }
 
-// Resolving lists jobs that were asked for by names and have not been resolved and enqueued, the oldest first, count at most.
-func (l *Ledger) Resolving(ctx context.Context, count int) ([]string, error) {
-	ids, err := l.rdb.ZRange(ctx, resolvingKey, 0, int64(count)-1).Result()
+// AnyResolving reports whether a job of any lane may wait to be looked up, by one question for all lanes: that is what an idle worker
+// asks. Where it has no answer, as from a cluster that has the lanes on several nodes, one may.
+func (l *Ledger) AnyResolving(ctx context.Context) bool {
+	var keys []string
+	for _, lane := range tasks.Lanes() {
+		keys = append(keys, resolvingKey(lane))
+	}
+	n, err := l.rdb.Exists(ctx, keys...).Result()
+	return err != nil || n > 0
+}
+
+// Resolving lists the jobs of a lane that were asked for by names and have not been resolved and enqueued, the oldest first, count at most.
+func (l *Ledger) Resolving(ctx context.Context, lane string, count int) ([]string, error) {
+	ids, err := l.rdb.ZRange(ctx, resolvingKey(lane), 0, int64(count)-1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list the jobs to be resolved: %w", err)
 	}
@@ -75,27 +96,28 @@ func (l *Ledger) Resolving(ctx context.Context, count int) ([]string, error) {
 
 // ResolvingGone takes a name without a record out of those that Resolving lists, unless it was put in lately: then it may be
 // about to get one.
-func (l *Ledger) ResolvingGone(ctx context.Context, jobID string) error {
-	return l.tidy(ctx, resolvingKey, []string{jobID})
+func (l *Ledger) ResolvingGone(ctx context.Context, lane, jobID string) error {
+	return l.tidy(ctx, resolvingKey(lane), []string{jobID})
 }
 
 // ResolvingDone takes a job that was resolved out of those that Resolving lists.
-func (l *Ledger) ResolvingDone(ctx context.Context, jobID string) error {
-	if err := l.rdb.ZRem(ctx, resolvingKey, jobID).Err(); err != nil {
+func (l *Ledger) ResolvingDone(ctx context.Context, lane, jobID string) error {
+	if err := l.rdb.ZRem(ctx, resolvingKey(lane), jobID).Err(); err != nil {
 		return fmt.Errorf("list job %s as resolved: %w", jobID, err)
 	}
 	return nil
 }
 
-// TakeAsked returns the job, and what was asked of it by names; nil where nothing is to be looked up any more. From here on the
-// record obeys the lead, which is 0 for who has none: an earlier one gets ErrStale.
-func (l *Ledger) TakeAsked(ctx context.Context, jobID string, lead int64) (Job, []byte, error) {
-	reply, err := l.run(ctx, takeAskedScript, jobID, lead)
+// TakeAsked returns the job, and what was asked of it by names; nil where nothing is to be looked up any more, a *NotFoundError
+// where there is no record yet, or none any more. From here on the
+// record obeys the lead, which is empty for who has none: an earlier one gets ErrStale.
+func (l *Ledger) TakeAsked(ctx context.Context, jobID string, lead lease.Fence) (Job, []byte, error) {
+	reply, err := l.run(ctx, takeAskedScript, jobID, string(lead))
 	if err != nil {
 		return Job{}, nil, fmt.Errorf("take job %s: %w", jobID, err)
 	}
-	if reply[0].(string) == "stale" {
-		return Job{}, nil, ErrStale
+	if reply[0].(string) == "gone" { // also if it is there by now: whoever looks again finds it, with what was asked
+		return Job{}, nil, &NotFoundError{JobID: jobID}
 	}
 	job, err := l.Get(ctx, jobID)
 	if err != nil || len(reply) < 2 {
@@ -106,8 +128,8 @@ func (l *Ledger) TakeAsked(ctx context.Context, jobID string, lead int64) (Job, 
 }
 
 // NoteAsked records why a job cannot be looked up at this moment, for whoever wonders. What an earlier lead says is left out.
-func (l *Ledger) NoteAsked(ctx context.Context, jobID, why string, lead int64) error {
-	if _, err := l.run(ctx, noteAskedScript, jobID, why, lead); err != nil {
+func (l *Ledger) NoteAsked(ctx context.Context, jobID, why string, lead lease.Fence) error {
+	if _, err := l.run(ctx, noteAskedScript, jobID, why, string(lead)); err != nil {
 		return fmt.Errorf("note why job %s waits: %w", jobID, err)
 	}
 	return nil
@@ -115,7 +137,7 @@ func (l *Ledger) NoteAsked(ctx context.Context, jobID, why string, lead int64) e
 
 // EndAsked ends a job that was asked for by names and has no pair: refused, and why; or, where that is empty, completed, since
 // nothing of it is held. A job that is over already is left alone; an earlier lead gets ErrStale.
-func (l *Ledger) EndAsked(ctx context.Context, jobID string, lead int64, refusal string, seen *snapshot.Snapshot) error {
+func (l *Ledger) EndAsked(ctx context.Context, jobID string, lead lease.Fence, refusal string, seen *snapshot.Snapshot) error {
 	now := l.now()
 	phase, entry := phaseSubmitted, Entry{At: now, Event: EventResolved, JobID: jobID}
 	if refusal != "" {
@@ -133,13 +155,9 @@ func (l *Ledger) EndAsked(ctx context.Context, jobID string, lead int64, refusal
 	if err != nil {
 		return fmt.Errorf("end job %s: %w", jobID, err)
 	}
-	args := append([]any{phase, lead, formatTime(now), l.retention.Milliseconds(), data, text, "refusal", refusal}, fields...)
-	reply, err := l.run(ctx, endAskedScript, jobID, args...)
-	if err != nil {
+	args := append([]any{phase, string(lead), formatTime(now), l.retention.Milliseconds(), data, text, "refusal", refusal}, fields...)
+	if _, err := l.run(ctx, endAskedScript, jobID, args...); err != nil {
 		return fmt.Errorf("end job %s: %w", jobID, err)
-	}
-	if reply[0].(int64) == -3 {
-		return ErrStale
 	}
 	return nil
 }
@@ -169,4 +187,22 @@ func (j *Job) readAsked(f map[string]string) {
 	if rows := f["unresolved_rows"]; rows != "" && json.Unmarshal([]byte(rows), &j.Unresolved) != nil {
 		j.Unresolved = nil
 	}
+}
+
+// namingKey has the key of digests of what people are named by.
+const namingKey = "unrole:asked:key"
+
+// NamingKey is the key under which what people are named by becomes a digest, the same for all processes.
+func (l *Ledger) NamingKey(ctx context.Context) ([]byte, error) {
+	err := l.rdb.SetNX(ctx, namingKey, rand.Text(), 0).Err()
+	if err == nil {
+		var key string
+		if key, err = l.rdb.Get(ctx, namingKey).Result(); err == nil {
+			return []byte(key), nil
+		}
+	}
+	if errors.Is(err, redis.Nil) {
+		err = errors.New("it vanished")
+	}
+	return nil, fmt.Errorf("read the key of what people are named by: %w", err)
 }

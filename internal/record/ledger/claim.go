@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -21,14 +22,18 @@ var ErrOtherContent = errors.New("the job has another part of that name")
 // ErrStale says that a later lead has looked at the job: who asks has lost the tasks to it, and has nothing to say any more.
 var ErrStale = errors.New("another worker has taken the job's tasks over")
 
+// ErrReplaced says that Redis was started again, or that a replica took its place, since the lead began: what it knows of the job may be
+// more than Redis does, and is not written any more.
+var ErrReplaced = errors.New("the job was read from another server of Redis than this one")
+
 // Request asks for the claim of one part.
 type Request struct {
 	Part *tasks.Part
 	// Lane is the lane of the task, for the record of a job that has to be adopted.
 	Lane string
-	// Lead is the number of the lead in whose name the part is worked on; 0 is for those who take no tasks. The claim and
-	// all that is written with it are refused with ErrStale once a greater one has looked at the job.
-	Lead int64
+	// Lead is in whose name the part is worked on; empty for those who take no tasks. The claim and all that is written with it
+	// are refused with ErrStale once a later one has looked at the job, and with ErrReplaced where Redis is another server.
+	Lead lease.Fence
 	// First says that nobody in this process has the part yet: a call that is still marked has taken its worker along.
 	First bool
 	// Begin says that a call follows at once: from here on a cancel leaves the part alone until it settles.
@@ -86,23 +91,11 @@ func (l *Ledger) claim(ctx context.Context, requests []Request) ([]*redis.Cmd, e
 				return err
 			}
 		}
-		send := func() error {
-			_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-				for n, i := range which {
-					replies[i] = claimScript.EvalSha(ctx, p, keys(requests[i].Part.JobID), args[n]...)
-				}
-				return nil
-			})
-			return err
-		}
-		err := send()
-		if redis.HasErrorPrefix(err, "NOSCRIPT") {
-			if err := loadEverywhere(ctx, l.rdb, claimScript); err != nil {
-				return err
+		return l.trip(ctx, func(p redis.Pipeliner) {
+			for n, i := range which {
+				replies[i] = claimScript.EvalSha(ctx, p, keys(requests[i].Part.JobID), args[n]...)
 			}
-			err = send()
-		}
-		return err
+		}, claimScript)
 	}
 	all := make([]int, len(requests))
 	for i := range all {
@@ -121,14 +114,6 @@ func (l *Ledger) claim(ctx context.Context, requests []Request) ([]*redis.Cmd, e
 		return replies, nil
 	}
 	return replies, ask(again, true)
-}
-
-// loadEverywhere loads a script on every master, for pipelines, which cannot fall back to EVAL by themselves.
-func loadEverywhere(ctx context.Context, rdb redis.UniversalClient, s *redis.Script) error {
-	if c, ok := rdb.(*redis.ClusterClient); ok {
-		return c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return s.Load(ctx, node).Err() })
-	}
-	return s.Load(ctx, rdb).Err()
 }
 
 // claimArgs are the arguments of claimScript, in full with everything that it may ask for.
@@ -161,7 +146,7 @@ func (l *Ledger) claimArgs(rq Request, full bool) ([]any, error) {
 		}
 	}
 	if rq.Again && !full {
-		return append([]any{p.Part, batch, "", 0, begin, rq.Lane, now, "", badAtOnce, rq.Lead, ""}, ids...), nil
+		return append([]any{p.Part, batch, "", 0, begin, rq.Lane, now, "", badAtOnce, string(rq.Lead), ""}, ids...), nil
 	}
 	def := *p
 	def.Failure = nil
@@ -174,7 +159,7 @@ func (l *Ledger) claimArgs(rq Request, full bool) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]any{p.Part, batch, payload, p.Owned(), begin, rq.Lane, now, entry, badAtOnce, rq.Lead, string(p.Action)}, ids...), nil
+	return append([]any{p.Part, batch, payload, p.Owned(), begin, rq.Lane, now, entry, badAtOnce, string(rq.Lead), string(p.Action)}, ids...), nil
 }
 
 // UserField and RoleField name an id among the bad ones of a job.
@@ -190,10 +175,10 @@ const (
 )
 
 func newClaim(rq Request, v []any) (c *Claim, adopted int64, err error) {
-	switch {
-	case len(v) == 1 && v[0] == "stale":
-		return nil, 0, ErrStale
-	case len(v) == 1:
+	if err := staleness(v); err != nil {
+		return nil, 0, err
+	}
+	if len(v) == 1 {
 		return nil, 0, ErrOtherContent
 	}
 	str := func(i int) string { s, _ := v[i].(string); return s }

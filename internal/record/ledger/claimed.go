@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/tasks"
 )
@@ -27,7 +28,7 @@ type Claim struct {
 	// State is what is known of the part.
 	State PartState
 
-	lead  int64        // in whose name it is worked on
+	lead  lease.Fence  // in whose name it is worked on
 	def   *tasks.Part  // the part in the record: Part itself, or the batch that the letter was set apart from
 	users []pairs.User // positions of Part's users in def, nil when they are the same
 	roles []pairs.Role
@@ -94,8 +95,11 @@ func (c *Claim) opens(o *Outcome) bool {
 }
 
 // Dead is the set of the pairs that wait in this dead letter.
-func (c *Claim) Dead() pairs.Set {
-	return c.where(func(o *Outcome, own bool) bool { return own && o.Kind == Dead && o.Letter == c.Part.Part })
+func (c *Claim) Dead() pairs.Set { return c.DeadIn(c.Part.Part) }
+
+// DeadIn is the set of Part's pairs that wait in the dead letter of that name.
+func (c *Claim) DeadIn(letter string) pairs.Set {
+	return c.where(func(o *Outcome, own bool) bool { return own && o.Kind == Dead && o.Letter == letter })
 }
 
 // Removed is the set of the part's own pairs that were removed.
@@ -157,10 +161,12 @@ func (c *Claim) where(holds func(o *Outcome, own bool) bool) pairs.Set {
 }
 
 // Refresh takes over what a newer claim of the same part says. The part itself, and calls counted and not yet recorded,
-// stay.
+// stay; so does the state where it was read before something was settled here: its reply came later.
 func (c *Claim) Refresh(newer *Claim) {
-	c.Cancelled, c.CancelReason, c.At = newer.Cancelled, newer.CancelReason, newer.At
-	c.State, c.bad = newer.State, newer.bad
+	c.Cancelled, c.CancelReason, c.At, c.bad = newer.Cancelled, newer.CancelReason, newer.At, newer.bad
+	if newer.State.version >= c.State.version {
+		c.State = newer.State
+	}
 }
 
 // Summary counts what became of the task's own pairs.

@@ -27,23 +27,22 @@ func (l *Ledger) Concerns(ctx context.Context, jobIDs []string) ([]Concern, erro
 		return nil, err
 	}
 	var concerns []Concern
-	var parts []*redis.StringSliceCmd
-	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, fields := range records {
-			if len(fields) == 0 {
-				continue
-			}
-			job := l.job(jobIDs[i], fields)
-			concerns = append(concerns, Concern{Job: job, Users: map[string]bool{}, Roles: map[int64]bool{},
-				Complete: job.State.Finished() || !job.Planning && job.Source != SourceQueue})
-			parts = append(parts, p.HVals(ctx, keys(job.JobID)[keyParts]))
+	var jobs []Job
+	for i, fields := range records {
+		if len(fields) == 0 {
+			continue
 		}
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read whom %d jobs are about: %w", len(jobIDs), err)
+		job := l.job(jobIDs[i], fields)
+		jobs = append(jobs, job)
+		concerns = append(concerns, Concern{Job: job, Users: map[string]bool{}, Roles: map[int64]bool{},
+			Complete: job.State.Finished() || !job.Planning && job.Source != SourceQueue})
+	}
+	plans, err := l.plans(ctx, jobs)
+	if err != nil {
+		return nil, err
 	}
 	for i := range concerns {
-		for _, payload := range parts[i].Val() {
+		for _, payload := range plans[i] {
 			part, err := tasks.Decode([]byte(payload))
 			if err != nil {
 				continue // the job's own page says so
@@ -57,6 +56,24 @@ func (l *Ledger) Concerns(ctx context.Context, jobIDs []string) ([]Concern, erro
 		}
 	}
 	return concerns, nil
+}
+
+// plans reads the parts of several jobs as they were written, in one round trip.
+func (l *Ledger) plans(ctx context.Context, jobs []Job) ([][]string, error) {
+	parts := make([]*redis.StringSliceCmd, len(jobs))
+	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, job := range jobs {
+			parts[i] = p.HVals(ctx, keys(job.JobID)[keyParts])
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read whom %d jobs are about: %w", len(jobs), err)
+	}
+	plans := make([][]string, len(jobs))
+	for i := range parts {
+		plans[i] = parts[i].Val()
+	}
+	return plans, nil
 }
 
 // Jobs reads the records of jobs, in their order; those without one are left out.

@@ -44,11 +44,11 @@ type Erased struct {
 // UnfinishedError says that a job has not ended, so that nothing of it is erased.
 type UnfinishedError struct{ Job Job }
 
-func (e *UnfinishedError) Error() string { return e.In(texts.English) }
+func (e *UnfinishedError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *UnfinishedError) In(l texts.Lang) string {
-	return texts.T("job %s has not ended (%s): nothing of it is erased", e.Job.JobID, string(e.Job.State)).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *UnfinishedError) Unwrap() error {
+	return texts.T("job %s has not ended (%s): nothing of it is erased", e.Job.JobID, InWords(e.Job.State))
 }
 
 // The texts of a job and of its audit in which somebody may be named. Names of those who submitted, cancelled or approved are

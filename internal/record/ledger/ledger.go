@@ -141,6 +141,8 @@ type Job struct {
 	RestoredBy []string `json:"restored_by,omitempty"`
 	// Asked names the request that the pairs were made of, see enqueue.Submission.Asked.
 	Asked string `json:"-"`
+	// Trace is the one in which it was submitted, as package trace has it; empty where nobody traced.
+	Trace string `json:"-"`
 	// Snapshot sums up what a preflight saw; nil where there was none.
 	Snapshot *Seen `json:"snapshot,omitempty"`
 	// Refusal says why the job was refused, and ResolvingFailed why it cannot be looked up at this moment.
@@ -170,11 +172,11 @@ const SourceQueue = "queue"
 // NotFoundError says that the ledger has no such job: it never existed, or it vanished after its retention.
 type NotFoundError struct{ JobID string }
 
-func (e *NotFoundError) Error() string { return e.In(texts.English) }
+func (e *NotFoundError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *NotFoundError) In(l texts.Lang) string {
-	return texts.T("no job %s: it was never submitted here, or its record was older than the retention", e.JobID).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *NotFoundError) Unwrap() error {
+	return texts.T("no job %s: it was never submitted here, or its record was older than the retention", e.JobID)
 }
 
 const indexKey = "unrole:jobs"
@@ -231,7 +233,7 @@ func (l *Ledger) job(id string, f map[string]string) Job {
 		j.Snapshot = &Seen{At: parseTime(seen), NotHeld: parseInt(f["not_held"]), Unresolved: parseInt(f["unresolved"]), Scoped: parseInt(f["scoped"])}
 	}
 	j.word, j.Action, j.Restores = parseInt(f["word"]), tasks.Action(f["action"]), f["restores"]
-	j.Asked = f["asked"]
+	j.Asked, j.Trace = f["asked"], f["trace"]
 	if by := f["restored_by"]; by != "" {
 		j.RestoredBy = strings.Split(by, ",")
 	}
@@ -303,5 +305,18 @@ func (l *Ledger) run(ctx context.Context, s *redis.Script, jobID string, args ..
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, err
 	}
-	return reply, nil
+	return reply, staleness(reply)
+}
+
+// staleness is the error of a reply that took no word of this lead.
+func staleness(reply []any) error {
+	if len(reply) == 1 {
+		switch reply[0] {
+		case "stale":
+			return ErrStale
+		case "replaced":
+			return ErrReplaced
+		}
+	}
+	return nil
 }

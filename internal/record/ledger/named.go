@@ -11,6 +11,7 @@ import (
 
 	"github.com/unrole/unrole/internal/base/forget"
 	"github.com/unrole/unrole/internal/base/redisconn"
+	"github.com/unrole/unrole/tasks"
 )
 
 // Named says how a job has something of the people. Neither is true of one whose id may name them, which its record knows.
@@ -65,7 +66,7 @@ func (l *Ledger) Naming(ctx context.Context, names forget.Names) (map[string]Nam
 }
 
 // indexes are the sorted sets that have ids of jobs.
-var indexes = []string{indexKey, openKey, restoresKey, resolvingKey}
+var indexes = []string{indexKey, openKey, restoresKey, resolvingKey(tasks.QueueUrgent), resolvingKey(tasks.QueueDefault), resolvingKey(tasks.QueueBulk)}
 
 // jobKeyPrefix begins every key of a job.
 const jobKeyPrefix = "unrole:job:{"

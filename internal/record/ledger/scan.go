@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -47,6 +48,25 @@ func (l *Ledger) Each(ctx context.Context, jobID string, visit func(PartRecord) 
 			return nil
 		}
 	}
+}
+
+// HasLetter reports whether pairs of the batch that the letter was set apart from wait in it.
+func (l *Ledger) HasLetter(ctx context.Context, letter *tasks.Part) (has bool, err error) {
+	k, batch := keys(letter.JobID), tasks.BatchName(letter.Part)
+	payload, err := l.rdb.HGet(ctx, k[keyParts], batch).Result()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read part %s of job %s: %w", batch, letter.JobID, err)
+	}
+	err = l.visit(ctx, k, []string{batch}, map[string]string{batch: payload}, func(rec PartRecord) error {
+		for _, row := range rec.Rows() {
+			has = has || row.Outcome.Kind == Dead && row.Outcome.Letter == letter.Part
+		}
+		return nil
+	})
+	return has, err
 }
 
 func (l *Ledger) visit(ctx context.Context, k, names []string, payloads map[string]string, visit func(PartRecord) error) error {
@@ -148,21 +168,21 @@ func (rec PartRecord) Open() (own bool, letters []string) {
 // FinishedError says that a job cannot be cancelled any more.
 type FinishedError struct{ Job Job }
 
-func (e *FinishedError) Error() string { return e.In(texts.English) }
+func (e *FinishedError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *FinishedError) In(l texts.Lang) string {
-	return texts.T("job %s is already %s; there is nothing left to cancel", e.Job.JobID, e.Job.State).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *FinishedError) Unwrap() error {
+	return texts.T("job %s is already %s; there is nothing left to cancel", e.Job.JobID, InWords(e.Job.State))
 }
 
 // SubmittingError says that a job cannot be cancelled yet.
 type SubmittingError struct{ JobID string }
 
-func (e *SubmittingError) Error() string { return e.In(texts.English) }
+func (e *SubmittingError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *SubmittingError) In(l texts.Lang) string {
-	return texts.T("job %s is still being submitted, and nothing of it is enqueued: complete the submission by the same command, then cancel it", e.JobID).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *SubmittingError) Unwrap() error {
+	return texts.T("job %s is still being submitted, and nothing of it is enqueued: complete the submission by the same command, then cancel it", e.JobID)
 }
 
 // Cancel marks the job as cancelled and settles at once what is not being called. What is in flight ends normally.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"embed"
 
 	"github.com/redis/go-redis/v9"
@@ -53,4 +54,34 @@ func lua(name string) string {
 		panic(err)
 	}
 	return string(text)
+}
+
+// trip sends commands in one round trip, in their order; add adds them. Where Redis does not have one of the scripts among them,
+// they are all sent once more with those loaded: a pipeline cannot fall back to EVAL by itself.
+func (l *Ledger) trip(ctx context.Context, add func(redis.Pipeliner), scripts ...*redis.Script) error {
+	send := func() error {
+		_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			add(p)
+			return nil
+		})
+		return err
+	}
+	err := send()
+	if !redis.HasErrorPrefix(err, "NOSCRIPT") {
+		return err
+	}
+	for _, s := range scripts {
+		if err := loadEverywhere(ctx, l.rdb, s); err != nil {
+			return err
+		}
+	}
+	return send()
+}
+
+// loadEverywhere loads a script on every master.
+func loadEverywhere(ctx context.Context, rdb redis.UniversalClient, s *redis.Script) error {
+	if c, ok := rdb.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return s.Load(ctx, node).Err() })
+	}
+	return s.Load(ctx, rdb).Err()
 }

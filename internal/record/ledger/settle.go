@@ -119,7 +119,7 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			}
 		}
 		args := []any{c.def.Part, c.State.version, state, delta.Removed, delta.Dead, delta.Cancelled, c.calls, formatTime(now),
-			(l.retention + max(0, c.At.Sub(now))).Milliseconds(), entry, mode, c.lead, c.Part.Part}
+			(l.retention + max(0, c.At.Sub(now))).Milliseconds(), entry, mode, string(c.lead), c.Part.Part}
 		if mode == "idle" {
 			_, letters := PartRecord{Part: c.def, State: c.State}.Open()
 			for _, letter := range letters {
@@ -142,8 +142,6 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 			return Delta{}, errBegun
 		case -2:
 			return Delta{}, &NotFoundError{JobID: c.Part.JobID}
-		case -3:
-			return Delta{}, fmt.Errorf("settle part %s: %w", c.Part.TaskID(), ErrStale)
 		}
 		newer, _ := reply[1].(string)
 		if newer == state {
@@ -160,16 +158,12 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 // Rest takes back the mark that a Claim with Begin has set, for a call that is over and settled nothing. answered says
 // that DingTalk has answered it: it did not take its worker along.
 func (l *Ledger) Rest(ctx context.Context, c *Claim, answered bool) error {
-	return l.say(ctx, c, "end a call", restScript, c.Part.Part, c.lead, answered)
+	return l.say(ctx, c, "end a call", restScript, c.Part.Part, string(c.lead), answered)
 }
 
 // say writes something about a claimed part that changes no pair.
 func (l *Ledger) say(ctx context.Context, c *Claim, what string, s *redis.Script, args ...any) error {
-	reply, err := l.run(ctx, s, c.Part.JobID, args...)
-	if err == nil && reply[0] == int64(-3) {
-		err = ErrStale
-	}
-	if err != nil {
+	if _, err := l.run(ctx, s, c.Part.JobID, args...); err != nil {
 		return fmt.Errorf("%s for part %s: %w", what, c.Part.TaskID(), err)
 	}
 	return nil
@@ -185,7 +179,7 @@ func (l *Ledger) Split(ctx context.Context, c *Claim, children []tasks.Part) err
 	if err != nil {
 		return err
 	}
-	args := []any{c.def.Part, c.State.version, state, c.lead}
+	args := []any{c.def.Part, c.State.version, state, string(c.lead)}
 	for i := range children {
 		payload, err := children[i].Encode()
 		if err != nil {
@@ -197,10 +191,7 @@ func (l *Ledger) Split(ctx context.Context, c *Claim, children []tasks.Part) err
 	if err != nil {
 		return fmt.Errorf("split part %s: %w", c.Part.TaskID(), err)
 	}
-	switch reply[0].(int64) {
-	case -3:
-		return fmt.Errorf("split part %s: %w", c.Part.TaskID(), ErrStale)
-	case 0:
+	if reply[0].(int64) == 0 {
 		return fmt.Errorf("split part %s: somebody else changed it", c.Part.TaskID())
 	}
 	c.State = next
@@ -214,7 +205,7 @@ func (l *Ledger) Learn(ctx context.Context, c *Claim, field string, f tasks.Fail
 	if err != nil {
 		return err
 	}
-	return l.say(ctx, c, "record a bad id", learnScript, c.lead, field, body)
+	return l.say(ctx, c, "record a bad id", learnScript, string(c.lead), field, body)
 }
 
 // Forget drops bad ids of the job that DingTalk has now accepted.
@@ -222,7 +213,7 @@ func (l *Ledger) Forget(ctx context.Context, c *Claim, fields ...string) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	args := []any{c.lead}
+	args := []any{string(c.lead)}
 	for _, field := range fields {
 		args = append(args, field, "")
 	}

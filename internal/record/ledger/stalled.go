@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -15,13 +16,17 @@ const (
 )
 
 // Rounds are looks at the open jobs, again and again, for those that stand still. They remember when each job is worth the
-// next look, so that ten thousand jobs which wait cost next to nothing. It belongs to one goroutine.
+// next look, so that ten thousand jobs which wait cost next to nothing. Stalled belongs to one goroutine.
 type Rounds struct {
 	ledger       *Ledger
 	still, again time.Duration
 	rests        map[string]rest
 	most         int             // jobs that one look reads
 	read         map[string]bool // the jobs that were read since all had their turn
+
+	mu    sync.Mutex
+	woken map[string]bool // since the last look
+	all   bool            // are woken
 }
 
 // rest is how a job is left alone.
@@ -46,6 +51,7 @@ func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.rouse()
 	rests := make(map[string]rest, len(ids))
 	awake := slices.DeleteFunc(ids, func(id string) bool {
 		have, known := r.rests[id]
@@ -153,5 +159,32 @@ func (r *Rounds) longOf(id, moved string) time.Duration {
 	return 0
 }
 
-// Wake has the next round look at a job again that something was wrong with.
-func (r *Rounds) Wake(jobID string) { delete(r.rests, jobID) }
+// Wake has the next look read a job again, however long it was to rest: something was wrong with it, or a task of it has moved.
+func (r *Rounds) Wake(jobID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.woken == nil {
+		r.woken = map[string]bool{}
+	}
+	r.woken[jobID] = true
+}
+
+// WakeAll does so with all jobs: Redis may have lost tasks of any of them.
+func (r *Rounds) WakeAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = true
+}
+
+// rouse ends the rests of the woken.
+func (r *Rounds) rouse() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all {
+		clear(r.rests)
+	}
+	for id := range r.woken {
+		delete(r.rests, id)
+	}
+	r.woken, r.all = nil, false
+}

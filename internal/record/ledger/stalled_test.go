@@ -55,9 +55,11 @@ func TestWhatStandsStillIsLookedAtLessAndLessOften(t *testing.T) {
 	if at := looked(time.Hour); !slices.Equal(at, []time.Duration{36 * m, 41 * m, 51 * m}) {
 		t.Errorf("moved, it was looked at after %v", at)
 	}
-	rounds.Wake("j")
-	if at := looked(10 * m); len(at) == 0 || at[0] > 0 {
-		t.Errorf("woken, it was looked at after %v", at)
+	for what, wake := range map[string]func(){"woken": func() { rounds.Wake("j") }, "with all others": rounds.WakeAll} {
+		wake()
+		if at := looked(10 * m); len(at) == 0 || at[0] > 0 {
+			t.Errorf("%s, it was looked at after %v", what, at)
+		}
 	}
 }
 

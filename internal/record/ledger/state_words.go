@@ -2,12 +2,12 @@ package ledger
 
 import "github.com/unrole/unrole/internal/base/texts"
 
-// In says the state in words in a language.
-func (s State) In(l texts.Lang) string {
+// InWords is a state as people read it.
+func InWords(s State) texts.Text {
 	if words, known := inWords[s]; known {
-		return words.In(l)
+		return words
 	}
-	return string(s)
+	return texts.T("%s", string(s))
 }
 
 var inWords = map[State]texts.Text{

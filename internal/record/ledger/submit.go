@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
@@ -40,24 +41,27 @@ type NewJob struct {
 	Action   tasks.Action
 	Restores string
 	Asked    string // see Job.Asked
+	Trace    string // see Job.Trace
 	// Snapshot is what a preflight saw, nil where there was none. It is durable before anything of the job is enqueued.
-	Snapshot            *snapshot.Snapshot
+	Snapshot *snapshot.Snapshot
+	// Pairs of the job; where there is none, nobody holds anything of what was asked for, and the job is over with its record.
 	Pairs, Users, Roles int
 	// Content identifies the pairs asked for, whatever their order: same job id and other content is refused.
 	Content string
 	// Plan identifies the parts, so that two plans of the same content cannot mix.
 	Plan  string
 	Parts int
-	// Resolved says by which lead it was looked up what the job means, whose record is there; nil where nothing had to be.
-	Resolved *int64
+	// Planned are the parts, where the record may be one that workers adopted from some of them: Redis lost the submission, and
+	// not all of its tasks.
+	Planned []tasks.Part
 }
 
 // Created says what Create found.
 type Created struct {
 	// Existed is true when the job was there before, with the same content.
 	Existed bool
-	// NeedParts: the parts are to be written with PutParts and Planned.
-	NeedParts bool
+	// NeedParts: the parts are to be written with PutParts and Planned. Written: CreateWhole has done so.
+	NeedParts, Written bool
 	// NeedTasks: the parts are to be enqueued, then Submitted called.
 	NeedTasks bool
 }
@@ -82,26 +86,26 @@ type ConflictError struct {
 	Named bool
 }
 
-func (e *ConflictError) Error() string { return e.In(texts.English) }
+func (e *ConflictError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *ConflictError) In(l texts.Lang) string {
+// Unwrap is its text, which can be said in other languages.
+func (e *ConflictError) Unwrap() error {
 	if e.Erased {
 		return texts.T("job id %s is taken: people of the job of %s were erased since, so that nothing tells whether this is the same; take another job id",
-			e.JobID, e.HaveCreated.Format(time.RFC3339)).In(l)
+			e.JobID, e.HaveCreated.Format(time.RFC3339))
 	}
 	switch {
 	case e.Named && e.SamePairs:
 		return texts.T("job id %s is taken: the same was asked %s for %s, this submission is for %s; take another job id",
-			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt)).In(l)
+			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt))
 	case e.Named:
-		return texts.T("job id %s is taken by other content: something else was asked %s; take another job id", e.JobID, e.HaveCreated.Format(time.RFC3339)).In(l)
+		return texts.T("job id %s is taken by other content: something else was asked %s; take another job id", e.JobID, e.HaveCreated.Format(time.RFC3339))
 	case e.SamePairs:
 		return texts.T("job id %s is taken: the same pairs were submitted %s for %s, this submission is for %s; take another job id",
-			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt)).In(l)
+			e.JobID, e.HaveCreated.Format(time.RFC3339), orAtOnce(e.HaveAt), orAtOnce(e.WantAt))
 	}
 	return texts.T("job id %s is taken by other content: the job of %s has %d pairs (%d users, %d roles), this submission has %d (%d users, %d roles); take another job id",
-		e.JobID, e.HaveCreated.Format(time.RFC3339), e.Have, e.HaveUsers, e.HaveRoles, e.Want, e.WantUsers, e.WantRoles).In(l)
+		e.JobID, e.HaveCreated.Format(time.RFC3339), e.Have, e.HaveUsers, e.HaveRoles, e.Want, e.WantUsers, e.WantRoles)
 }
 
 func orAtOnce(at string) texts.Text {
@@ -114,48 +118,90 @@ func orAtOnce(at string) texts.Text {
 // SupersededError says that another submission of the same job, planned otherwise, took over.
 type SupersededError struct{ JobID string }
 
-func (e *SupersededError) Error() string { return e.In(texts.English) }
+func (e *SupersededError) Error() string { return e.Unwrap().Error() }
 
-// In says it in a language.
-func (e *SupersededError) In(l texts.Lang) string {
-	return texts.T("job %s is being submitted by another process; the same command again shows its progress", e.JobID).In(l)
+// Unwrap is its text, which can be said in other languages.
+func (e *SupersededError) Unwrap() error {
+	return texts.T("job %s is being submitted by another process; the same command again shows its progress", e.JobID)
+}
+
+type lookedUp struct{}
+
+// LookedUp has Create write what a job that was asked for by names means, whose record is there, as the worker with this lead has
+// looked it up.
+func LookedUp(ctx context.Context, lead lease.Fence) context.Context {
+	return context.WithValue(ctx, lookedUp{}, lead)
+}
+
+func leadOf(ctx context.Context) (lead lease.Fence, resolved bool) {
+	lead, resolved = ctx.Value(lookedUp{}).(lease.Fence)
+	return lead, resolved
+}
+
+// planBy names a plan as the record has it: what another lead plans is another plan, though its pairs be the same, since who has to
+// approve them may differ.
+func planBy(ctx context.Context, plan string) string {
+	if lead, resolved := leadOf(ctx); resolved {
+		return fmt.Sprintf("%s@%d", plan, lead.Number())
+	}
+	return plan
 }
 
 // Create opens the record of a job, or finds it: the same id and content is the same job. Other content gives a
-// *ConflictError.
+// *ConflictError, a lead that has passed on ErrStale; see LookedUp.
 func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
-	// First the indexes: a name without a record is dropped by who reads them, a record without a name would never be seen.
-	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.ZAddNX(ctx, indexKey, redis.Z{Score: float64(j.CreatedAt.UnixMicro()), Member: j.JobID})
-		p.ZAdd(ctx, openKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: j.JobID})
-		if j.Action == tasks.Add {
-			p.ZAdd(ctx, restoresKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: j.JobID})
-		}
-		return nil
-	}); err != nil {
+	args, err := l.createArgs(ctx, j)
+	if err == nil {
+		// First the indexes: a name without a record is dropped by who reads them, a record without a name would never be seen.
+		_, err = l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			l.addToIndexes(ctx, p, j)
+			return nil
+		})
+	}
+	if err != nil {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 	}
-	event, lead := EventSubmitted, ""
-	if j.Resolved != nil {
-		event, lead = EventResolved, strconv.FormatInt(*j.Resolved, 10)
+	reply, err := l.run(ctx, createScript, j.JobID, args...)
+	return l.created(ctx, j, args, reply, err)
+}
+
+// addToIndexes has the job found by who looks for all jobs, or for open ones.
+func (l *Ledger) addToIndexes(ctx context.Context, p redis.Pipeliner, j NewJob) {
+	p.ZAddNX(ctx, indexKey, redis.Z{Score: float64(j.CreatedAt.UnixMicro()), Member: j.JobID})
+	p.ZAdd(ctx, openKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: j.JobID})
+	if j.Action == tasks.Add {
+		p.ZAdd(ctx, restoresKey, redis.Z{Score: float64(l.now().UnixMicro()), Member: j.JobID})
+	}
+}
+
+// createArgs are the arguments of createScript.
+func (l *Ledger) createArgs(ctx context.Context, j NewJob) ([]any, error) {
+	event := EventSubmitted
+	lead, resolved := leadOf(ctx)
+	if resolved {
+		event = EventResolved
 	}
 	entry, err := encodeEntry(Entry{At: j.CreatedAt, Event: event, JobID: j.JobID, By: j.SubmittedBy, Why: j.Reason,
 		Source: j.Source, Pairs: int64(j.Pairs), Users: j.Users, Roles: j.Roles, Simulated: j.Simulated, Restores: j.Restores})
 	if err != nil {
-		return Created{}, err
+		return nil, err
 	}
 	var seen []byte
 	if j.Snapshot != nil {
 		if seen, err = j.Snapshot.Encode(); err != nil {
-			return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
+			return nil, err
 		}
 	}
 	calls := j.Parts
 	if j.Action == tasks.Add && j.Snapshot != nil {
 		calls += len(j.Snapshot.Scopes) // each takes a call of its own
 	}
-	args := []any{j.Content, formatTime(j.At), j.Plan, calls, entry, seen, lead, "total", j.Pairs, "users", j.Users, "roles", j.Roles}
-	if j.Resolved == nil {
+	over := "" // how long the record of a job is kept that is over as soon as it is there
+	if j.Pairs == 0 {
+		over = strconv.FormatInt(l.retention.Milliseconds(), 10)
+	}
+	args := []any{j.Content, formatTime(j.At), planBy(ctx, j.Plan), calls, entry, seen, string(lead), "", over, formatTime(l.now()), "total", j.Pairs, "users", j.Users, "roles", j.Roles}
+	if !resolved {
 		args = append(args, "source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
 			"created_at", formatTime(j.CreatedAt))
 	}
@@ -164,6 +210,9 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	}
 	if j.Asked != "" {
 		args = append(args, "asked", j.Asked)
+	}
+	if j.Trace != "" {
+		args = append(args, "trace", j.Trace)
 	}
 	if j.Awaiting != "" {
 		args = append(args, "awaiting", j.Awaiting)
@@ -178,25 +227,31 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 		args = append(args, "simulated", 1)
 	}
 	fields, err := seenFields(j.Snapshot)
-	if err != nil {
-		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
+	return append(args, fields...), err
+}
+
+// created reads the answer of createScript.
+func (l *Ledger) created(ctx context.Context, j NewJob, args, reply []any, err error) (Created, error) {
+	if err == nil && reply[0] == "adopted" {
+		var ours bool
+		if args[adoptedArg], ours, err = l.adoptedOf(ctx, j); err == nil && ours {
+			reply, err = l.run(ctx, createScript, j.JobID, args...)
+		}
 	}
-	args = append(args, fields...)
-	reply, err := l.run(ctx, createScript, j.JobID, args...)
 	if err != nil {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 	}
 	switch word := reply[0].(string); word {
 	case "created":
 		return Created{NeedParts: true, NeedTasks: true}, nil
+	case "over":
+		return Created{}, nil
 	case phasePlanning:
 		return Created{Existed: true, NeedParts: true, NeedTasks: true}, nil
 	case phasePlanned:
 		return Created{Existed: true, NeedTasks: true}, nil
 	case phaseSubmitted, phaseRefused, phaseWithdrawn:
 		return Created{Existed: true}, nil
-	case "stale":
-		return Created{}, ErrStale
 	case "gone":
 		return Created{}, &NotFoundError{JobID: j.JobID}
 	default:
@@ -207,31 +262,57 @@ func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
 	}
 }
 
+// adoptedArg is where createScript is told of parts that were adopted.
+const adoptedArg = 7
+
+// adoptedOf is how many parts were adopted under the id of a job, and whether the job has planned each of them.
+func (l *Ledger) adoptedOf(ctx context.Context, j NewJob) (n int, ours bool, err error) {
+	have, err := l.rdb.HGetAll(ctx, keys(j.JobID)[keyParts]).Result()
+	if err != nil {
+		return 0, false, err
+	}
+	found := 0
+	for i := range j.Planned {
+		payload, err := j.Planned[i].Encode()
+		if err != nil {
+			return 0, false, err
+		}
+		if have[j.Planned[i].Part] == string(payload) {
+			found++
+		}
+	}
+	return len(have), found == len(have), nil
+}
+
 // PutParts writes parts of a job that is being planned; again is harmless. It reports false when the record is past
 // planning: another process has written all of them.
 func (l *Ledger) PutParts(ctx context.Context, jobID, plan string, parts []tasks.Part) (bool, error) {
+	args, err := putPartsArgs(planBy(ctx, plan), parts)
+	if err != nil {
+		return false, err
+	}
+	reply, err := l.run(ctx, putPartsScript, jobID, args...)
+	return planning(jobID, reply, err)
+}
+
+func putPartsArgs(plan string, parts []tasks.Part) ([]any, error) {
 	args := make([]any, 0, 1+2*len(parts))
 	args = append(args, plan)
 	for i := range parts {
 		payload, err := parts[i].Encode()
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		args = append(args, parts[i].Part, payload)
 	}
-	return l.planning(ctx, putPartsScript, jobID, args...)
+	return args, nil
 }
 
 // Planned closes the planning of a job: all of its parts are in the record, and it has its place among what was said.
 func (l *Ledger) Planned(ctx context.Context, jobID, plan string, parts int) error {
-	reply, err := l.speak(ctx, plannedScript, jobID, plan, parts)
+	reply, err := l.speak(ctx, plannedScript, jobID, planBy(ctx, plan), parts)
 	_, err = planning(jobID, reply, err)
 	return err
-}
-
-func (l *Ledger) planning(ctx context.Context, s *redis.Script, jobID string, args ...any) (bool, error) {
-	reply, err := l.run(ctx, s, jobID, args...)
-	return planning(jobID, reply, err)
 }
 
 // planning reads the answer of a script that writes a plan.

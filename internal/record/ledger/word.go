@@ -82,6 +82,10 @@ func (l *Ledger) Since(ctx context.Context, own Job, counts func(Job) bool, of W
 		}
 		return 1
 	})
+	later, err := l.naming(ctx, later, of)
+	if err != nil {
+		return err
+	}
 	for jobs := range slices.Chunk(later, readAtOnce) {
 		about, errs := make([][]Row, len(jobs)), make([]error, len(jobs))
 		var reading sync.WaitGroup
@@ -108,8 +112,39 @@ func (l *Ledger) Since(ctx context.Context, own Job, counts func(Job) bool, of W
 	return nil
 }
 
-// readAtOnce is how many jobs are read side by side: small ones are a wait for Redis each, and nothing else.
-const readAtOnce = 16
+const (
+	// readAtOnce is how many jobs are read side by side: small ones are a wait for Redis each, and nothing else.
+	readAtOnce = 16
+	// smallJob is up to how many pairs of a job its plan is read before its outcomes.
+	smallJob = 1000
+)
+
+// naming are those of the jobs that may be about one of the users: most small jobs are not, and are read many at a time to see it.
+func (l *Ledger) naming(ctx context.Context, jobs []Job, users Words) ([]Job, error) {
+	var named []Job
+	for page := range slices.Chunk(jobs, pageOfJobs) {
+		isSmall := func(job Job) bool { return job.Pairs.Total <= smallJob }
+		plans, err := l.plans(ctx, slices.DeleteFunc(slices.Clone(page), func(job Job) bool { return !isSmall(job) }))
+		if err != nil {
+			return nil, err
+		}
+		for _, job := range page {
+			if isSmall(job) {
+				plan := plans[0]
+				plans = plans[1:]
+				if !slices.ContainsFunc(plan, func(payload string) bool {
+					part, err := tasks.Decode([]byte(payload))
+					// Who reads the outcomes says what is wrong with a part.
+					return err != nil || slices.ContainsFunc(part.UserIDs, func(user string) bool { return users[user] != nil })
+				}) {
+					continue
+				}
+			}
+			named = append(named, job)
+		}
+	}
+	return named, nil
+}
 
 // Later finds, for pairs of the job, a job of the other action that had its turn after it and did something with them, or is
 // about to: by user and role.

@@ -2,13 +2,15 @@ package report
 
 import (
 	"bufio"
+	"bytes"
+	"compress/flate"
 	"context"
 	_ "embed"
 	"html/template"
 	"io"
-	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/unrole/unrole/internal/base/texts"
@@ -35,15 +37,15 @@ type Page struct {
 var pageSource string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"thousands": words.Thousands[int64], "t": texts.T, "count": texts.Count[int64], "outcome": OutcomeName, "verdict": verdictName,
+	"thousands": words.Thousands[int64], "t": texts.T, "count": texts.Count[int64], "outcome": OutcomeName, "verdict": verdictName, "scope": scopeName,
 	"event": EventName, "why": EventWhy, "recall": texts.Recall,
 }).Parse(pageSource))
 
 // HTML writes one self-contained page about a job for an auditor: what was asked, by whom and why, what came of it,
 // the dead letters with their reasons, and the pairs, searchable. It loads nothing from anywhere, needs no script to be
 // read, and prints whole on paper. Every number on it comes from one pass over the record, so that the numbers add up
-// also while the job runs. Memory is bound by the number of distinct ids among the dead letters: the rows wait in a
-// temporary file until the numbers above them are known.
+// also while the job runs. The rows wait compressed in memory, some 50 bytes each, until the numbers above them are known: no
+// name of anybody is left on a disk, and a container needs none.
 func HTML(ctx context.Context, l *ledger.Ledger, job ledger.Job, w io.Writer, o Options) error {
 	if o.Page.RemovedRows == 0 {
 		o.Page.RemovedRows = DefaultRemovedRows
@@ -57,26 +59,25 @@ func HTML(ctx context.Context, l *ledger.Ledger, job ledger.Job, w io.Writer, o 
 	if verified {
 		d.Verification = &v
 	}
-	rows, err := os.CreateTemp("", "unrole-report-*")
+	var rows bytes.Buffer
+	packed, err := flate.NewWriter(&rows, flate.BestSpeed)
 	if err != nil {
 		return notWritten(err)
 	}
-	defer os.Remove(rows.Name())
-	defer rows.Close()
-	if err := d.writeRows(ctx, l, rows); err != nil {
+	if err := d.writeRows(ctx, l, packed); err != nil {
 		return err
+	}
+	if err := packed.Close(); err != nil {
+		return notWritten(err)
 	}
 	if err := d.readTrail(ctx, l); err != nil {
 		return err
-	}
-	if _, err := rows.Seek(0, io.SeekStart); err != nil {
-		return notWritten(err)
 	}
 	out := bufio.NewWriterSize(w, writeSize)
 	if err := pageTemplate.ExecuteTemplate(out, "head", d); err != nil {
 		return notWritten(err)
 	}
-	if _, err := io.Copy(out, rows); err != nil {
+	if _, err := io.Copy(out, flate.NewReader(&rows)); err != nil {
 		return notWritten(err)
 	}
 	if err := pageTemplate.ExecuteTemplate(out, "foot", d); err != nil {
@@ -118,8 +119,8 @@ type cellOf struct{ Heading, Text string }
 const rowsOfTable = 200
 
 // writeRows writes the rows of the table and counts them.
-func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, file io.Writer) error {
-	out := bufio.NewWriterSize(file, writeSize)
+func (d *pageData) writeRows(ctx context.Context, l *ledger.Ledger, w io.Writer) error {
+	out := bufio.NewWriterSize(w, writeSize)
 	with, seen, err := extraOf(ctx, l, d.Job.JobID)
 	if err != nil {
 		return err
@@ -196,10 +197,18 @@ func (d *pageData) Moment(t any) string        { return d.moment(t) }
 
 // Verdicts are the results of a verification, for the choice among them.
 func (d *pageData) Verdicts() []ledger.Verdict {
-	if d.Job.Action == tasks.Add {
+	if d.Gives() {
 		return []ledger.Verdict{ledger.NotHeld, ledger.OtherScope, ledger.Held, ledger.VerdictUnknown}
 	}
 	return []ledger.Verdict{ledger.StillHeld, ledger.Gone, ledger.VerdictUnknown}
+}
+
+// Gives says that the job gives roles back.
+func (d *pageData) Gives() bool { return d.Job.Action == tasks.Add }
+
+// scopeName says over which departments a role was held.
+func scopeName(of []int64) texts.Text {
+	return texts.T("limited to the departments %s", strings.ReplaceAll(departments(of), ScopeSeparator, ", "))
 }
 
 // Refused lists the ids of the dead letters by reason and id.
@@ -291,7 +300,11 @@ func (d *pageData) Shares() []Share {
 		pairs int64
 	}{{ledger.Removed, d.Pairs.Removed}, {ledger.Restored, d.Pairs.Restored}, {ledger.Dead, d.Pairs.Dead}, {ledger.Cancelled, d.Pairs.Cancelled}, {ledger.Pending, d.Pairs.Pending},
 		{NotHeld, d.NotHeld}, {Unresolved, d.Unresolved}} {
-		all = append(all, Share{Name: d.Say(OutcomeName(string(of.kind))), Class: string(of.kind), Pairs: of.pairs})
+		name := OutcomeName(string(of.kind))
+		if of.kind == ledger.Dead && d.Gives() {
+			name = texts.T("not given back")
+		}
+		all = append(all, Share{Name: d.Say(name), Class: string(of.kind), Pairs: of.pairs})
 	}
 	all = slices.DeleteFunc(all, func(s Share) bool { return s.Pairs == 0 })
 	free := pictureWidth - leastWidth*float64(len(all))

@@ -6,8 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/snapshot"
+	"github.com/unrole/unrole/tasks"
 )
 
 // List is the list that a job was submitted from: its headings, and its rows in its order. Redis does not keep it, so it is
@@ -28,8 +31,13 @@ type ListRow struct {
 	Cells []string
 	// AllRoles says that the users were to lose all that they held, instead of Roles.
 	AllRoles bool
-	// Unresolved says that the row named nobody for certain: it asked for no pair.
+	// Unresolved says that the row named nobody for certain, or whom or what must not be touched: it asked for no pair. Reason and Detail
+	// are why.
 	Unresolved bool
+	Reason     snapshot.Reason
+	Detail     string
+	// NoneHeld are those who were to lose all that they held, and held nothing.
+	NoneHeld []string
 }
 
 // heading is the name of a column of the list in the report: its own, unless a column of the report has that.
@@ -56,8 +64,9 @@ func OwnHeading(column string) (heading string, own bool) {
 }
 
 // join visits the pairs of a job in the order of the list, each with the first row that names it; pairs that the list does
-// not name come after them. Memory goes by the pairs, some twenty bytes each, and by the distinct ids.
-func (l *List) join(each func(func(ledger.VerifiedRow) error) error, visit func(r ledger.VerifiedRow, line int, cells []string) error) error {
+// not name come after them. at is when somebody looked whom and what the rows mean. Memory goes by the pairs, some twenty bytes each, and by
+// the distinct ids.
+func (l *List) join(at time.Time, each func(func(ledger.VerifiedRow) error) error, visit func(r ledger.VerifiedRow, line int, cells []string) error) error {
 	job := pairIndex{users: map[string]uint32{}, roles: map[int64]uint32{}, outcomes: map[outcome]uint32{}, of: map[uint64]uint32{}}
 	if err := each(job.add); err != nil {
 		return err
@@ -65,7 +74,7 @@ func (l *List) join(each func(func(ledger.VerifiedRow) error) error, visit func(
 	l.Strange = 0
 	for row := range l.Rows {
 		if row.Unresolved {
-			unresolved := ledger.VerifiedRow{Row: ledger.Row{Outcome: ledger.Outcome{Kind: Unresolved}}}
+			unresolved := ledger.VerifiedRow{Row: ledger.Row{Outcome: ledger.Outcome{Kind: Unresolved, Reason: tasks.Reason(row.Reason), ErrMsg: row.Detail, At: at}}}
 			if err := visit(unresolved, row.Line, row.Cells); err != nil {
 				return err
 			}
@@ -86,6 +95,13 @@ func (l *List) join(each func(func(ledger.VerifiedRow) error) error, visit func(
 				if err := visit(r, row.Line, row.Cells); err != nil {
 					return err
 				}
+			}
+		}
+		for _, user := range row.NoneHeld {
+			known = true
+			none := ledger.VerifiedRow{Row: ledger.Row{UserID: user, Outcome: ledger.Outcome{Kind: NotHeld, At: at}}}
+			if err := visit(none, row.Line, row.Cells); err != nil {
+				return err
 			}
 		}
 		if !known {

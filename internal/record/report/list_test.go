@@ -14,6 +14,7 @@ import (
 
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/internal/test/redistest"
 )
 
@@ -25,6 +26,30 @@ func leavers() *List {
 		{Line: 6, Users: []string{"nobody"}, Roles: []int64{7}, Cells: []string{"无"}},
 		{Line: 7, Users: []string{"a", "p"}, Roles: []int64{7}, Cells: []string{"安", "a"}},
 	})}
+}
+
+func TestTheReportSaysWhyARowWasNotResolvedAndWhoHeldNothing(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l, _ := submit(t, rdb, people, mixed)
+	list := &List{Rows: slices.Values([]ListRow{
+		{Unresolved: true, Reason: snapshot.Departed, Detail: "job:7: 赵四 (gone) has left"},
+		{Users: []string{"idle"}, NoneHeld: []string{"idle"}},
+	})}
+	var out bytes.Buffer
+	if err := CSV(t.Context(), l, "j", &out, Options{Words: true, List: list}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		",,unresolved,departed,,job:7: 赵四 (gone) has left,,,,nothing was sent: job:7: 赵四 (gone) has left,\n",
+		"idle,,not_held,,,,,,,held no role that is taken when DingTalk was looked at: nothing was sent,\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, &out)
+		}
+	}
+	if list.Strange != 0 {
+		t.Errorf("%d strange rows", list.Strange)
+	}
 }
 
 func TestTheReportHasTheColumnsAndTheOrderOfTheList(t *testing.T) {
@@ -76,7 +101,7 @@ func TestEveryPairStandsInTheReportOnceInTheOrderOfTheList(t *testing.T) {
 		var got, want []string
 		name := func(user string, role int64) string { return user + strconv.FormatInt(role, 10) }
 		list := &List{Rows: slices.Values(rows)}
-		err := list.join(func(visit func(ledger.VerifiedRow) error) error {
+		err := list.join(time.Time{}, func(visit func(ledger.VerifiedRow) error) error {
 			for _, u := range users {
 				for _, r := range roles {
 					if err := visit(ledger.VerifiedRow{Row: ledger.Row{UserID: u, RoleID: r}}); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/record/snapshot"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -64,7 +65,14 @@ func told(o ledger.Outcome, restore bool) (became, todo texts.Text) {
 	case NotHeld:
 		return texts.T("was not held when DingTalk was looked at: nothing was sent"), texts.Text{}
 	case Unresolved:
-		return texts.T("the row names nobody for certain: nothing was sent"), texts.T("say who is meant by the user id, and submit the row again")
+		switch snapshot.Reason(o.Reason) {
+		case "", snapshot.Unknown, snapshot.Ambiguous:
+			todo = texts.T("say who is meant by the user id, and submit the row again")
+		}
+		if o.ErrMsg == "" {
+			return texts.T("the row names nobody for certain: nothing was sent"), todo
+		}
+		return texts.T("nothing was sent: %s", o.ErrMsg), todo
 	}
 	if restore {
 		return texts.T("not done yet"), texts.T("ask again later; give back again what is then still missing")

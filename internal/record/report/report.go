@@ -218,7 +218,11 @@ func (o Options) rows(ctx context.Context, l *ledger.Ledger, jobID string, with 
 		return nil
 	}
 	if o.List != nil {
-		return o.List.join(each, func(r ledger.VerifiedRow, line int, cells []string) error {
+		var at time.Time
+		if seen != nil {
+			at = seen.SeenAt
+		}
+		return o.List.join(at, each, func(r ledger.VerifiedRow, line int, cells []string) error {
 			return visit(o.row(r, with, line, cells))
 		})
 	}
@@ -235,6 +239,9 @@ func (o Options) row(pair ledger.VerifiedRow, with extra, line int, cells []stri
 	}
 	if o.Words {
 		became, todo := told(out, with.restore)
+		if out.Kind == NotHeld && pair.RoleID == 0 {
+			became = texts.T("held no role that is taken when DingTalk was looked at: nothing was sent")
+		}
 		r.Meaning, r.WhatToDo = became.In(o.Lang), todo.In(o.Lang)
 	}
 	if o.Known != nil {
@@ -273,6 +280,9 @@ func (o Options) moment(t any) string {
 	return ""
 }
 
+// ofFile reports whether the list has rows to be pointed at: what stood on a command line has none.
+func (o Options) ofFile() bool { return o.List != nil && len(o.List.Header) > 0 }
+
 // header is that of the tables: CSV and spreadsheets.
 func (o Options) header(with extra) []string {
 	header := append([]string(nil), Columns...)
@@ -295,6 +305,8 @@ func (o Options) header(with extra) []string {
 		for i := range o.List.Header {
 			header = append(header, o.heading(i))
 		}
+	}
+	if o.ofFile() {
 		header = append(header, "row")
 	}
 	if o.Words {
@@ -334,6 +346,8 @@ func (o Options) record(to []string, r Row, with extra) []string {
 			}
 			to = append(to, cell)
 		}
+	}
+	if o.ofFile() {
 		to = append(to, positive(r.Line))
 	}
 	if o.Words {

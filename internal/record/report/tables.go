@@ -13,6 +13,7 @@ import (
 	"github.com/unrole/unrole/internal/base/sheet"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/tasks"
 )
 
 // CSV streams the report of a job with a header. Cells that a spreadsheet would take for a formula are marked as text
@@ -62,6 +63,15 @@ func XLSX(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer, o Op
 }
 
 func (o Options) xlsx(ctx context.Context, l *ledger.Ledger, jobID string, w io.Writer, mostRows int) error {
+	job, err := l.Get(ctx, jobID)
+	if err != nil {
+		return err
+	}
+	sheet := texts.T("removals")
+	if job.Action == tasks.Add {
+		sheet = texts.T("given back")
+	}
+	name := sheet.In(o.Lang)
 	book := excelize.NewFile()
 	defer book.Close()
 	bold, err := book.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
@@ -90,7 +100,7 @@ func (o Options) xlsx(ctx context.Context, l *ledger.Ledger, jobID string, w io.
 				}
 			}
 			sheets, row = sheets+1, 0
-			if page, err = newSheet(book, sheets, header, o.Lang); err != nil {
+			if page, err = newSheet(book, name, sheets, header); err != nil {
 				return err
 			}
 			row++
@@ -106,7 +116,7 @@ func (o Options) xlsx(ctx context.Context, l *ledger.Ledger, jobID string, w io.
 		return err
 	}
 	if page == nil {
-		if page, err = newSheet(book, 1, header, o.Lang); err != nil {
+		if page, err = newSheet(book, name, 1, header); err != nil {
 			return notWritten(err)
 		}
 	}
@@ -116,9 +126,8 @@ func (o Options) xlsx(ctx context.Context, l *ledger.Ledger, jobID string, w io.
 	return notWritten(book.Write(w))
 }
 
-// newSheet begins a sheet with the header, which stays in sight.
-func newSheet(book *excelize.File, number int, header []any, lang texts.Lang) (*excelize.StreamWriter, error) {
-	name := texts.T("removals").In(lang)
+// newSheet begins the sheet of a number, from 1, with the header, which stays in sight.
+func newSheet(book *excelize.File, name string, number int, header []any) (*excelize.StreamWriter, error) {
 	if number == 1 {
 		if err := book.SetSheetName("Sheet1", name); err != nil {
 			return nil, err

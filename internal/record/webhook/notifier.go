@@ -136,6 +136,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			defer time.AfterFunc(patience, end).Stop()
+			server.Stop() // first of all no more tasks: asynq would look for them without a pause while another command is still waited for
 			server.Shutdown()
 			return nil
 		case <-tick.C:

@@ -129,17 +129,6 @@ func (c *Config) NeedCredentials() error {
 	return nil
 }
 
-// Secrets lists the secret values that are set, for redaction and for tests that look for leaks.
-func (c *Config) Secrets() []string {
-	var secrets []string
-	for _, s := range []string{c.DingTalk.AppSecret, c.DingTalk.AccessToken, c.WebhookSecret, c.UIPassword} {
-		if s != "" {
-			secrets = append(secrets, s)
-		}
-	}
-	return secrets
-}
-
 // Error lists everything that is wrong with a configuration.
 type Error struct{ Faults []Fault }
 

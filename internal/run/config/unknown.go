@@ -13,7 +13,7 @@ import (
 var kubernetes = regexp.MustCompile(`^UNROLE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
 // ofTests are read by our own tests, which start commands.
-var ofTests = []string{"UNROLE_REQUIRE_REDIS", "UNROLE_REQUIRE_CHROMIUM", "UNROLE_REQUIRE_PROMTOOL", "UNROLE_SCREENSHOT", "UNROLE_TEST_LOG"}
+var ofTests = []string{"UNROLE_REQUIRE_REDIS", "UNROLE_REQUIRE_CHROMIUM", "UNROLE_REQUIRE_PROMTOOL", "UNROLE_REQUIRE_NPM", "UNROLE_REQUIRE_GENERATORS", "UNROLE_SCREENSHOT", "UNROLE_TEST_LOG"}
 
 // CheckNames looks for variables that somebody believes to be ours, in an environment as os.Environ has it. One that
 // begins with UNROLE_ and does not exist is a fault of the returned *Error: what it was to protect or to bound would not

@@ -33,7 +33,7 @@ func TestWhatKubernetesSetsByItselfIsLeftAlone(t *testing.T) {
 
 func TestEveryVariableOfTheTableIsKnown(t *testing.T) {
 	var environ []string
-	for _, v := range Variables() {
+	for _, v := range variables {
 		environ = append(environ, v.Name+"=x")
 		if v.Secret {
 			environ = append(environ, v.Name+"_FILE=x")
@@ -42,9 +42,9 @@ func TestEveryVariableOfTheTableIsKnown(t *testing.T) {
 	if _, err := CheckNames(environ); err != nil {
 		t.Error(err)
 	}
-	for _, v := range Variables() {
+	for _, v := range variables {
 		// One letter less is another name, and this one is the nearest.
-		if name := strings.TrimSuffix(v.Name, v.Name[len(v.Name)-1:]); strings.HasPrefix(name, "UNROLE_") && !slices.ContainsFunc(Variables(), func(o Variable) bool { return o.Name == name }) {
+		if name := strings.TrimSuffix(v.Name, v.Name[len(v.Name)-1:]); strings.HasPrefix(name, "UNROLE_") && !slices.ContainsFunc(variables, func(o Variable) bool { return o.Name == name }) {
 			if _, err := CheckNames([]string{name + "=x"}); err == nil || !strings.Contains(err.Error(), v.Name+"?") {
 				t.Errorf("%s: %v", name, err)
 			}

@@ -31,9 +31,6 @@ type Variable struct {
 	set func(c *Config, value string) error
 }
 
-// Variables lists every variable in reading order.
-func Variables() []Variable { return append([]Variable(nil), variables...) }
-
 // Lookup finds a variable by its name.
 func Lookup(name string) (Variable, bool) {
 	for _, v := range variables {

@@ -47,8 +47,19 @@ func (c *Console) act(least signin.Role, do func(v *visit) error) http.HandlerFu
 		if err := v.r.ParseForm(); err != nil {
 			return &problem{http.StatusBadRequest, texts.T("The form could not be read; go back and send it again.")}
 		}
-		return do(v)
+		return c.traced(v, do)
 	})
+}
+
+// traced does something within a trace of its own.
+func (c *Console) traced(v *visit, do func(v *visit) error) error {
+	_, route, _ := strings.Cut(v.r.Pattern, " ")
+	ctx, span := c.cfg.Trace.Request(v.r.Context(), v.r.Method, route, "")
+	v.r = v.r.WithContext(ctx)
+	err := do(v)
+	var told *problem
+	span.End(err != nil && !errors.As(err, &told))
+	return err
 }
 
 var errMayNot = &problem{http.StatusForbidden, texts.T("You may look at this, and not change it. Whoever runs unrole gives the right to.")}

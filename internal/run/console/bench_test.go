@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/enqueue"
+	"github.com/unrole/unrole/internal/test/enginetest"
 	"github.com/unrole/unrole/internal/test/redistest"
-	"github.com/unrole/unrole/tasks"
 )
 
 // BenchmarkPages measures the pages with 100,000 jobs in a real Redis, and the page of a job of a million pairs:
@@ -20,30 +20,7 @@ import (
 func BenchmarkPages(b *testing.B) {
 	d := newDesk(b, redistest.Start(b, "--save", "", "--appendonly", "no").Client())
 	ctx := context.Background()
-	const jobs, atOnce = 100_000, 2000
-	began := time.Now()
-	for from := 0; from < jobs; from += atOnce {
-		_, err := d.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i := from; i < from+atOnce; i++ {
-				id := fmt.Sprintf("job-%06d", i)
-				part := tasks.Part{V: tasks.Version, JobID: id, Part: "0", UserIDs: []string{fmt.Sprintf("user%06d", i), fmt.Sprintf("manager%03d", i%1000)}, RoleIDs: []int64{1507113578}}
-				payload, err := part.Encode()
-				if err != nil {
-					return err
-				}
-				at := began.Add(time.Duration(i-jobs) * time.Second)
-				key := "unrole:job:{" + id + "}"
-				p.HSet(ctx, key, "content", "c", "phase", "submitted", "source", "hr", "reason", "left", "priority", "default", "submitted_by", "ann", "created_at",
-					at.UTC().Format(time.RFC3339Nano), "finished_at", at.UTC().Format(time.RFC3339Nano), "total", 2, "removed", 2, "dead", 0, "cancelled", 0, "users", 2, "roles", 1)
-				p.HSet(ctx, key+":parts", "0", payload)
-				p.ZAdd(ctx, "unrole:jobs", redis.Z{Score: float64(at.UnixMicro()), Member: id})
-			}
-			return nil
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
+	enginetest.PastJobs(b, d.rdb, 100_000)
 	var users []string
 	for i := range 100_000 {
 		users = append(users, fmt.Sprintf("big%06d", i))
@@ -61,6 +38,28 @@ func BenchmarkPages(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/page")
 			b.ReportMetric(float64(bytes)/1024, "KiB")
+		})
+	}
+	d.see("/") // as a worker, leaves the index of open jobs behind
+	ending := make(chan struct{})
+	defer close(ending)
+	for when, after := range map[string]time.Duration{"the first page, right after a start": 0, "the first page, while the catalog is read": firstPage + 100*time.Millisecond} {
+		b.Run(when, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				fresh := *d
+				var err error
+				if fresh.pages, err = New(Config{Redis: d.rdb, Ledger: d.ledger, Pacer: d.pacer, Prefix: "/unrole", Ending: ending, Log: zerolog.Nop()}); err != nil {
+					b.Fatal(err)
+				}
+				time.Sleep(after)
+				b.StartTimer()
+				fresh.see("/")
+				b.StopTimer()
+				fresh.see("/?person=nobody") // once everything is read
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/page")
 		})
 	}
 	measure("removals", "/")

@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -19,12 +21,23 @@ type catalog struct {
 	mu      sync.Mutex
 	knows   *index
 	reading bool
+
+	// pages counts those that are being made just now, searches those that wait until the catalog is read.
+	pages, searches atomic.Int64
 }
 
 func newCatalog(l *ledger.Ledger) *catalog { return &catalog{ledger: l, knows: newIndex(l)} }
 
+// giveWay waits while somebody waits for a page, but for one that needs what is being read.
+func (c *catalog) giveWay(ctx context.Context) {
+	for c.pages.Load() > 0 && c.searches.Load() == 0 && wait.For(ctx, time.Millisecond) == nil {
+	}
+}
+
 // find lists the ids of the jobs that match, the latest first.
 func (c *catalog) find(ctx context.Context, s search) ([]string, error) {
+	c.searches.Add(1)
+	defer c.searches.Add(-1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.knows.refresh(ctx); err != nil {
@@ -45,7 +58,9 @@ func (c *catalog) readAnew() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	fresh := newIndex(c.ledger)
+	fresh.giveWay = c.giveWay
 	err := fresh.refresh(ctx)
+	fresh.giveWay = nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reading = false; err == nil {
@@ -53,7 +68,10 @@ func (c *catalog) readAnew() {
 	}
 }
 
-// warm reads the catalog before anybody searches.
+// firstPage is how long the first page after a start has before the catalog is read.
+const firstPage = 2 * time.Second
+
+// warm reads the catalog before anybody searches, and the index of the open jobs before anybody sees them.
 func (c *catalog) warm(ending <-chan struct{}) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -64,7 +82,15 @@ func (c *catalog) warm(ending <-chan struct{}) {
 		case <-ctx.Done():
 		}
 	}()
-	_, _ = c.find(ctx, search{}) // whoever searches first is told of an error
+	_, _ = c.ledger.OpenNames(ctx) // whoever looks or searches first is told of an error
+	if wait.For(ctx, firstPage) != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.knows.giveWay = c.giveWay
+	_ = c.knows.refresh(ctx)
+	c.knows.giveWay = nil
 }
 
 // index knows of every job whom and what it is about. It lives in memory, some 100 bytes a job and 30 a distinct person or
@@ -81,6 +107,8 @@ type index struct {
 	// first is, by person or role, the last place in chain that names it; each leads to the one before.
 	first map[uint64]uint32
 	chain []link
+	// giveWay, when not nil, is called now and then while it reads.
+	giveWay func(context.Context)
 }
 
 // entry is what a search may ask for and never changes.
@@ -168,8 +196,11 @@ func (c *index) refresh(ctx context.Context) error {
 	for i := range c.open {
 		fresh = append(fresh, c.jobs[i].id)
 	}
-	const page = 500
+	const page = 200
 	for len(fresh) > 0 {
+		if c.giveWay != nil {
+			c.giveWay(ctx)
+		}
 		now := fresh[:min(page, len(fresh))]
 		fresh = fresh[len(now):]
 		concerns, err := c.ledger.Concerns(ctx, now)

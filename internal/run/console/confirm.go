@@ -58,7 +58,7 @@ func (c *Console) confirm(v *visit) error {
 			return &problem{http.StatusUnprocessableEntity, texts.T("Go back and tick that this is meant: it concerns many people, many holders of a role, or leaves rows out.")}
 		}
 	}
-	removals, parts, err := enqueue.ReadPlan(bytes.NewReader(d.files[filePlan]), id)
+	removals, parts, _, err := enqueue.ReadPlan(bytes.NewReader(d.files[filePlan]), id)
 	if err != nil {
 		return err
 	}
@@ -74,17 +74,11 @@ func (c *Console) confirm(v *visit) error {
 	}
 	s := enqueue.Submission{JobID: id, Removals: removals, Plan: parts, Source: source, Reason: why, Priority: lane, At: at,
 		SubmittedBy: v.Person.Name, MaxUsers: -1, Simulated: c.cfg.Simulated, Snapshot: seen}
-	if err := c.whetherItWaits(ctx, &s); err != nil {
-		return err
-	}
-	done, err := c.client.Submit(ctx, s)
+	done, err := c.submit(ctx, s)
 	var taken *enqueue.ConflictError
-	var protected *enqueue.ProtectedError
 	switch {
 	case errors.As(err, &taken):
 		return v.done("/jobs/"+id, "existed") // confirmed before, for another time
-	case errors.As(err, &protected):
-		return &problem{http.StatusUnprocessableEntity, texts.T("%v", err)}
 	case err != nil:
 		return err
 	}
@@ -95,17 +89,22 @@ func (c *Console) confirm(v *visit) error {
 	return v.done("/jobs/"+id, "submitted")
 }
 
-// whetherItWaits has a submission wait for another person where it concerns so many people, or the submitter's day has.
-func (c *Console) whetherItWaits(ctx context.Context, s *enqueue.Submission) error {
+// submit submits what somebody has confirmed. It waits for another person where it concerns so many people, or the submitter's day has.
+func (c *Console) submit(ctx context.Context, s enqueue.Submission) (enqueue.Submitted, error) {
 	// The day's users are counted by person: the source is whatever they type.
 	wait, _, err := c.ledger.MustWait(ctx, s.JobID, "console:"+s.SubmittedBy, s.Removals.Users(), c.cfg.MaxUsersPerDay)
 	if err != nil {
-		return err
+		return enqueue.Submitted{}, err
 	}
 	if wait || c.approvalAbove(len(s.Removals.Users())) {
 		s.AwaitApproval, s.OtherApproves = true, true
 	}
-	return nil
+	done, err := c.client.Submit(ctx, s)
+	var protected *enqueue.ProtectedError
+	if errors.As(err, &protected) {
+		return done, &problem{http.StatusUnprocessableEntity, texts.T("%v", err)}
+	}
+	return done, err
 }
 
 // timeOf reads when a removal begins: exactly, as the page's script says it, else as it was typed, in the zone of this machine.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/deadletter"
@@ -49,7 +50,9 @@ type Config struct {
 	Simulated bool
 	// Version names this build in reports.
 	Version string
-	Log     zerolog.Logger
+	// Trace, when set, begins a span for everything that is done here.
+	Trace *trace.Tracer
+	Log   zerolog.Logger
 }
 
 // Console serves the pages.

@@ -21,6 +21,8 @@ const (
 	mostCells     = 400
 	// mostLetters is how many ids that were refused a page names.
 	mostLetters = 50
+	// mostIDs is how many ids of one letter it names.
+	mostIDs = 5
 	// mostTrail is how many acts a page lists, the latest.
 	mostTrail = 100
 )
@@ -206,6 +208,17 @@ type letterView struct {
 	// About are the ids that the letter is about, With those beside them.
 	About, With []string
 	Code        string
+}
+
+// users are those whom the page names.
+func (l lettersOf) users() []string {
+	var users []string
+	for _, reason := range l.Reasons {
+		for _, letter := range reason.Shown {
+			users = append(users, letter.UserIDs[:min(mostIDs, len(letter.UserIDs))]...)
+		}
+	}
+	return users
 }
 
 // lettersOf reads the waiting letters that the filter chooses.

@@ -42,6 +42,7 @@ func (c *Console) lettersPage(v *visit) error {
 		return err
 	}
 	page.Moving = int64(counts.InMotion())
+	c.know(v, page.users())
 	v.Page, v.Here, v.Title = page, "letters", texts.T("Not removed")
 	return v.show("letters.html", 200)
 }

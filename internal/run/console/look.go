@@ -238,7 +238,7 @@ func (c *Console) plan(d *draft, removals *enqueue.Removals, seen *enqueue.Snaps
 		}
 	}
 	var plan bytes.Buffer
-	if err := enqueue.WritePlan(&plan, removals, parts, time.Now()); err != nil {
+	if err := enqueue.WritePlan(&plan, removals, parts, nil, time.Now()); err != nil {
 		return err
 	}
 	d.file(filePlan, plan.Bytes())

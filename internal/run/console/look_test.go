@@ -123,6 +123,7 @@ func TestPeopleAreFoundChosenAndOnlyWhatTheyHoldIsSubmitted(t *testing.T) {
 	if err != nil || snapshot == nil || job.Pairs.Total != 2 || len(snapshot.NotHeld) != 1 || snapshot.NotHeld[0].UserID != "li" || snapshot.Unresolved != 3 {
 		t.Errorf("%+v %+v %v", job, snapshot, err)
 	}
+	d.has(d.see("/jobs/"+id), "was not held</dt><dd>1 pair</dd>", "names nobody for certain</dt><dd>3</dd>")
 	if sim.Stats().Removals != 0 {
 		t.Error("something was removed by looking")
 	}

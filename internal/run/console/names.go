@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/lists"
+	"github.com/unrole/unrole/internal/record/deadletter"
+	"github.com/unrole/unrole/internal/record/report"
 )
 
 const (
@@ -147,26 +150,63 @@ func (n *names) take(id, name string) {
 	n.people[id] = name
 }
 
-// called has the names that are known.
+// called has the names that are known, roles by their ids in digits.
 type called struct {
 	People map[string]string `json:"people"`
 	Roles  map[string]string `json:"roles"`
 }
 
-// call writes the names that are known to the people of a page.
-func (n *names) call(people []personLine) called {
+// Person and Role are the names of one, empty where nobody knows.
+func (c called) Person(id string) string { return c.People[id] }
+func (c called) Role(id string) string   { return c.Roles[id] }
+
+// Of is that of a role or of a person.
+func (c called) Of(role bool, id string) string {
+	if role {
+		return c.Roles[id]
+	}
+	return c.People[id]
+}
+
+// of are the names that are known of people, and of all roles.
+func (n *names) of(users []string) called {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	is := called{map[string]string{}, map[string]string{}}
+	for _, user := range users {
+		if name := n.people[user]; name != "" {
+			is.People[user] = name
+		}
+	}
+	for id, name := range n.roles {
+		is.Roles[strconv.FormatInt(id, 10)] = name
+	}
+	return is
+}
+
+// all are those who are known.
+func (n *names) all() map[string]report.Name {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make(map[string]report.Name, len(n.people))
+	for id, name := range n.people {
+		if name != "" {
+			all[id] = report.Name{Name: name}
+		}
+	}
+	return all
+}
+
+// call writes the names that are known to the people of a page.
+func (n *names) call(people []personLine) called {
+	known, is := n.of(usersOf(people)), called{map[string]string{}, map[string]string{}}
+	is.People = known.People
 	for i := range people {
 		p := &people[i]
-		if p.Name = n.people[p.User]; p.Name != "" {
-			is.People[p.User] = p.Name
-		}
+		p.Name = known.People[p.User]
 		for j := range p.Roles {
 			role := &p.Roles[j]
-			id, _ := strconv.ParseInt(role.Role, 10, 64) // it was written from a number
-			if role.Name = n.roles[id]; role.Name != "" {
+			if role.Name = known.Roles[role.Role]; role.Name != "" {
 				is.Roles[role.Role] = role.Name
 			}
 		}
@@ -182,17 +222,25 @@ func usersOf(people []personLine) []string {
 	return users
 }
 
-// nameThem names the people of a page as far as that takes no time that somebody would notice. Names then has where to ask for
-// the others.
-func (c *Console) nameThem(v *visit, page *jobView, from string) {
-	users := usersOf(page.People)
+// know has the page know people and roles by name, as far as that takes no time that somebody would notice; all says that
+// nothing more can be known.
+func (c *Console) know(v *visit, users []string) (all bool) {
 	wait := time.NewTimer(namesWait)
 	defer wait.Stop()
 	select {
 	case <-c.names.look(users):
+		all = true
 	case <-wait.C:
-		page.Names = v.Prefix + "/jobs/" + page.JobID + "/names?" + url.Values{"from": {from}}.Encode()
 	case <-v.r.Context().Done():
+	}
+	v.Known = c.names.of(users)
+	return all
+}
+
+// nameThem names the people of a job's page. Names then has where to ask for those who are not known at once.
+func (c *Console) nameThem(v *visit, page *jobView, from string) {
+	if !c.know(v, append(usersOf(page.People), page.Letters.users()...)) {
+		page.Names = v.Prefix + "/jobs/" + page.JobID + "/names?" + url.Values{"from": {from}}.Encode()
 	}
 	c.names.call(page.People)
 }
@@ -207,10 +255,18 @@ func (c *Console) jobNames(v *visit) error {
 	if err := c.readPeople(v.r.Context(), page, v.r.URL.Query().Get("from")); err != nil {
 		return err
 	}
+	if job.Pairs.Dead > 0 {
+		if page.Letters, err = c.lettersOf(v.r.Context(), deadletter.Filter{JobIDs: []string{job.JobID}}); err != nil {
+			return err
+		}
+	}
+	refused := page.Letters.users()
 	select {
-	case <-c.names.look(usersOf(page.People)):
+	case <-c.names.look(append(usersOf(page.People), refused...)):
 	case <-v.r.Context().Done():
 	}
+	is := c.names.call(page.People)
+	maps.Copy(is.People, c.names.of(refused).People)
 	v.w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(v.w).Encode(c.names.call(page.People))
+	return json.NewEncoder(v.w).Encode(is)
 }

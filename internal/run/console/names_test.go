@@ -18,6 +18,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/tasks"
 )
 
 // namesOf is what the script of a job's page is told.
@@ -114,4 +115,16 @@ func TestNamesAreThoseOfAJob(t *testing.T) {
 	if w := d.ask(httptest.NewRequest("GET", "/unrole/jobs/none/names", nil)); w.Code != http.StatusNotFound {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+}
+
+func TestWhatWasRefusedAndWhatIsToBeGivenBackHasNames(t *testing.T) {
+	d, _ := office(t, simulator.Options{})
+	d.submit(enqueue.Submission{JobID: "job"}, []string{"wang1"}, 7)
+	d.refuse("job", "wang1", tasks.ReasonUserGone)
+	d.submit(enqueue.Submission{JobID: "taken"}, []string{"wang2"}, 7)
+	d.remove("taken")
+	d.has(d.see("/letters"), `wang1 <span class="name" data-user="wang1">王芳</span>`, `7 <span class="name" data-role="7">财务/出纳</span>`)
+	d.has(d.see("/jobs/job"), `wang1 <span class="name" data-user="wang1">王芳</span>`)
+	d.has(d.see("/jobs/taken/restore?from_removed=1"), `王芳 <span class="id">wang2</span>`, `财务/出纳 (7)`)
+	d.has(d.see("/jobs/taken/report/taken.html"), `<span class="id">wang2</span> 王芳`, `财务/出纳`)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,7 +90,7 @@ func (c *Console) restorePage(v *visit) error {
 	case err != nil:
 		return err
 	default:
-		if err := c.fillRestore(ctx, page, plan); err != nil {
+		if err := c.fillRestore(v, page, plan); err != nil {
 			return err
 		}
 		if c.cfg.Protected != nil {
@@ -101,8 +103,8 @@ func (c *Console) restorePage(v *visit) error {
 	return v.show("restore.html", http.StatusOK)
 }
 
-func (c *Console) fillRestore(ctx context.Context, page *restoreView, plan *restore.Plan) error {
-	status, err := c.cfg.Pacer.Status(ctx)
+func (c *Console) fillRestore(v *visit, page *restoreView, plan *restore.Plan) error {
+	status, err := c.cfg.Pacer.Status(v.r.Context())
 	if err != nil {
 		return err
 	}
@@ -114,8 +116,18 @@ func (c *Console) fillRestore(ctx context.Context, page *restoreView, plan *rest
 	page.Back, page.Kept = int64(plan.Back), int64(plan.Kept)
 	page.Later = plan.Later[:min(mostNamed, len(plan.Later))]
 	page.Guarded, page.Approval = page.Users > enqueue.DefaultMaxUsers, c.approvalAbove(len(r.Users()))
-	for i, user := range r.Users()[:min(len(r.Users()), mostSample)] {
-		page.Sample = append(page.Sample, sampleRow{User: user, Roles: sampleRoles(r, i, func(int64) string { return "" })})
+	shown := slices.Clone(r.Users()[:min(len(r.Users()), mostSample)])
+	people := slices.Clone(shown)
+	for _, again := range page.Later {
+		people = append(people, again.UserID)
+	}
+	for _, wide := range plan.TooWide {
+		people = append(people, wide.UserID)
+	}
+	c.know(v, people[:min(len(people), peoplePerPage)])
+	for i, user := range shown {
+		page.Sample = append(page.Sample, sampleRow{User: user, Name: v.Known.Person(user),
+			Roles: sampleRoles(r, i, func(id int64) string { return v.Known.Role(strconv.FormatInt(id, 10)) })})
 	}
 	return nil
 }
@@ -175,17 +187,10 @@ func (c *Console) restore(v *visit) error {
 	case (len(plan.Removals.Users()) > enqueue.DefaultMaxUsers || plan.Unseen) && form("sure") == "":
 		return &problem{http.StatusUnprocessableEntity, texts.T("Go back and tick that this is meant.")}
 	}
-	s := plan.Submission(enqueue.Submission{JobID: wish.As, Source: plan.Job.Source, Reason: why, Priority: plan.Job.Priority,
-		SubmittedBy: v.Person.Name, MaxUsers: -1})
-	if err := c.whetherItWaits(ctx, &s); err != nil {
-		return err
-	}
-	done, err := c.client.Submit(ctx, s)
-	var protected *enqueue.ProtectedError
+	done, err := c.submit(ctx, plan.Submission(enqueue.Submission{JobID: wish.As, Source: plan.Job.Source, Reason: why, Priority: plan.Job.Priority,
+		SubmittedBy: v.Person.Name, MaxUsers: -1}))
 	var conflict *enqueue.ConflictError
 	switch {
-	case errors.As(err, &protected):
-		return &problem{http.StatusUnprocessableEntity, texts.T("%v", err)}
 	case errors.As(err, &conflict), err == nil && done.Existed:
 		return v.done("/jobs/"+wish.As, "existed")
 	case err != nil:

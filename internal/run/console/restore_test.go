@@ -10,9 +10,12 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/pairs"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/signin"
 	"github.com/unrole/unrole/tasks"
@@ -116,6 +119,25 @@ func TestWithoutASnapshotARestoreWarns(t *testing.T) {
 	}
 	form.Set("sure", "1")
 	d.does("/jobs/unseen/restore", form, "/jobs/"+form.Get("as")+"?done=restored")
+}
+
+func TestWhatIsDoneHereBeginsATrace(t *testing.T) {
+	d := memoryDesk(t)
+	spans := tracetest.NewInMemoryExporter()
+	var err error
+	if d.pages, err = New(Config{Redis: d.rdb, Ledger: d.ledger, Pacer: d.pacer, Prefix: "/unrole", Log: zerolog.Nop(),
+		Trace: trace.New(sdk.NewTracerProvider(sdk.WithSyncer(spans)))}); err != nil {
+		t.Fatal(err)
+	}
+	d.submit(enqueue.Submission{JobID: "first", Snapshot: seenBefore()}, []string{"u1"}, 7)
+	d.remove("first")
+	form := hidden(d.see("/jobs/first/restore"))
+	form.Set("why", "wrong list")
+	d.does("/jobs/first/restore", form, "/jobs/"+form.Get("as")+"?done=restored")
+	all := spans.GetSpans()
+	if len(all) != 1 || all[0].Name != "POST /jobs/{id}/restore" || !strings.Contains(d.job(form.Get("as")).Trace, all[0].SpanContext.TraceID().String()) {
+		t.Errorf("%+v, the job's trace is %q", all, d.job(form.Get("as")).Trace)
+	}
 }
 
 func TestARestoreOfManyWaitsForAnotherPersonAndIsNothingForViewers(t *testing.T) {

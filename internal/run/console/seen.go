@@ -73,8 +73,11 @@ type candidate struct {
 // anew asks for nobody twice.
 func (d *draft) see(res *preflight.Result, rows *lists.Kept, lang texts.Lang) error {
 	s := &seenView{At: res.Snapshot.SeenAt, Found: int64(res.Found), Ambiguous: int64(res.Ambiguous), Unknown: int64(res.Unknown),
-		Departed: int64(res.Departed), External: int64(res.External), NotHeld: int64(len(res.Snapshot.NotHeld)), Spared: int64(res.Spared), Lookups: int64(res.Lookups), Took: res.LookupTime,
+		Departed: int64(res.Departed), External: int64(res.External), NotHeld: int64(len(res.Snapshot.NotHeld)), Lookups: int64(res.Lookups), Took: res.LookupTime,
 		Unresolved: res.Snapshot.Unresolved}
+	for _, spared := range res.Spared {
+		s.Spared += int64(spared.Users)
+	}
 	for _, share := range res.Shares {
 		s.Shares = append(s.Shares, shareLine{share.Role.Name + " (" + strconv.FormatInt(share.Role.ID, 10) + ")", share.Holders, share.Loses})
 	}
@@ -110,7 +113,7 @@ func (d *draft) see(res *preflight.Result, rows *lists.Kept, lang texts.Lang) er
 				return err
 			}
 		}
-		if users, _ := res.Row(row); users != nil {
+		if users, _, _ := res.Row(row); users != nil {
 			row.Also, row.People = nil, nil
 			for _, id := range users {
 				row.People = append(row.People, lists.Person{Text: id})

@@ -90,11 +90,7 @@ func (c *Console) take(v *visit) error {
 		return refuse(texts.Say(v.Lang, err))
 	}
 	d, rows, err := readList(list, opt, v.Lang)
-	var refused *lists.Refused
-	switch {
-	case errors.As(err, &refused):
-		return refuse(refused.In(v.Lang))
-	case err != nil:
+	if err != nil {
 		return refuse(texts.Say(v.Lang, err))
 	}
 	if d.AllRoles = opt.AllRoles; d.AllRoles {

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"golang.org/x/text/language"
@@ -25,6 +26,7 @@ var pages embed.FS
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"t": texts.T, "count": texts.Count[int64], "thousands": words.Thousands[int64], "means": report.Means, "recall": texts.Recall, "remedy": report.Remedy,
 	"subject": report.Subject, "clip": words.Clip, "int64": func(n int) int64 { return int64(n) },
+	"digits":  func(id int64) string { return strconv.FormatInt(id, 10) },
 	"how_far": howFar,
 	"with_hold": func(v *visit, h *heldView) any {
 		return struct {
@@ -63,6 +65,8 @@ type visit struct {
 	// Said is what a form that was sent came to.
 	Said   texts.Sayable
 	Person signin.Person
+	// Known are the people and roles of the page by name, as far as they are known.
+	Known called
 	// Simulated says that nothing here is real.
 	Simulated bool
 	// Page is what the template of the page shows.
@@ -133,6 +137,8 @@ func (c *Console) within(lasts time.Duration, show func(*visit) error) http.Hand
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), lasts)
 		defer cancel()
+		c.catalog.pages.Add(1)
+		defer c.catalog.pages.Add(-1)
 		v := c.visit(w, r.WithContext(ctx))
 		if err := show(v); err != nil {
 			c.fail(v, err)

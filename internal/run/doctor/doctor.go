@@ -20,6 +20,7 @@ import (
 	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
+	"github.com/unrole/unrole/internal/run/fleet"
 )
 
 // Level is how bad a finding is.
@@ -51,6 +52,8 @@ type Config struct {
 	MissingCredentials error
 	// Pace reads what the fleet of this app has been through; nil, or an error, where that cannot be known.
 	Pace func(context.Context, redis.UniversalClient) (pace.Status, error)
+	// Lookups reads how the fleet of this app looks people and roles up; nil where nobody is to be told.
+	Lookups func(context.Context, redis.UniversalClient) (fleet.Lookups, error)
 	// AuditFile is where the audit trails are copied to, if anywhere, and AuditKeep how long Redis keeps what is there.
 	AuditFile string
 	AuditKeep time.Duration
@@ -142,6 +145,7 @@ func (c Config) examineRedis(ctx context.Context, report func(Finding)) *pace.St
 		examineRights(ctx, client, report)
 	}
 	c.compareRedisClock(ctx, client, report)
+	c.examineLookups(ctx, client, report)
 	if c.Pace == nil {
 		return nil
 	}
@@ -150,6 +154,31 @@ func (c Config) examineRedis(ctx context.Context, report func(Finding)) *pace.St
 		return nil
 	}
 	return &status
+}
+
+// examineLookups says at what pace the fleet looks people and roles up, and how it knows staff numbers. Redis that does not tell it was
+// found fault with before.
+func (c Config) examineLookups(ctx context.Context, client redis.UniversalClient, report func(Finding)) {
+	if c.Lookups == nil {
+		return
+	}
+	all, err := c.Lookups(ctx, client)
+	if err != nil {
+		return
+	}
+	pace := Finding{Check: "lookups", Level: OK, Says: fmt.Sprintf("%d of DingTalk's reading APIs were asked within the last hour, none is throttled", len(all.APIs))}
+	for _, api := range all.APIs {
+		if p := api.Pause; p != nil {
+			pace.Level, pace.Says = Warning, fmt.Sprintf("%s is throttled (%s) until %s", api.Name, p.Why, p.Until.Format(time.RFC3339))
+			pace.Remedy = "nothing: it goes on by itself; another program that uses the same app may ask, too"
+		}
+	}
+	report(pace)
+	index := Finding{Check: "staff numbers", Level: OK, Says: all.IndexWords(c.Now())}
+	if x := all.Index; x != nil && !x.FailedAt.IsZero() {
+		index.Level, index.Remedy = Warning, "see to what is named; until then no staff number and no e-mail address is found anew"
+	}
+	report(index)
 }
 
 // examineRights tries what unrole does in Redis, without harm.

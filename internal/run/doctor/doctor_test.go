@@ -18,6 +18,7 @@ import (
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // examine runs the doctor and returns the worst finding of each check.
@@ -41,8 +42,8 @@ func examine(t *testing.T, c Config) map[string]Finding {
 	return worst
 }
 
-func healthy(t *testing.T, opt simulator.Options) (Config, *simulator.Server) {
-	sim := simulator.Start(t, opt)
+func healthy(t *testing.T, opt simulator.Options) (Config, *simtest.Server) {
+	sim := simtest.Start(t, opt)
 	sim.Grant("u", 7)
 	return Config{RedisURL: redistest.Start(t).URL(), Proxy: direct,
 		DingTalk: dingtalk.Config{BaseURL: sim.URL, AppKey: sim.AppKey, AppSecret: sim.AppSecret}}, sim

@@ -15,7 +15,7 @@ import (
 	"github.com/unrole/unrole/internal/run/httpserve"
 )
 
-// anybody is the name of a caller where nobody is asked who he is.
+// anybody is the name of a caller where nobody is asked who they are.
 const anybody = "anonymous"
 
 // caller is who makes a request.

@@ -22,24 +22,58 @@ func (a *API) hook(w http.ResponseWriter, r *http.Request) error {
 	if p := knownEncoding(r); p != nil {
 		return p
 	}
+	result, err := a.answerMessage(w, r, system)
+	var p *problem
+	switch {
+	case errors.As(err, &p) && p.Status < http.StatusInternalServerError:
+		result = hookRefused
+	case err != nil:
+		result = hookFailed
+	}
+	if a.cfg.Heard != nil {
+		a.cfg.Heard(system.Name, result)
+	}
+	return err
+}
+
+// What came of a message: it was taken, or was before; it counts for nothing, or asked whether somebody is there; it took back what others
+// said; it was refused (4xx); or it could not be stored (5xx).
+const (
+	hookTaken     = "taken"
+	hookAgain     = "again"
+	hookIgnored   = "ignored"
+	hookChallenge = "challenge"
+	hookTakenBack = "taken_back"
+	hookRefused   = "refused"
+	hookFailed    = "failed"
+)
+
+// HookResults lists what may come of a message to an adapter.
+func HookResults() []string {
+	return []string{hookTaken, hookAgain, hookIgnored, hookChallenge, hookTakenBack, hookRefused, hookFailed}
+}
+
+// answerMessage takes a message, or refuses it with an error.
+func (a *API) answerMessage(w http.ResponseWriter, r *http.Request, system *adapter.Adapter) (result string, err error) {
 	event, err := a.hear(w, r, system)
 	if err != nil {
-		return a.told(system, err)
+		return "", a.told(system, err)
 	}
 	who := caller{name: "hook:" + system.Name, message: event.ID}
 	if err := a.admit(w, who); err != nil {
-		return err
+		return "", err
 	}
 	switch {
 	case event.Challenge != "":
 		writeJSON(w, http.StatusOK, "application/json", map[string]string{"challenge": event.Challenge})
-		return nil
+		return hookChallenge, nil
 	case event.Ignored != "":
 		a.cfg.Log.Info().Str("adapter", system.Name).Str("why", event.Ignored).Msg("a message counts for nothing")
 		answerHook(w, system, map[string]string{"ignored": event.Ignored})
-		return nil
+		return hookIgnored, nil
 	}
-	return a.told(system, a.takeEvent(w, r, system, who, event))
+	result, err = a.takeEvent(w, r, system, who, event)
+	return result, a.told(system, err)
 }
 
 // hear reads a message, and finds out whether the system sent it.
@@ -73,30 +107,44 @@ func (a *API) hear(w http.ResponseWriter, r *http.Request, system *adapter.Adapt
 }
 
 // takeEvent stores what an event means. The same event again is the same job: systems that send again what was not answered write
-// another time into it, so what counts is its meaning, and one that was not taken binds nothing. Without an id of its own each event is
-// a job of its own.
-func (a *API) takeEvent(w http.ResponseWriter, r *http.Request, system *adapter.Adapter, who caller, event adapter.Event) error {
+// another time into it, so what counts is its meaning, and one that was not taken binds nothing.
+func (a *API) takeEvent(w http.ResponseWriter, r *http.Request, system *adapter.Adapter, who caller, event adapter.Event) (result string, err error) {
 	release, err := a.work(r.Context())
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer release()
-	req, p := decode(event.Removal)
+	switch {
+	case event.Stays:
+		return hookTakenBack, a.takeBack(w, r, system, who, event)
+	case event.Each != nil:
+		return a.takeEach(w, r, system, who, event)
+	}
+	req, p := meant(event.Removal)
 	if p != nil {
-		p.Detail = "the removal that the message means: " + p.Detail
-		return p
+		return "", p
 	}
-	if event.ID != "" {
-		req.JobID = "hook-" + digest(who.name, event.ID)
-	}
+	req.JobID = "hook-" + digest(who.name, event.ID)
 	done, err := a.take(r, req, who)
 	if err != nil {
-		return err
+		return "", err
 	}
 	a.cfg.Log.Info().Str("adapter", system.Name).Str("job", done.Job.JobID).Bool("again", done.Existed).Msg("a message was taken")
 	w.Header().Set("Location", "/v1/removals/"+done.Job.JobID)
 	answerHook(w, system, done.Job)
-	return nil
+	if done.Existed {
+		return hookAgain, nil
+	}
+	return hookTaken, nil
+}
+
+// meant is the removal that a message means.
+func meant(body []byte) (*removalRequest, *problem) {
+	req, p := decode(body)
+	if p != nil {
+		p.Detail = "the removal that the message means: " + p.Detail
+	}
+	return req, p
 }
 
 // told logs a message that was not taken: the system that sent it shows its answer to nobody. Values of its fields are left out.

@@ -22,6 +22,8 @@ import (
 	"github.com/unrole/unrole/internal/base/defaults"
 	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/in/adapter"
+	"github.com/unrole/unrole/internal/in/asked"
+	"github.com/unrole/unrole/internal/record/hooks"
 	"github.com/unrole/unrole/internal/record/ledger"
 )
 
@@ -36,20 +38,23 @@ const MaxPairs = 1_000_000
 // Submitter stores removals for the workers. *enqueue.Client is one.
 type Submitter interface {
 	Submit(ctx context.Context, s enqueue.Submission) (enqueue.Submitted, error)
-	Ask(ctx context.Context, a enqueue.Asking) (enqueue.Submitted, error)
 }
 
-// Config says what an intake works with. Submitter, Ledger and Redis are required.
+// Config says what an intake works with. Submitter, Asked, Ledger and Redis are required.
 type Config struct {
 	// Submitter is where removals go.
 	Submitter Submitter
-	Ledger    *ledger.Ledger
-	Redis     redis.UniversalClient
+	// Asked is where those go that name people and roles otherwise than by id.
+	Asked  *asked.Client
+	Ledger *ledger.Ledger
+	Redis  redis.UniversalClient
 	// Keys says who may call. nil lets everybody in who reaches the intake under a name of this machine itself; it must
 	// listen on loopback only then, see Loopback.
 	Keys *Keys
 	// Adapters are the HR systems that send messages of their own, by name; each proves itself, whoever Keys lets in.
 	Adapters map[string]*adapter.Adapter
+	// Heard, when set, is told of every message to an adapter, with one of HookResults.
+	Heard func(adapter, result string)
 	// Protected users and roles refuse a request whole; nil protects nobody.
 	Protected enqueue.ProtectedIDs
 	// MaxUsers is the most distinct users of one request; more are refused. Default enqueue.DefaultMaxUsers.
@@ -71,8 +76,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Submitter == nil || c.Ledger == nil || c.Redis == nil {
-		return c, errors.New("httpapi: Submitter, Ledger and Redis are required")
+	if c.Submitter == nil || c.Asked == nil || c.Ledger == nil || c.Redis == nil {
+		return c, errors.New("httpapi: Submitter, Asked, Ledger and Redis are required")
 	}
 	d := defaults.Of("httpapi")
 	defaults.Fill(d, "MaxUsers", &c.MaxUsers, enqueue.DefaultMaxUsers)
@@ -95,6 +100,7 @@ const (
 // API answers the requests. It is safe for concurrent use.
 type API struct {
 	cfg      Config
+	hooks    *hooks.Memory
 	mux      *http.ServeMux
 	working  chan struct{}
 	unproved chan struct{}
@@ -112,7 +118,7 @@ func New(cfg Config) (*API, error) {
 	if err := checkAdapters(cfg.Adapters); err != nil {
 		return nil, err
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux(), working: make(chan struct{}, maxWorking), unproved: make(chan struct{}, maxUnproved),
+	a := &API{cfg: cfg, hooks: hooks.New(cfg.Redis, cfg.Ledger), mux: http.NewServeMux(), working: make(chan struct{}, maxWorking), unproved: make(chan struct{}, maxUnproved),
 		limiters: map[string]*rate.Limiter{}}
 	a.handle("/v1/removals", map[string]endpoint{http.MethodGet: a.list, http.MethodPost: a.submit})
 	a.handle("/v1/removals/{job_id}", map[string]endpoint{http.MethodGet: a.job, http.MethodDelete: a.cancel})

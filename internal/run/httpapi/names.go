@@ -191,7 +191,7 @@ func (a *API) ask(r *http.Request, req *removalRequest, who caller) (enqueue.Sub
 	}
 	ctx, cancel := a.storing(r)
 	defer cancel()
-	done, err := a.cfg.Submitter.Ask(ctx, enqueue.Asking{Request: request, JobID: req.JobID, Source: req.Source, Reason: req.Reason, Priority: req.Priority,
+	done, err := a.cfg.Asked.Ask(ctx, asked.Asking{Request: request, JobID: req.JobID, Source: req.Source, Reason: req.Reason, Priority: req.Priority,
 		At: req.At, SubmittedBy: "api:" + who.name, MaxUsers: a.cfg.MaxUsers})
 	if err != nil {
 		return done, refusal(err, req.faultsOf)

@@ -25,7 +25,7 @@ func TestNamesAreStoredForAWorkerToLookUp(t *testing.T) {
 	if job := first.job(t); first.status != http.StatusAccepted || job.State != ledger.StateResolving || first.header.Get("Location") != "/v1/removals/n" {
 		t.Fatalf("%d %s", first.status, first.body)
 	}
-	_, data, err := w.ledger.TakeAsked(t.Context(), "n", 0)
+	_, data, err := w.ledger.TakeAsked(t.Context(), "n", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,8 @@ func benchIntake(b *testing.B) *API {
 	if err != nil {
 		b.Fatal(err)
 	}
-	api, err := New(Config{Submitter: client, Ledger: ledger.New(rdb, 0), Redis: rdb, Rate: 1e6})
+	records := ledger.New(rdb, 0)
+	api, err := New(Config{Submitter: client, Asked: &asked.Client{Ledger: records}, Ledger: records, Redis: rdb, Rate: 1e6})
 	if err != nil {
 		b.Fatal(err)
 	}

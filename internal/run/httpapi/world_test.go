@@ -18,6 +18,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/base/protect"
+	"github.com/unrole/unrole/internal/in/asked"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/test/redistest"
 )
@@ -30,6 +31,7 @@ type world struct {
 	server *httptest.Server
 	log    *lockedBuffer
 	token  string
+	heard  []string // messages to adapters, and what came of them
 	// loose leaves requests unchecked, whose bodies the validator cannot read.
 	loose bool
 }
@@ -51,7 +53,7 @@ func newWorld(t *testing.T, rdb *redis.Client, change func(*Config)) *world {
 		t.Fatal(err)
 	}
 	w.token = token
-	cfg := Config{Submitter: client, Ledger: w.ledger, Redis: rdb, Keys: keysOf(t, line), Protected: protected, Log: zerolog.New(w.log)}
+	cfg := Config{Submitter: client, Asked: &asked.Client{Ledger: w.ledger, Protected: protected}, Ledger: w.ledger, Redis: rdb, Keys: keysOf(t, line), Protected: protected, Log: zerolog.New(w.log)}
 	if change != nil {
 		change(&cfg)
 	}

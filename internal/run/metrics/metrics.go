@@ -104,6 +104,19 @@ func (m *Metrics) IsWorker() {
 	m.registry.MustRegister(worker)
 }
 
+// Hooks counts the messages that HR systems sent to these adapters; what it returns counts one, with one of the results.
+func (m *Metrics) Hooks(adapters, results []string) (count func(adapter, result string)) {
+	messages := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "unrole_hook_messages_total",
+		Help: "Messages of HR systems at this intake, by adapter and what came of them."}, []string{"adapter", "result"})
+	m.registry.MustRegister(messages)
+	for _, adapter := range adapters {
+		for _, result := range results {
+			messages.WithLabelValues(adapter, result)
+		}
+	}
+	return func(adapter, result string) { messages.WithLabelValues(adapter, result).Inc() }
+}
+
 var throttleScopes = []dingtalk.Scope{dingtalk.ScopeAPI, dingtalk.ScopeGlobal, dingtalk.ScopeOrg, dingtalk.ScopeWide, dingtalk.ScopeIPBan, dingtalk.ScopeQuota}
 
 func outcomeOf(kind ledger.Kind) string {

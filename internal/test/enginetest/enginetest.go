@@ -9,11 +9,11 @@ import (
 
 	"github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/run/config"
-	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // Config is a configuration that calls the simulator and waits for nothing long.
-func Config(sim *simulator.Server) *config.Config {
+func Config(sim *simtest.Server) *config.Config {
 	return &config.Config{DingTalk: config.DingTalk{BaseURL: sim.URL, AppKey: sim.AppKey, AppSecret: sim.AppSecret}, QPS: 2000,
 		RetryBase: 10 * time.Millisecond, RetryCap: 200 * time.Millisecond, HoldProbe: 50 * time.Millisecond, CheckInterval: 5 * time.Millisecond}
 }

@@ -31,11 +31,14 @@ func (w *world) check() {
 	}
 	h := &promises.History{Sim: w.sim.Simulator, Calls: calls, Letters: letters, Protected: w.plan.protected, Bad: w.plan.bad, BadRole: w.plan.badRole,
 		Mended: w.mended, Archived: w.tampered, QPS: w.plan.qps, Extra: 2, Latency: w.plan.dingtalk.Latency + w.plan.dingtalk.Jitter,
-		Disturbed: w.disturbedAt, Unclear: w.unclear(calls)}
+		InFlight: time.Second, Disturbed: w.disturbedAt, Unclear: w.unclear(calls)}
 	for _, j := range w.plan.jobs {
 		record, err := w.ledger.Get(w.ctx, j.id)
 		if err != nil {
 			w.Errorf("%s: %v", j.id, err)
+		}
+		if j.named && record.Pairs.Total == 0 && !w.cancelled[j.id].IsZero() {
+			clear(j.pairs) // it was cancelled before anybody looked up what it means
 		}
 		h.Jobs = append(h.Jobs, &promises.Job{ID: j.id, Pairs: j.pairs, Cancelled: w.cancelled[j.id], Counts: record.Pairs, Ends: w.endsOf(j)})
 	}

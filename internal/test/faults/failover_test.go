@@ -19,12 +19,13 @@ import (
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 	"github.com/unrole/unrole/tasks"
 )
 
 // lossLimit is how soon calls have to go on after the loss of a master. The takeovers below take some 3 s; a client that
 // follows them only when it looks at the topology once a minute needs 59 s and more.
-const lossLimit = 30 * time.Second
+const lossLimit = 20 * time.Second
 
 // removal is a job of calls that have one pair each, in the bulk lane, whose tasks wait in the queue until their call.
 type removal struct {
@@ -32,7 +33,7 @@ type removal struct {
 	ctx   context.Context
 	dir   string
 	env   []string
-	sim   *simulator.Server
+	sim   *simtest.Server
 	pairs int
 }
 
@@ -42,7 +43,7 @@ func newRemoval(t *testing.T, url string, pairs int) *removal {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	r := &removal{T: t, ctx: ctx, dir: t.TempDir(), pairs: pairs,
-		sim: simulator.Start(t, simulator.Options{Seed: 1, Latency: 20 * time.Millisecond})}
+		sim: simtest.Start(t, simulator.Options{Seed: 1, Latency: 20 * time.Millisecond})}
 	r.env = environment(r.dir, url, r.sim)
 	for i := range pairs {
 		r.sim.Grant(r.pair(i))
@@ -81,7 +82,13 @@ func (r *removal) work() (end func()) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.Cleanup(func() { _ = worker.cmd.Process.Kill(); <-worker.ended })
+	r.Cleanup(func() {
+		_ = worker.cmd.Process.Kill()
+		<-worker.ended
+		if r.Failed() {
+			r.Logf("the worker's last lines:\n%s", lastLines(worker.output(), 40))
+		}
+	})
 	return func() {
 		r.Helper()
 		worker.askToEnd()

@@ -4,16 +4,18 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/redistest"
 )
 
 var layoff = flag.Bool("layoff", false, "undo a lay-off of 2,000 people on the wrong list while everything is killed in turn")
@@ -78,8 +80,12 @@ func TestALayoffOnTheWrongListIsUndoneByOneCommandWhateverIsKilled(t *testing.T)
 	}
 	w.note("2,000 people have lost %d roles", len(before))
 
-	ended := make(chan struct{})
-	w.people.Go(func() { w.killInTurn(ended) })
+	address := "127.0.0.1:" + redistest.Port(t)
+	intake := w.keep("api", "UNROLE_API_LISTEN="+address)
+	w.workers = append(w.workers, intake) // to be ended with them
+	ended, others := make(chan struct{}), make(chan int, 1)
+	w.people.Go(func() { w.killInTurn(w.workers[:2], intake, ended) })
+	w.people.Go(func() { others <- w.takeFromOthers("http://"+address, ended) })
 	restore := []string{"jobs", "restore", "layoff", "--job-id", "undo", "--yes", "--why", "wrong list"}
 	rng := rand.New(rand.NewPCG(1, 1))
 	for i := range 5 { // killed while it works, and said again
@@ -99,6 +105,11 @@ func TestALayoffOnTheWrongListIsUndoneByOneCommandWhateverIsKilled(t *testing.T)
 		w.note("undone: %d pairs in %d calls, %d planned", job.Pairs.Restored, job.APICalls, job.PlannedCalls)
 	}
 	close(ended)
+	for i := range <-others {
+		if job := w.jobEnds(fmt.Sprint("other-", i)); job.Pairs.Removed != 1 || job.State != ledger.StateCompleted {
+			t.Errorf("what the intake took meanwhile: %+v", job)
+		}
+	}
 	after := w.directory(of)
 	for _, h := range of {
 		if before[h] != after[h] {
@@ -120,11 +131,49 @@ func (w *world) jobEnds(id string) ledger.Job {
 	}
 }
 
-// killInTurn kills the worker that leads, the one that stands by, both, and Redis, in turn, until the restore has ended.
-func (w *world) killInTurn(ended <-chan struct{}) {
+// takeFromOthers has an HR system post removals of other people, one after the other, each until it is answered that it was
+// taken, and returns how many there were.
+func (w *world) takeFromOthers(intake string, ended <-chan struct{}) (taken int) {
+	client := &http.Client{Timeout: 10 * time.Second}
+	refused := 0
+	defer func() { w.note("the intake took %d removals meanwhile; %d posts failed", taken, refused) }()
+	for {
+		user := fmt.Sprint("other", taken)
+		w.sim.Grant(user, 1507113578)
+		body := fmt.Sprintf(`{"job_id":"other-%d","source":"hr","reason":"left","removals":[{"user_ids":["%s"],"role_ids":[1507113578]}]}`, taken, user)
+		for {
+			answer, err := client.Post(intake+"/v1/removals", "application/json", strings.NewReader(body))
+			if err == nil {
+				said, _ := io.ReadAll(answer.Body)
+				answer.Body.Close()
+				if answer.StatusCode/100 == 2 {
+					break
+				}
+				if answer.StatusCode/100 == 4 {
+					w.Errorf("%s is answered %s: %s", body, answer.Status, said)
+					return taken
+				}
+			}
+			refused++
+			if !w.wait(200 * time.Millisecond) {
+				return taken
+			}
+		}
+		taken++
+		select {
+		case <-ended:
+			return taken
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+// killInTurn kills the worker that leads, the one that stands by, the intake, Redis, and all of them, in turn, until the
+// restore has ended.
+func (w *world) killInTurn(workers []*keeper, intake *keeper, ended <-chan struct{}) {
 	leader := func() *keeper {
 		value, _ := w.rdb.Get(w.ctx, "unrole:{lead}").Result()
-		for _, k := range w.workers {
+		for _, k := range workers {
 			k.mu.Lock()
 			pid := k.current.cmd.Process.Pid
 			k.mu.Unlock()
@@ -132,7 +181,7 @@ func (w *world) killInTurn(ended <-chan struct{}) {
 				return k
 			}
 		}
-		return w.workers[0]
+		return workers[0]
 	}
 	for turn := 0; ; turn++ {
 		select {
@@ -140,13 +189,13 @@ func (w *world) killInTurn(ended <-chan struct{}) {
 			return
 		case <-time.After(1500 * time.Millisecond):
 		}
-		switch turn % 4 {
+		switch turn % 5 {
 		case 0:
 			w.note("the worker that leads is killed")
 			leader().kill(300 * time.Millisecond)
 		case 1:
 			w.note("the worker that stands by is killed")
-			for _, k := range w.workers {
+			for _, k := range workers {
 				if k != leader() {
 					k.kill(300 * time.Millisecond)
 				}
@@ -156,10 +205,13 @@ func (w *world) killInTurn(ended <-chan struct{}) {
 			w.redis.Kill()
 			w.wait(300 * time.Millisecond)
 			w.redis.Resume()
+		case 3:
+			w.note("the intake is killed")
+			intake.kill(300 * time.Millisecond)
 		default:
-			w.note("both workers and redis are killed")
-			for _, k := range w.workers {
-				k.leave(500*time.Millisecond, func(p *process) { p.signal(syscall.SIGKILL) })
+			w.note("both workers, the intake and redis are killed")
+			for _, k := range append([]*keeper{intake}, workers...) {
+				k.kill(500 * time.Millisecond)
 			}
 			w.redis.Kill()
 			w.redis.Resume()

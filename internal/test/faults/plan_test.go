@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/unrole/unrole/internal/simulator"
@@ -21,6 +22,9 @@ type job struct {
 	lane  string
 	at    time.Duration // when it is submitted
 	pairs map[pair]bool
+	// named says that its people are asked for by their mobile numbers and its roles by their names; by the intake, a worker looks
+	// them up, otherwise the command does.
+	named, byIntake bool
 }
 
 // sorted are the pairs in an order that does not change.
@@ -115,6 +119,7 @@ func planOf(seed uint64) plan {
 	for i := range 2 + rng.IntN(4) {
 		p.jobs = append(p.jobs, jobOf(rng, i, users, roles))
 	}
+	p.jobs = append(p.jobs, namedJob(len(p.jobs), seed%2 == 1))
 	p.events = eventsOf(rng, 5+rng.IntN(8), slices.Sorted(maps.Keys(kinds)))
 	return p
 }
@@ -148,6 +153,25 @@ func jobOf(rng *rand.Rand, i int, users []string, roles []int64) *job {
 	}
 	return j
 }
+
+// desk are the roles of the people who are asked for by their numbers.
+var desk = []struct {
+	id   int64
+	name string
+}{{1507119000, "cashier"}, {1507119001, "clerk"}}
+
+// namedJob asks for some people, whom no other job is about, by their numbers; none of them is refused.
+func namedJob(i int, byIntake bool) *job {
+	j := &job{id: fmt.Sprintf("job-%d", i), lane: tasks.QueueDefault, at: 1200 * time.Millisecond, pairs: map[pair]bool{}, named: true, byIntake: byIntake}
+	for n := range 5 {
+		for _, role := range desk {
+			j.pairs[pair{User: fmt.Sprint("colleague", n), Role: role.id}] = true
+		}
+	}
+	return j
+}
+
+func mobileOf(user string) string { return "1380000000" + strings.TrimPrefix(user, "colleague") }
 
 // eventsOf draws events of the given kinds. Faults of one thing do not overlap: a server that is down cannot be frozen.
 func eventsOf(rng *rand.Rand, n int, names []string) []event {

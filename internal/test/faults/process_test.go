@@ -14,11 +14,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/internal/test/simtest"
 )
 
 // environment is that of a command whose files are in dir, at this Redis and this DingTalk; nothing of the machine's own.
-func environment(dir, redisURL string, sim *simulator.Server) []string {
+func environment(dir, redisURL string, sim *simtest.Server) []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "REDIS_URL=" + redisURL, "DINGTALK_BASE_URL=" + sim.URL,
 		"DINGTALK_APP_KEY=" + sim.AppKey, "DINGTALK_APP_SECRET=" + sim.AppSecret, "UNROLE_RETRY_BASE=100ms", "UNROLE_RETRY_CAP=2s",
 		"UNROLE_LOG_LEVEL=debug", "UNROLE_LOG_FORMAT=json"}

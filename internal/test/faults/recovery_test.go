@@ -16,6 +16,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -88,7 +89,7 @@ type team struct {
 	*testing.T
 	ctx     context.Context
 	dir     string
-	sim     *simulator.Server
+	sim     *simtest.Server
 	target  string
 	as      string   // user and password in the address of Redis, with an @
 	env     []string // more of it
@@ -156,7 +157,7 @@ func TestCallsGoOnWithinSecondsOfTheLossOfALeader(t *testing.T) {
 				var seen arrivals
 				server := redistest.Start(t)
 				m := &team{T: t, ctx: ctx, dir: t.TempDir(), target: server.Addr,
-					sim: simulator.Start(t, simulator.Options{Open: true, Latency: answerTime, Observe: seen.add})}
+					sim: simtest.Start(t, simulator.Options{Open: true, Latency: answerTime, Observe: seen.add})}
 				for range way.workers {
 					m.start()
 				}

@@ -12,6 +12,7 @@ import (
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/procstat"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -100,7 +101,7 @@ func TestARefusalOfRedisCostsNextToNothing(t *testing.T) {
 				as = ""
 			}
 			m := &team{T: t, ctx: ctx, dir: t.TempDir(), target: server.Addr, as: as, env: []string{"UNROLE_QPS=10"},
-				sim: simulator.Start(t, simulator.Options{Open: true, Latency: answerTime, Observe: seen.add})}
+				sim: simtest.Start(t, simulator.Options{Open: true, Latency: answerTime, Observe: seen.add})}
 			m.start()
 			m.start()
 			m.leader()

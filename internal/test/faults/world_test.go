@@ -1,10 +1,14 @@
 package faults
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +23,7 @@ import (
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/redistest"
+	"github.com/unrole/unrole/internal/test/simtest"
 	"github.com/unrole/unrole/tasks"
 )
 
@@ -27,7 +32,7 @@ type world struct {
 	*testing.T
 	plan      plan
 	dir       string
-	sim       *simulator.Server
+	sim       *simtest.Server
 	redis     *redistest.Server
 	proxy     *proxy
 	rdb       *redis.Client // past the proxy: what Redis says is not to be doubted
@@ -37,7 +42,8 @@ type world struct {
 
 	people  sync.WaitGroup // commands that people run, and whatever else is under way
 	ctx     context.Context
-	workers []*keeper
+	workers []*keeper // and the intake, if there is one
+	intake  string    // its address
 
 	mu         sync.Mutex
 	submitted  map[string]chan struct{}
@@ -55,7 +61,7 @@ func newWorld(t *testing.T, p plan) *world {
 	t.Helper()
 	w := &world{T: t, plan: p, dir: t.TempDir(), submitted: map[string]chan struct{}{}, cancelled: map[string]time.Time{},
 		mended: map[string]bool{}}
-	w.sim = simulator.Start(t, p.dingtalk)
+	w.sim = simtest.Start(t, p.dingtalk)
 	w.redis = redistest.Start(t, p.redis...)
 	w.proxy = startProxy(t, w.redis.Addr, p.seed)
 	w.rdb = w.redis.Client()
@@ -64,8 +70,14 @@ func newWorld(t *testing.T, p plan) *world {
 	for _, j := range p.jobs {
 		w.submitted[j.id] = make(chan struct{})
 		for pr := range j.pairs {
+			if j.named {
+				w.sim.AddPerson(simulator.Person{UserID: pr.User, Name: pr.User, Mobile: mobileOf(pr.User)})
+			}
 			w.sim.Grant(pr.User, pr.Role)
 		}
+	}
+	for _, role := range desk {
+		w.sim.AddRole(role.id, role.name, "desk")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute+p.lasts)
 	w.ctx = ctx
@@ -159,8 +171,19 @@ func succeeded(s said) bool { return s.code == 0 }
 
 // submit submits a job through the network with faults, again until it succeeded.
 func (w *world) submit(j *job) {
+	if j.byIntake {
+		w.post(j)
+		return
+	}
 	rows := []string{"user_id,role_id"}
+	if j.named {
+		rows[0] = "mobile,role"
+	}
 	for _, p := range j.sorted() {
+		if j.named {
+			rows = append(rows, fmt.Sprintf("%s,desk/%s", mobileOf(p.User), nameOf(p.Role)))
+			continue
+		}
 		rows = append(rows, fmt.Sprintf("%s,%d", p.User, p.Role))
 	}
 	file := filepath.Join(w.dir, j.id+".csv")
@@ -168,11 +191,56 @@ func (w *world) submit(j *job) {
 		w.Error(err)
 		return
 	}
-	if w.command(w.proxy.url(), succeeded, w.submission(j)...) {
+	refused := false // by DingTalk, when it is asked who is meant
+	done := func(s said) bool {
+		refused = j.named && s.code == 4
+		return s.code == 0 || refused
+	}
+	for w.command(w.proxy.url(), done, w.submission(j)...) {
+		if refused {
+			w.wait(time.Second)
+			continue
+		}
 		w.note("%s is submitted: %d pairs, lane %s", j.id, len(j.pairs), j.lane)
 		close(w.submitted[j.id])
+		return
 	}
 }
+
+// post posts a job in which nobody is named by their id, again until the intake has taken it.
+func (w *world) post(j *job) {
+	var removals []map[string]any
+	for _, p := range j.sorted() {
+		removals = append(removals, map[string]any{"users": []any{map[string]string{"mobile": mobileOf(p.User)}}, "roles": []string{"desk/" + nameOf(p.Role)}})
+	}
+	body, err := json.Marshal(map[string]any{"job_id": j.id, "source": "faults", "reason": "left", "priority": j.lane, "removals": removals})
+	if err != nil {
+		w.Error(err)
+		return
+	}
+	client := &http.Client{Timeout: 5 * time.Second}
+	for {
+		answer, err := client.Post(w.intake+"/v1/removals", "application/json", bytes.NewReader(body))
+		if err == nil {
+			said, _ := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			switch answer.StatusCode / 100 {
+			case 2:
+				w.note("%s is taken by the intake", j.id)
+				close(w.submitted[j.id])
+				return
+			case 4:
+				w.Errorf("%s is answered %s: %s", j.id, answer.Status, said)
+				return
+			}
+		}
+		if !w.wait(200 * time.Millisecond) {
+			return
+		}
+	}
+}
+
+func nameOf(role int64) string { return desk[role-desk[0].id].name }
 
 func (w *world) submission(j *job) []string {
 	return []string{"enqueue", filepath.Join(w.dir, j.id+".csv"), "--job-id", j.id, "--priority", j.lane, "--yes", "--source", "faults"}
@@ -197,10 +265,12 @@ func (w *world) disturbed(d time.Duration) {
 	w.faulty = append(w.faulty, window{time.Now(), time.Now().Add(d)})
 }
 
-// keeper keeps one worker running, as a supervisor of services does.
+// keeper keeps one service running, a worker usually, as a supervisor does.
 type keeper struct {
-	world *world
-	wake  chan struct{}
+	world   *world
+	service string   // the command
+	env     []string // of its own
+	wake    chan struct{}
 
 	mu       sync.Mutex
 	current  *process
@@ -212,7 +282,11 @@ type keeper struct {
 }
 
 func (w *world) keepWorker() *keeper {
-	k := &keeper{world: w, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	return w.keep("worker", "UNROLE_PROTECTED_USERS="+w.plan.protected, "UNROLE_AUDIT_FILE="+w.auditFile())
+}
+
+func (w *world) keep(service string, env ...string) *keeper {
+	k := &keeper{world: w, service: service, env: env, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go k.run()
 	return k
 }
@@ -225,11 +299,10 @@ func (k *keeper) run() {
 			k.mu.Unlock()
 			return
 		}
-		p, err := start(k.world.dir, append(k.world.env(k.world.proxy.url()), "UNROLE_PROTECTED_USERS="+k.world.plan.protected,
-			"UNROLE_AUDIT_FILE="+k.world.auditFile()), "worker")
+		p, err := start(k.world.dir, append(k.world.env(k.world.proxy.url()), k.env...), k.service)
 		if err != nil {
 			k.mu.Unlock()
-			k.world.Errorf("start a worker: %v", err)
+			k.world.Errorf("start %s: %v", k.service, err)
 			return
 		}
 		k.current, k.expected = p, false

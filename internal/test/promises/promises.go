@@ -5,6 +5,7 @@ package promises
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -27,10 +28,17 @@ type Job struct {
 	// Action is what it does with them. Scopes are the management scopes that a restore gives back.
 	Action tasks.Action
 	Scopes map[Pair][]int64
+	// Named is what a removal asks for by names; Pairs are what its report says then. Nil where it asks by ids.
+	Named *Named
 	// Cancelled is when somebody's cancel was done; zero if nobody did. Discarded are pairs whose dead letter somebody
 	// threw away.
 	Cancelled time.Time
 	Discarded map[Pair]bool
+	// Kept is since when people are to keep what the job has not begun to take; Asked are those for whom somebody asked that.
+	Kept  map[string]time.Time
+	Asked map[string]bool
+	// Shared are pairs that a part of the job covers and another one counts.
+	Shared map[Pair]bool
 	// Record is that of the job at the end. Counts are those of the record; Ends what its report says of each pair.
 	Record ledger.Job
 	Counts ledger.Pairs
@@ -42,6 +50,7 @@ type End struct {
 	Outcome string
 	Reason  tasks.Reason
 	Says    string // code and words, for a message
+	Letter  string // in which it waits, by the record
 }
 
 // History is what is known of one at its end.
@@ -53,8 +62,14 @@ type History struct {
 	// Before are the pairs that were held at the beginning, of those that restores are about. Late are those in calls that a
 	// frozen process had begun and sent when it woke up.
 	Before, Late map[Pair]bool
-	// Letters are the pairs that dead letters wait for, by job.
-	Letters map[string]map[Pair]bool
+	// Directory is who was in DingTalk's directory. Lookups are the calls that read it, by their APIs. Left are people who left, GivenAgain
+	// pairs that somebody gave in between.
+	Directory  *Directory
+	Lookups    map[string][]simulator.Call
+	Left       map[string]bool
+	GivenAgain map[Pair]bool
+	// Letters are the dead letters that wait for a pair, by job and pair.
+	Letters map[string]map[Pair][]string
 
 	// Protected is a user whom nobody may touch; Bad users are refused for their reason, BadRole as a system role (0 for
 	// none). Mended users were put right at DingTalk in between. Poisoned ids are those whose calls are answered busy or
@@ -65,14 +80,20 @@ type History struct {
 	Mended    map[string]bool
 	// Archived says that a person archived tasks, whose pairs may be dead as crashed.
 	Archived bool
+	// Blamed are reasons for which DingTalk refused ids for a while that are right.
+	Blamed map[tasks.Reason]bool
 
 	// QPS is the ceiling; Extra how many more calls may arrive in a second because their way took differently long.
 	QPS, Extra int
 	// Latency is the longest that an answer takes.
 	Latency time.Duration
+	// InFlight is how long after a cancel a call may still arrive that was on its way.
+	InFlight time.Duration
 	// Disturbed reports whether a process was kept in that time from knowing or doing anything; Unclear whether calls
 	// that arrived in that time cannot be held against the pace.
 	Disturbed, Unclear func(from, to time.Time) bool
+	// Forgot: Redis lost something that it had acknowledged.
+	Forgot bool
 }
 
 // Fail is told of each broken promise, in words that begin with it.
@@ -87,9 +108,11 @@ func (h *History) Check(fail Fail) {
 	h.theLastWordHolds(fail)
 	for _, j := range h.Jobs {
 		h.countsAddUp(j, fail)
+		h.nobodyByGuess(j, fail)
 		for p := range j.Pairs {
 			h.rightEnd(j, p, fail)
 		}
+		h.oneLetterEach(j, fail)
 		for p := range j.Ends {
 			if !j.Pairs[p] {
 				fail("only what was asked: %s reports %v, which was never asked for", j.ID, p)
@@ -101,6 +124,9 @@ func (h *History) Check(fail Fail) {
 	}
 	h.paceHeld(h.Calls, fail)
 	h.paceHeld(h.Gifts, fail)
+	for _, calls := range h.Lookups {
+		h.paceHeld(calls, fail)
+	}
 	h.nobodyCallsWhilePaused(fail)
 }
 
@@ -143,10 +169,7 @@ func (h *History) onlyWhatWasAsked(action tasks.Action, fail Fail) {
 	}
 }
 
-// inFlight is how long after a cancel a call may still arrive that was on its way.
-const inFlight = time.Second
-
-// nothingCalledOnceCancelled: a pair that every job that asked for it counts as cancelled is in no call after the last
+// nothingCalledOnceCancelled: a pair of which every job that asked for it was cancelled is in no call after the last
 // of the cancels, but for calls that were on their way.
 func (h *History) nothingCalledOnceCancelled(action tasks.Action, fail Fail) {
 	jobs, calls := h.of(action)
@@ -154,9 +177,11 @@ func (h *History) nothingCalledOnceCancelled(action tasks.Action, fail Fail) {
 	never := time.Now().Add(time.Hour)
 	for _, j := range jobs {
 		for p := range j.Pairs {
-			at := j.Cancelled
-			if j.Ends[p].Outcome != "cancelled" || at.IsZero() {
-				at = never
+			at := never
+			for _, said := range []time.Time{j.Cancelled, j.Kept[p.User]} {
+				if !said.IsZero() && said.Before(at) {
+					at = said
+				}
 			}
 			if at.After(since[p]) {
 				since[p] = at
@@ -165,12 +190,14 @@ func (h *History) nothingCalledOnceCancelled(action tasks.Action, fail Fail) {
 	}
 	for _, c := range calls {
 		eachPair(c, func(p Pair) {
-			if late := c.Arrived.Sub(since[p]); late > inFlight && !h.Disturbed(since[p], c.Arrived) {
+			// One that was under way may have to wait for another token, and is repeated with it.
+			if late := c.Arrived.Sub(since[p]); late > h.InFlight && !h.Disturbed(since[p], c.Arrived) && !h.Unclear(since[p], c.Arrived) {
 				fail("only what was asked: call %d covers %v, cancelled %v before", c.Number, p, late)
 			}
 		})
 	}
-	// A call that took effect and whose answer arrived is not reported as cancelled by every job that it can have served.
+	// A call that took effect and whose answer arrived is not reported as cancelled by every job that it can have served, but where another
+	// part counts the pair (docs/reliability.md, what is not promised).
 	answered := map[Pair]uint64{}
 	for _, c := range calls {
 		if c.Code == "0" && !c.Lost && !h.Disturbed(c.Arrived.Add(-2*time.Second), c.Arrived.Add(2*time.Second)) {
@@ -180,7 +207,7 @@ func (h *History) nothingCalledOnceCancelled(action tasks.Action, fail Fail) {
 	for p, number := range answered {
 		owned := false
 		for _, j := range jobs {
-			if end, asked := j.Ends[p]; asked && end.Outcome != "cancelled" {
+			if end, asked := j.Ends[p]; asked && (end.Outcome != "cancelled" || j.Shared[p]) {
 				owned = true
 			}
 		}
@@ -213,23 +240,25 @@ func (h *History) rightEnd(j *Job, p Pair, fail Fail) {
 		if (end.Outcome == "restored") != (j.Action == tasks.Add) {
 			broken("counted once")
 		}
-		if _, given := h.Before[p]; !given && h.Sim.Holds(p.User, p.Role) || !h.accepted(j.Action, p) {
+		if _, given := h.Before[p]; !given && !h.GivenAgain[p] && h.Sim.Holds(p.User, p.Role) || !h.accepted(j.Action, p) {
 			broken("nothing lost: DingTalk has never done it")
 		}
 		if badUser && !h.Mended[p.User] || p.Role == h.BadRole || p.User == h.Protected {
 			broken("a bad id cannot be removed")
 		}
 	case "cancelled":
-		if j.Cancelled.IsZero() {
+		if j.Cancelled.IsZero() && !j.Asked[p.User] {
 			broken("nobody cancelled it")
 		}
 	case "dead_letter":
-		if !h.Letters[j.ID][p] && !j.Discarded[p] {
+		if len(h.Letters[j.ID][p]) == 0 && !j.Discarded[p] {
 			broken("nothing lost: no dead letter waits for it")
 		}
 		switch {
 		case p.User == h.Protected && end.Reason == tasks.ReasonProtected:
+		case h.Left[p.User] && end.Reason == tasks.ReasonUserGone:
 		case badUser && end.Reason == why:
+		case h.Blamed[end.Reason]:
 		case h.reasonOfMended(end.Reason):
 			// The blame of a user who was put right in the middle of a search; see docs/reliability.md, what is not promised.
 		case p.Role == h.BadRole && end.Reason == tasks.ReasonSystemRole:
@@ -239,6 +268,21 @@ func (h *History) rightEnd(j *Job, p Pair, fail Fail) {
 		}
 	default:
 		broken("nothing lost")
+	}
+}
+
+// oneLetterEach: a dead letter waits for pairs that are dead, and for each of them no other one does: whoever lists letters
+// counts them, and whoever tries one again means all of them. Where Redis lost what it had acknowledged, a letter may wait beside the
+// one that the record names, see docs/reliability.md, what is not promised.
+func (h *History) oneLetterEach(j *Job, fail Fail) {
+	for p, letters := range h.Letters[j.ID] {
+		end := j.Ends[p]
+		if h.Forgot && slices.Contains(letters, j.ID+":"+end.Letter) {
+			continue
+		}
+		if len(letters) > 1 || end.Outcome != "dead_letter" {
+			fail("counted once: %s: %v is %q, and waits in %d dead letters: %v", j.ID, p, end.Outcome, len(letters), letters)
+		}
 	}
 }
 
@@ -293,9 +337,9 @@ func (h *History) nobodyCallsWhilePaused(fail Fail) {
 	}
 }
 
-// Letters reads the pairs that dead letters wait for, by job.
-func Letters(inspector *asynq.Inspector) (map[string]map[Pair]bool, error) {
-	all := map[string]map[Pair]bool{}
+// Letters reads which dead letters wait for each pair, by job.
+func Letters(inspector *asynq.Inspector) (map[string]map[Pair][]string, error) {
+	all := map[string]map[Pair][]string{}
 	for page := 1; ; page++ {
 		waiting, err := inspector.ListScheduledTasks(tasks.QueueDeadLetter, asynq.PageSize(500), asynq.Page(page))
 		if err != nil || len(waiting) == 0 {
@@ -310,10 +354,11 @@ func Letters(inspector *asynq.Inspector) (map[string]map[Pair]bool, error) {
 				return nil, fmt.Errorf("dead letter %s: %w", info.ID, err)
 			}
 			if all[letter.JobID] == nil {
-				all[letter.JobID] = map[Pair]bool{}
+				all[letter.JobID] = map[Pair][]string{}
 			}
 			for user, role := range letter.EachOwned() {
-				all[letter.JobID][Pair{user, role}] = true
+				p := Pair{user, role}
+				all[letter.JobID][p] = append(all[letter.JobID][p], info.ID)
 			}
 		}
 	}

@@ -3,6 +3,7 @@
 local function reply(word, wait, ...)
 	save()
 	save_tally()
+	forget_later()
 	return {word, math.ceil(max(0, wait) * 1000000), s.gen, ...}
 end
 

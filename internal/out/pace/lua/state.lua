@@ -1,10 +1,10 @@
 -- State: one hash of numbers and short texts, read whole and written back where it changed. Times are seconds of the
 -- Redis clock, rates calls per second.
 local state_key, tally_key = unpack(KEYS)
-local op, cap, probe_every, probe_cap, refused_limit, bad_limit, channel, answers = unpack(ARGV)
-local first_arg = 9 -- what follows is the operation's own
+local op, cap, probe_every, probe_cap, refused_limit, bad_limit, channel, keep, answers = unpack(ARGV)
+local first_arg = 10 -- what follows is the operation's own
 cap, probe_every, probe_cap = tonumber(cap), tonumber(probe_every), tonumber(probe_cap)
-refused_limit, bad_limit = tonumber(refused_limit), tonumber(bad_limit)
+refused_limit, bad_limit, keep = tonumber(refused_limit), tonumber(bad_limit), tonumber(keep)
 local min, max = math.min, math.max
 
 local clock = redis.call('TIME')
@@ -80,4 +80,12 @@ local function save_tally()
 	for kind, n in pairs(tally) do
 		redis.call('HINCRBY', tally_key, place .. ':' .. kind, n)
 	end
+end
+
+-- What nobody uses any more is forgotten, unless it is to be kept for good; a pause outlives that.
+local function forget_later()
+	if keep <= 0 then return end
+	local life = math.ceil(keep + max(0, (s.pause_until or now) - now))
+	redis.call('EXPIRE', state_key, life)
+	redis.call('EXPIRE', tally_key, life)
 end

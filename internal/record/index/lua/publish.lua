@@ -1,7 +1,7 @@
 -- Puts what was built in the place of what was there, for who holds the lease, unless people were erased since it began or something of
--- what was added is gone. Sent twice it does so once.
-local people, building, read, _, erased, lease, added = unpack(KEYS)
-local me, began, erasures, ttl, all = unpack(ARGV)
+-- what was added is gone. count: of the people who were read. Sent twice it does so once.
+local people, building, read, _, erased, lease, added, about = unpack(KEYS)
+local me, began, erasures, ttl, all, count = unpack(ARGV)
 
 if redis.call('GET', lease) ~= me or (redis.call('GET', erased) or '0') ~= erasures then return 0 end
 local have = redis.call('GET', added)
@@ -13,4 +13,7 @@ if redis.call('EXISTS', building) == 1 then
 	redis.call('PEXPIRE', people, ttl)
 end
 redis.call('SET', read, began, 'PX', ttl)
+redis.call('DEL', about)
+redis.call('HSET', about, 'people', count)
+redis.call('PEXPIRE', about, ttl)
 return 1

@@ -3,14 +3,15 @@
 --
 -- batch: that the part was set apart from, if it is a letter, else ''. payload: '' if it was compared before. owned: its pairs.
 -- begin: 'begin' if a call follows at once, 'first' if nobody in the worker has the part yet: a call that has begun and not
--- rested has taken its worker along then. lead: that the worker has, or 0. entry: of the audit, if it is adopted. most_bad: how many bad ids are read
+-- rested has taken its worker along then. lead: that the worker has, or ''. entry: of the audit, if it is adopted. most_bad: how many bad ids are read
 -- whole. action: of the part. After these come ids, "u:…" and "r:…", to look up among the bad ones instead.
 --
--- Returns {what is missing} to be asked again with it, 'payload' or 'ids'; {'other content'}; {'stale'} to an earlier lead.
+-- Returns {what is missing} to be asked again with it, 'payload' or 'ids'; {'other content'}.
 local name, batch, payload, owned, begin, lane, now, entry, most_bad, lead, action = unpack(ARGV)
 local first_id = 12
 
-if stale(lead) then return {'stale'} end
+local why = stale(lead)
+if why then return {why} end
 
 local whole = #ARGV < first_id and batch == ''
 if whole and redis.call('HLEN', bad_key) > tonumber(most_bad) then return {'ids'} end
@@ -29,7 +30,8 @@ if not have then
 		end
 		adopted = 2
 		redis.call('HSET', parts_key, name, payload)
-		redis.call('HINCRBY', job_key, 'total', owned)
+		-- A submission that is being repeated, since Redis lost the record and not the task, has counted its pairs.
+		if redis.call('HGET', job_key, 'phase') ~= 'planning' then redis.call('HINCRBY', job_key, 'total', owned) end
 		redis.call('HDEL', job_key, 'finished_at')
 		keep_record()
 		write_audit(entry)
@@ -41,13 +43,13 @@ end
 local cancelled_at, cancel_reason, at, source = unpack(redis.call('HMGET', job_key, 'cancelled_at', 'cancel_reason', 'at', 'source'))
 if adopted == 0 and source == 'queue' then adopted = 1 end
 
-if lead ~= '0' then redis.call('HSET', job_key, 'lead', lead) end
+if lead ~= '' then redis.call('HSET', job_key, 'lead', number_of(lead)) end
 local crashes, called = mark(name)
 if begin == 'first' and called then
 	crashes = crashes + 1
 	redis.call('HSET', begun_key, name, crashes)
 elseif begin == 'begin' and not cancelled_at then
-	redis.call('HSET', begun_key, name, crashes .. '+' .. lead)
+	redis.call('HSET', begun_key, name, crashes .. '+' .. number_of(lead))
 end
 
 local bad = {}

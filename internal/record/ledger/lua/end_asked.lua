@@ -1,10 +1,11 @@
 -- Ends a job that has no pair: it is refused, or nothing of what it asked for is held. phase: 'refused' or 'submitted'. lead: of the
 -- worker that looked it up. retention: in ms. seen: what was seen. entry: of the audit. Fields of the job follow, each as its name and its
--- value. Returns {1}; {0} where it is over; {-3} to an earlier lead.
+-- value. Returns {1}; {0} where it is over.
 local phase, lead, now, retention, seen, entry = unpack(ARGV)
 local first_field = 7
 
-if stale(lead) then return {-3} end
+local why = stale(lead)
+if why then return {why} end
 if not resolving(redis.call('HGET', job_key, 'phase')) then return {0} end
 redis.call('UNLINK', asked_key, parts_key, state_key)
 redis.call('HDEL', job_key, 'plan', 'unresolved_because')

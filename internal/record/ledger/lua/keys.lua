@@ -11,21 +11,37 @@ local function write_audit(entry)
 	redis.call('XADD', audit_key, '*', 'entry', entry)
 end
 
--- Who takes the fleet's tasks has a number, which grows from one to the next. A job obeys the greatest that looked at it and
--- knows no word of an earlier one any more. 0 is nobody who takes tasks.
-local function stale(lead)
-	local last = lead ~= '0' and redis.call('HGET', job_key, 'lead')
-	return last and tonumber(last) > tonumber(lead)
+-- Which server this is: another one after a restart, or where a replica took its place. '' where it does not tell.
+local function server()
+	local info = redis.pcall('INFO', 'server')
+	return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
 end
 
--- The mark of a part or letter is how many calls in a row have taken their worker along, and "+" with the lead that makes
--- one just now: "2", "0+1732690000123".
+-- Who takes the fleet's tasks has a number, which grows from one to the next: lead is the number, "@" and the servers, see
+-- lease.Fence; '' is nobody who takes tasks.
+local function number_of(lead) return string.match(lead, '^%d*') end
+
+-- The mark of a part or letter is how many calls in a row have taken their worker along, and "+" with the number of the lead that
+-- makes one just now: "2", "0+1732690000123".
 local function mark(name)
 	local have = redis.call('HGET', begun_key, name)
 	if not have then return 0, false end
-	local crashes, called = string.match(have, '^(%d+)(%+?)%d*$')
+	local crashes, called, by = string.match(have, '^(%d+)(%+?)(%d*)$')
 	if not crashes then return 0, true end -- of an older worker
-	return tonumber(crashes), called == '+'
+	return tonumber(crashes), called == '+', by
+end
+
+-- A job obeys the greatest lead that looked at it and knows no word of an earlier one any more. Nor does it take a word that was
+-- meant for another server, which may have known more than this one; but what a call came to is true on any that has its mark.
+-- name: of the part or letter that was called, if that counts. The word that it returns is the reply, see Ledger.run; nil where all is well.
+local function stale(lead, name)
+	if lead == '' then return end
+	local last = redis.call('HGET', job_key, 'lead')
+	if last and tonumber(last) > tonumber(number_of(lead)) then return 'stale' end
+	local servers = string.match(lead, '@(.+)$')
+	if not servers or string.find(servers, server(), 1, true) then return end
+	local _, _, by = mark(name or '')
+	if by ~= number_of(lead) then return 'replaced' end
 end
 
 -- What expires with the record: all but the audit trail, which stays.

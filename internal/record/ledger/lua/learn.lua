@@ -3,7 +3,8 @@
 local lead = ARGV[1]
 local first_id = 2
 
-if stale(lead) then return {-3} end
+local why = stale(lead)
+if why then return {why} end
 for i = first_id, #ARGV, 2 do
 	if ARGV[i + 1] == '' then
 		redis.call('HDEL', bad_key, ARGV[i])

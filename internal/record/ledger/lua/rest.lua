@@ -1,7 +1,8 @@
 -- Takes the mark of a call off. answered: '1' if DingTalk has answered one since it was put on, so that its worker lives.
 local name, lead, answered = unpack(ARGV)
 
-if stale(lead) then return {-3} end
+local why = stale(lead, name)
+if why then return {why} end
 local crashes, called = mark(name)
 if crashes > 0 and answered ~= '1' then
 	redis.call('HSET', begun_key, name, crashes)

@@ -1,15 +1,16 @@
 -- Takes over a new state of a part, if it is based on the version that the record has.
 --
 -- removed, dead, cancelled: by how much the job's counts change. retention: in ms. entry: of the audit, or ''. mode: 'begun'
--- to stay marked as being called, 'idle' to refuse a part that is. lead: that the worker has, or 0. name: under which the claim began, the part's or a
+-- to stay marked as being called, 'idle' to refuse a part that is. lead: that the worker has, or ''. name: under which the claim began, the part's or a
 -- letter's of it; for 'idle' the letters follow that must not be begun either.
 --
--- Returns {1}, {2} where the job has ended and will not open again; {0, state} where the record has another version; {-1} where it is being called; {-2} without a job;
--- {-3} to an earlier lead.
+-- Returns {1}, {2} where the job has ended and will not open again; {0, state} where the record has another version; {-1} where it is being called; {-2} without a job.
 local part, version, new_state, removed, dead, cancelled, calls, now, retention, entry, mode, lead, name = unpack(ARGV)
 local first_name = 13
 
-if stale(lead) then return {-3} end
+-- What a call came to is true on any server, but what is dead has a letter, which was enqueued on the one before: it may be lost.
+local why = stale(lead, tonumber(dead) > 0 and '' or name)
+if why then return {why} end
 local have = redis.call('HGET', state_key, part) or ''
 if (string.match(have, '^%d+') or '0') ~= version then return {0, have} end
 if mode == 'idle' then

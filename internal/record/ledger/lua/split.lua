@@ -2,7 +2,8 @@
 local part, version, new_state, lead = unpack(ARGV)
 local first_child = 5
 
-if stale(lead) then return {-3} end
+local why = stale(lead)
+if why then return {why} end
 local have = redis.call('HGET', state_key, part) or ''
 if (string.match(have, '^%d+') or '0') ~= version then return {0} end
 for i = first_child, #ARGV, 2 do redis.call('HSET', parts_key, ARGV[i], ARGV[i + 1]) end

@@ -37,8 +37,8 @@ if (watched && window.EventSource) {
 const unnamed = document.querySelector("[data-names]");
 if (unnamed) {
   fetch(unnamed.dataset.names).then((answer) => answer.ok ? answer.json() : { people: {}, roles: {} }).then((called) => {
-    for (const at of unnamed.querySelectorAll("[data-user]")) at.textContent = called.people[at.dataset.user] ?? at.textContent;
-    for (const at of unnamed.querySelectorAll("[data-role]")) at.textContent = called.roles[at.dataset.role] ?? at.textContent;
+    for (const at of document.querySelectorAll("[data-user]")) at.textContent = called.people[at.dataset.user] ?? at.textContent;
+    for (const at of document.querySelectorAll("[data-role]")) at.textContent = called.roles[at.dataset.role] ?? at.textContent;
   }).catch(() => {}); // the ids stand there
 }
 

@@ -2,12 +2,33 @@ package config
 
 import (
 	"fmt"
-	"io"
+	"os"
 	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// WriteMarkdown writes the reference of all variables, which is docs/configuration.md.
-func WriteMarkdown(w io.Writer) error {
+// TestDocumentIsCurrent compares docs/configuration.md with the table; UPDATE_DOCS=1 rewrites it.
+func TestDocumentIsCurrent(t *testing.T) {
+	const name = "../../../docs/configuration.md"
+	want := reference()
+	if os.Getenv("UPDATE_DOCS") != "" {
+		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("docs/configuration.md is not what the code says; UPDATE_DOCS=1 go test ./internal/run/config rewrites it\n%s", diff)
+	}
+}
+
+// reference is that of all variables, which is docs/configuration.md.
+func reference() string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
@@ -31,8 +52,7 @@ This page is generated from the code.
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, code(v.Flag, "--"), code(v.Default, ""), strings.ReplaceAll(v.Meaning, "|", `\|`))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 func code(s, prefix string) string {

@@ -4,58 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"sync/atomic"
 	"syscall"
 )
-
-// TB is what Start needs of a testing.TB; package testing itself does not belong into a command.
-type TB interface {
-	Helper()
-	Cleanup(func())
-	Fatalf(format string, args ...any)
-}
-
-// Server is a simulator behind an address of its own.
-type Server struct {
-	*Simulator
-	// URL is the base URL without a trailing slash; AppKey and AppSecret are accepted there.
-	URL       string
-	AppKey    string
-	AppSecret string
-
-	connections atomic.Int64
-}
-
-// Connections is how many connections were made so far.
-func (s *Server) Connections() int { return int(s.connections.Load()) }
-
-// Start runs a simulator on a free port of the loopback interface until the test ends.
-func Start(t TB, opt Options) *Server {
-	t.Helper()
-	sim := New(opt)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("start the simulator: %v", err)
-	}
-	s := &Server{Simulator: sim, URL: "http://" + listener.Addr().String(), AppKey: sim.opt.AppKey, AppSecret: sim.opt.AppSecret}
-	server := &http.Server{Handler: sim, ConnState: func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			s.connections.Add(1)
-		}
-	}}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(listener)
-	}()
-	t.Cleanup(func() {
-		_ = server.Close()
-		<-done
-	})
-	return s
-}
 
 // Transport reaches the simulator without a network, whatever the host of the request: for a testing/synctest bubble
 // and for a process that is its own DingTalk.
