@@ -41,7 +41,35 @@ func TestMain(m *testing.M) {
 // enough is how many histories have to have met every situation.
 const enough = 2000
 
-func TestHistories(t *testing.T) {
+func TestHistories(t *testing.T) { playSeeds(t, "Histories", planOf, situations) }
+
+// found are seeds that found something, as their histories are today: a kind of fault that is added makes others of them, and one
+// that depends on the order of two operations comes up in some plays only. Where the fault can be brought about otherwise, a test there does.
+var found = map[uint64]string{
+	84:            "the reply to an approval was lost, and nobody enqueued its job",
+	182:           "the messages of the webhook were looked for without a pause while a worker ended that Redis refused",
+	188:           "a repair called a job an interrupted submission that a worker was looking up",
+	197:           "a cancel of a job whose parts overlap",
+	390:           "a letter that was tried again was enqueued anew on a Redis that was started again from before that",
+	11000267:      "a restore lost its turn after a search, and was cancelled before it gave the scopes of what it had given",
+	5000843:       "a letter was to be taken back after Redis had lost that there is a queue of them",
+	1795836874398: "a look whose reply came after a settlement took it back, and its pairs waited in two letters",
+	1795838170418: "what was read while a worker was frozen was taken for true twenty times as long",
+	950026:        "a submission was cut off, and nobody missed it before a minute",
+	216:           "Redis lost a dead letter, and the worker was killed that was to put it back",
+}
+
+func TestHistoriesThatFoundSomething(t *testing.T) {
+	for _, seed := range slices.Sorted(maps.Keys(found)) {
+		t.Run(fmt.Sprint(seed, " ", found[seed]), func(t *testing.T) { playAndTell(t, fmt.Sprint("seed ", seed), planOf(seed)) })
+	}
+}
+
+func TestLastWordsHoldInTheEnd(t *testing.T) { playSeeds(t, "LastWords", smallTalkOf, talked) }
+
+// playSeeds plays histories from -seed on, -seeds of them or as many as -for gives time for. In a run of many, each of the
+// situations has to come up.
+func playSeeds(t *testing.T, name string, planOf func(seed uint64) plan, situations []string) {
 	began := time.Now()
 	met := map[string]int{}
 	played := 0
@@ -58,7 +86,7 @@ func TestHistories(t *testing.T) {
 				}
 			})
 			if !ok {
-				t.Logf("play it again: go test ./internal/test/fleet -run Histories -seeds 1 -seed %d -repeat 5 -v", next)
+				t.Logf("play it again: go test ./internal/test/fleet -run %s -seeds 1 -seed %d -repeat 5 -v", name, next)
 			}
 		}
 	}
@@ -107,7 +135,7 @@ func playAndTell(t *testing.T, name string, p plan) outcome {
 	}
 	began := time.Now()
 	got := play(t, p, to)
-	t.Logf("%s: %d workers, %d jobs, %d events; %d operations, %d calls in %v, took %v; trace %016x", name, p.workers, len(p.jobs), len(p.events),
-		got.operations, got.calls, got.took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), got.trace)
+	t.Logf("%s: %d workers, %d jobs, %d events; %d operations, %d calls in %v, over %v after the last fault (still for %v), took %v; trace %016x", name, p.workers, len(p.jobs), len(p.events),
+		got.operations, got.calls, got.took.Round(time.Millisecond), got.rest.Round(time.Second), got.still.Round(time.Second), time.Since(began).Round(time.Millisecond), got.trace)
 	return got
 }

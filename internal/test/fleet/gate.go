@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 type operation struct {
 	by   *process
 	what string
+	form url.Values // of a call of DingTalk; nil for all else
 	// open lets it happen, with what becomes of it. It runs while everything else stands still.
 	open func(fate)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/unrole/unrole/internal/record/deadletter"
 	"github.com/unrole/unrole/internal/simulator"
+	"github.com/unrole/unrole/tasks"
 )
 
 // kind is a kind of event.
@@ -41,13 +42,25 @@ var kinds = map[string]kind{
 		}
 		k.leave(e.lasts)
 		p := k.process()
+		if e.pick%3 == 0 {
+			w.at(moment{&e, func(o *operation) bool { return o.by == p && w.settled }, func() {
+				w.saw("a worker ended right after a settlement", true)
+				p.die()
+			}})
+			return
+		}
 		w.brew(weather{of: p.name, at: p.done() + int(e.pick/2%60), fate: f})
 	}},
 	"worker stopped": {least: 100 * time.Millisecond, most: 3 * time.Second, begin: func(w *world, e event) { w.worker(e).stop(e.lasts) }},
 	"worker frozen": {of: "worker", least: 500 * time.Millisecond, most: 50 * time.Second, begin: func(w *world, e event) {
 		w.disturbed(e.lasts + recovery)
 		w.frozenLeader[w.worker(e).name] = w.leader
-		w.worker(e).process().freeze()
+		p, until := w.worker(e).process(), time.Now().Add(e.lasts-lateAfter)
+		if e.pick%2 == 0 || time.Now().After(until) {
+			p.freeze()
+			return
+		}
+		w.at(moment{&e, func(o *operation) bool { return o.by == p && w.claimed() && time.Now().Before(until) }, p.freeze})
 	}, end: func(w *world, e event) {
 		w.saw("a frozen leader woke up when another one led", w.frozenLeader[w.worker(e).name] != "" && w.frozenLeader[w.worker(e).name] != w.leader)
 		w.worker(e).process().thaw()
@@ -80,6 +93,13 @@ var kinds = map[string]kind{
 		w.disturbed(e.lasts + 10*time.Second)
 		w.brew(weather{share: 1, fate: fate{kind: refused, says: refusals[e.pick%uint64(len(refusals))]}})
 	}, end: clearUp},
+	forgets: {of: "redis", least: 100 * time.Millisecond, most: time.Second, begin: func(w *world, e event) {
+		w.jumped(e.lasts) // slots that were taken are free again, too
+		w.disturbed(e.lasts + recovery)
+		w.redis.remember()
+	}, end: func(w *world, _ event) { w.forgot() }},
+	losesLetter:     {of: "redis", begin: loseLetter},
+	losesSubmission: {of: "redis", begin: loseSubmission},
 	"redis clock jumps": {of: "clock", least: time.Second, most: 6 * time.Second, begin: func(w *world, e event) {
 		w.jumped(e.lasts)
 		w.redis.jump(time.Duration(int64(e.pick%60)-30) * time.Second)
@@ -102,9 +122,11 @@ var kinds = map[string]kind{
 	"app disabled":            dingTalk(simulator.FaultDisabled),
 	"token refused":           dingTalk(simulator.FaultToken),
 	"credentials refused":     dingTalk(simulator.FaultCredentials),
+	"users refused":           refusing(simulator.FaultRefusesUsers, tasks.ReasonInvalidUser),
+	"requests refused":        refusing(simulator.FaultBadRequest, tasks.ReasonBadRequest),
 	"quota spent": {of: "dingtalk", least: 300 * time.Millisecond, most: 5 * time.Second,
 		begin: func(w *world, e event) { w.sim.Fail(simulator.FaultQuota, e.lasts) },
-		end:   func(w *world, _ event) { w.people.Go(w.buyQuota) }},
+		end:   func(w *world, _ event) { w.besides.Go(w.buyQuota) }},
 	"token revoked": {begin: func(w *world, _ event) { w.sim.RevokeToken() }},
 
 	"submission killed": {begin: func(w *world, e event) {
@@ -117,7 +139,8 @@ var kinds = map[string]kind{
 	}},
 	"submitted twice":       {begin: func(w *world, e event) { w.whenSubmitted(e, w.submitAgain) }},
 	"submitted otherwise":   {begin: func(w *world, e event) { w.whenSubmitted(e, w.submitOtherwise) }},
-	"job cancelled":         {begin: func(w *world, e event) { w.whenSubmitted(e, w.cancelJob) }},
+	"job cancelled":         {begin: cancelAtWorst},
+	"somebody stays":        {begin: stayAtWorst},
 	"job repaired":          {begin: func(w *world, e event) { w.whenSubmitted(e, w.repair) }},
 	"job verified":          {begin: func(w *world, e event) { w.whenSubmitted(e, w.verify) }},
 	"letters replayed":      {begin: func(w *world, e event) { w.actOnLetters(e, (*deadletter.Queue).Replay) }},
@@ -126,6 +149,9 @@ var kinds = map[string]kind{
 	"task deleted":          {begin: deleteTask},
 	"task archived":         {begin: archiveTask},
 }
+
+// forgets is the end of a Redis that has on disk what it was a moment before.
+const forgets = "redis loses what it said"
 
 // refusals are what Redis may answer instead of doing what it is asked for; the last ones as Redis before 7 gives them
 // inside scripts. NOAUTH is not among them: after it, new connections wait a moment while their subscription holds a lock of
@@ -149,6 +175,21 @@ var refusals = []string{
 func dingTalk(fault simulator.FaultKind) kind {
 	return kind{of: "dingtalk", least: 300 * time.Millisecond, most: 5 * time.Second,
 		begin: func(w *world, e event) { w.sim.Fail(fault, e.lasts) }}
+}
+
+// refusing is a fault in which DingTalk blames ids that are right, each for the same reason.
+func refusing(fault simulator.FaultKind, why tasks.Reason) kind {
+	k := dingTalk(fault)
+	begin := k.begin
+	k.begin = func(w *world, e event) {
+		w.mu.Lock()
+		w.blamed[why] = true
+		w.mu.Unlock()
+		w.estrange(fault == simulator.FaultRefusesUsers)
+		begin(w, e)
+	}
+	k.end = func(w *world, _ event) { w.estrange(false) }
+	return k
 }
 
 func (w *world) worker(e event) *keeper { return w.workers[e.pick%uint64(len(w.workers))] }

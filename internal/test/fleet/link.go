@@ -24,8 +24,11 @@ type link struct {
 
 	mu       sync.Mutex
 	request  []byte // not yet a whole command
+	sending  bool   // commands have not happened yet
+	next     [][]string
 	reply    bytes.Buffer
 	gone     error         // set once it is closed
+	severed  bool          // what was sent and has not happened is lost
 	hears    bool          // it has subscriptions
 	changed  chan struct{} // holds a token when there is something new for a reader
 	deadline time.Time
@@ -98,8 +101,12 @@ func (l *link) Write(p []byte) (int, error) {
 	l.request = append(l.request, p...)
 	commands, used := parse(l.request)
 	l.request = append(l.request[:0], l.request[used:]...)
+	turn := !l.sending
+	if !turn {
+		l.next = append(l.next, commands...)
+	}
 	l.mu.Unlock()
-	if len(commands) == 0 {
+	if len(commands) == 0 || !turn {
 		return len(p), nil
 	}
 	if l.by.free || handshake(commands) {
@@ -108,16 +115,31 @@ func (l *link) Write(p []byte) (int, error) {
 		l.peer.Flush()
 		return len(p), nil
 	}
-	l.by.world.gate.wait(&operation{by: l.by, what: describe(commands), open: func(f fate) { l.happen(commands, f) }})
+	l.send(commands)
 	return len(p), nil
+}
+
+// send has commands happen. What is written meanwhile, as the rest of a long pipeline is, happens after that, as on any connection.
+func (l *link) send(commands [][]string) {
+	l.mu.Lock()
+	l.sending = true
+	l.mu.Unlock()
+	l.by.world.gate.wait(&operation{by: l.by, what: describe(commands), open: func(f fate) {
+		l.happen(commands, f)
+		l.mu.Lock()
+		next := l.next
+		l.sending, l.next = false, nil
+		l.mu.Unlock()
+		if len(next) > 0 {
+			l.send(next)
+		}
+	}})
 }
 
 // happen executes commands with what becomes of them.
 func (l *link) happen(commands [][]string, f fate) {
-	if l.closed() { // nobody waits for them any more, but they were sent
-		if f.kind == dieBefore {
-			return
-		}
+	if l.lost() || l.closed() && f.kind == dieBefore { // else nobody waits for them any more, but they were sent
+		return
 	}
 	switch f.kind {
 	case dieBefore:
@@ -151,6 +173,20 @@ func (l *link) closed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.gone != nil
+}
+
+func (l *link) lost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.severed
+}
+
+// sever ends the connection, and nothing that was sent over it happens any more.
+func (l *link) sever(why error) {
+	l.mu.Lock()
+	l.severed = true
+	l.mu.Unlock()
+	l.drop(why)
 }
 
 // drop ends the connection for both sides.
@@ -259,13 +295,16 @@ func handshake(commands [][]string) bool {
 	return false
 }
 
+// unnamed ends the description of a pipeline that is too long to name all of it.
+const unnamed = " more"
+
 // describe names what commands do, the same in each run: names and keys, the rest left out. Names that are drawn anew at
 // each start are left out too.
 func describe(commands [][]string) string {
 	var s strings.Builder
 	for i, c := range commands {
 		if i == 8 {
-			fmt.Fprintf(&s, " and %d more", len(commands)-i)
+			fmt.Fprintf(&s, " and %d%s", len(commands)-i, unnamed)
 			break
 		}
 		if i > 0 {

@@ -25,7 +25,7 @@ func lastsLong(t *testing.T) {
 
 // quietPlan has the given jobs of one user and one role each, and no fault.
 func quietPlan(jobs ...*job) plan {
-	p := plan{seed: 1, workers: 1, qps: 20, pace: time.Millisecond, dingtalk: simulator.Options{Seed: 1, Latency: 20 * time.Millisecond}}
+	p := plan{seed: 1, active: active, workers: 1, qps: 20, pace: time.Millisecond, dingtalk: simulator.Options{Seed: 1, Latency: 20 * time.Millisecond}}
 	for i, j := range jobs {
 		j.ID, j.lane, j.Discarded = fmt.Sprint("job-", i), tasks.QueueDefault, map[promises.Pair]bool{}
 		j.Pairs = map[promises.Pair]bool{{User: fmt.Sprintf("employee%03d", i), Role: 1507113500}: true}
@@ -105,16 +105,16 @@ func TestATokenThatRunsOutInTheNightIsNoTrouble(t *testing.T) {
 	})
 }
 
-func TestABatchThatIsBusyForADayIsGivenUpAndSaidOnceTheReceiverIsBack(t *testing.T) {
+func TestABatchThatIsBusyForADayIsGivenUp(t *testing.T) {
 	lastsLong(t)
-	p := quietPlan(&job{})
+	p := singles(1)
 	p.dingtalk.UserCodes = map[string]int{"employee000": -1}
+	tune := p.tune
 	p.tune = func(c *config.Config) {
-		slow(c)
+		tune(c)
 		c.RetryCap, c.BusyMaxAge = 30*time.Minute, 24*time.Hour
 	}
 	stage(t, p, nil, func(w *world) {
-		w.deaf = true
 		w.begin()
 		w.submit(p.jobs[0])
 		job := w.ended("job-0", 30*time.Hour)
@@ -124,16 +124,113 @@ func TestABatchThatIsBusyForADayIsGivenUpAndSaidOnceTheReceiverIsBack(t *testing
 		if took := job.FinishedAt.Sub(job.CreatedAt); took < 24*time.Hour {
 			w.broken("it was given up after %v", took)
 		}
+	})
+}
+
+func TestAReceiverThatIsDownForMostOfADayIsToldOnce(t *testing.T) {
+	lastsLong(t)
+	p := quietPlan(&job{})
+	p.tune = slow
+	stage(t, p, nil, func(w *world) {
+		w.deaf = true
+		w.begin()
+		w.submit(p.jobs[0])
+		w.ended("job-0", 5*time.Minute)
+		w.workers[0].stop(50 * time.Hour) // the intake is left, and tells
 		time.Sleep(20 * time.Hour)
 		w.mu.Lock()
 		w.deaf = false
 		w.mu.Unlock()
-		time.Sleep(12 * time.Hour)
+		time.Sleep(5 * time.Hour)
 		w.mu.Lock()
-		told := len(w.told)
-		w.mu.Unlock()
-		if told != 1 {
-			w.broken("the receiver was told of %d ends", told)
+		defer w.mu.Unlock()
+		for _, times := range w.told {
+			if times == 1 && len(w.told) == 1 {
+				return
+			}
+		}
+		w.t.Errorf("the receiver was told: %v", w.told)
+	})
+}
+
+// asynq takes no word of a task whose lease is over: it counts the lease from when it asked for a task, and an idle worker asks for
+// as long as there is none.
+func TestATaskThatComesAfterAnIdleMinuteIsFinishedAtOnce(t *testing.T) {
+	p := quietPlan(&job{}, &job{})
+	stage(t, p, nil, func(w *world) {
+		w.begin()
+		for _, j := range p.jobs {
+			w.submit(j)
+			w.ended(j.ID, 10*time.Second)
+			time.Sleep(500 * time.Millisecond)
+			if info, err := w.inspector.GetQueueInfo(tasks.QueueDefault); err != nil || info.Active != 0 {
+				w.broken("back within seconds: %s is over, and asynq has %d of its tasks active (%v)", j.ID, info.Active, err)
+			}
+			time.Sleep(time.Minute)
 		}
 	})
+}
+
+// singles is a plan of so many removals of one pair each, for a worker that tells nobody of their ends.
+func singles(n int) plan {
+	var jobs []*job
+	for range n {
+		jobs = append(jobs, &job{})
+	}
+	p := quietPlan(jobs...)
+	p.tune = func(c *config.Config) {
+		slow(c)
+		c.WebhookURL = ""
+	}
+	return p
+}
+
+// An idle fleet asks Redis some twenty things a second, so that a whole week of it is played for a quarter of an hour: here, a
+// worker is there for a minute of each hour, as where it is started when something comes.
+func TestAWeekOfSingleRemovalsIsOneCallEachAndLeavesNothing(t *testing.T) {
+	lastsLong(t)
+	p := singles(7 * 24)
+	stage(t, p, nil, func(w *world) {
+		w.begin()
+		for i, j := range p.jobs {
+			time.Sleep(time.Until(w.began.Add(time.Duration(i) * time.Hour)))
+			w.submit(j)
+			w.ended(j.ID, 5*time.Minute)
+			if i < len(p.jobs)-1 {
+				w.workers[0].stop(59 * time.Minute)
+			}
+		}
+		w.onePerJob()
+	})
+}
+
+func TestAFleetThatRunsForMoreThanADayHasOneCallForEachRemovalAndLeavesNothing(t *testing.T) {
+	lastsLong(t)
+	p := singles(30)
+	stage(t, p, nil, func(w *world) {
+		w.begin()
+		for i, j := range p.jobs {
+			time.Sleep(time.Until(w.began.Add(time.Duration(i) * time.Hour)))
+			w.submit(j)
+			w.ended(j.ID, 5*time.Minute)
+		}
+		w.onePerJob()
+	})
+}
+
+// onePerJob checks a history of single removals: a call each, and asynq keeps the tasks of the last day alone.
+func (w *world) onePerJob() {
+	time.Sleep(time.Minute)
+	jobs, _ := w.jobsLeft()
+	if left := append(jobs, w.tasksLeft()...); len(left) > 0 {
+		w.broken("back within seconds: %v", left)
+	}
+	if n := len(w.sim.Calls()); n != len(w.plan.jobs) {
+		w.broken("%d removals an hour apart took %d calls", len(w.plan.jobs), n)
+	}
+	info, err := w.inspector.GetQueueInfo(tasks.QueueDefault)
+	if err != nil || info.Completed > 25 {
+		w.broken("asynq keeps %+v (%v)", info, err)
+	}
+	w.check()
 }

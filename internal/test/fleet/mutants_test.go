@@ -29,15 +29,17 @@ var mutants = []mutant{
 	{"a settlement is not compared", "counted once", "internal/record/ledger/lua/settle.lua",
 		"if (string.match(have, '^%d+') or '0') ~= version then return {0, have} end", "if false then return {0, have} end"},
 	{"dead pairs are not counted", "counted once", "internal/record/ledger/lua/settle.lua", "count('dead', dead)\n", ""},
-	{"what is adopted is not counted", "counted once", "internal/record/ledger/lua/claim.lua", "		redis.call('HINCRBY', job_key, 'total', owned)\n", ""},
+	{"what is adopted is not counted", "counted once", "internal/record/ledger/lua/claim.lua", "redis.call('HINCRBY', job_key, 'total', owned) end\n", "end\n"},
 	{"an end can be changed", "counted once", "internal/record/ledger/state.go", "	default:\n		return false\n	}\n}\n\n// Settlement", "	default:\n		return true\n	}\n}\n\n// Settlement"},
 	{"a call leaves no mark", "nothing lost", "internal/record/ledger/lua/claim.lua", "if begin == 'begin' and not cancelled_at then", "if begin == 'begin' and cancelled_at then"},
 	{"a cancel settles what is being called", "nothing lost", "internal/record/ledger/lua/settle.lua", "if called then return {-1} end", ""},
 	{"a cancelled job is called", "only what was asked", "internal/out/worker/visit.go", "	if c.Cancelled || time.Until(c.At) > 0 {\n		return false, wanted", "	if time.Until(c.At) > 0 {\n		return false, wanted"},
 	{"whatever was offered may be called", "only what was asked", "internal/out/worker/visit.go", "	return c.Callable().Contains(asked.Within(share)), wanted", "	return true, wanted"},
 	{"protected users are called", "only what was asked", "internal/out/worker/visit.go", "if v.w.cfg.Protected.User(id) {", "if false {"},
-	{"a dead letter is counted and not enqueued", "nothing lost", "internal/out/worker/apart.go", "	if err := v.putLetter(letter); err != nil {\n		return err\n	}\n	v.log.Warn().Str(\"letter\", letter.Part).Str(\"reason\"", "	v.log.Warn().Str(\"letter\", letter.Part).Str(\"reason\""},
-	{"the letter of a cancelled job is not kept", "nothing lost", "internal/out/worker/apart.go", "	if err := v.putLetter(letter); err != nil {\n		return err\n	}\n	return v.settle(dead, heldBy(letter))", "	return v.settle(dead, heldBy(letter))"},
+	{"a dead letter is counted and not enqueued", "nothing lost", "internal/out/worker/apart.go", "func (v *visit) putLetter(letter *tasks.Part) error {\n", "func (v *visit) putLetter(letter *tasks.Part) error {\n	return nil\n"},
+	{"a dead letter that Redis lost stays lost", "nothing lost", "internal/record/ledger/lua/settle.lua", "tonumber(dead) > 0 and '' or name", "name"},
+	{"a submission of which Redis lost half takes no other one", "nothing lost", "internal/record/ledger/lua/create.lua", "	if adopted == '' or", "	if true or"},
+	{"the letter of a cancelled job is not kept", "nothing lost", "internal/out/worker/apart.go", "	return v.setDead(letter, dead)\n}\n", "	return v.settle(dead, heldBy(letter))\n}\n"},
 	{"a letter's name is enough", "nothing lost", "internal/out/worker/letters.go", "if err != nil || have != nil && same(have) {", "if err != nil || have != nil {"},
 	{"a call settles the whole task", "nothing lost", "internal/out/worker/visit.go", "	open := v.claim.Open().Within(share)\n", "	open := v.claim.Open()\n"},
 	{"a bad id condemns its batch", "the innocent unharmed", "internal/out/worker/apart.go", "	return v.deadLetter(about, f)\n}\n", "	return v.deadLetter(pairs.Rectangle{}, f)\n}\n"},
@@ -45,7 +47,8 @@ var mutants = []mutant{
 	{"a share is of the first user", "nothing lost", "internal/out/worker/group.go", "			m.users[userAt[m.part.UserIDs[u]]] = u\n", "			m.users[userAt[m.part.UserIDs[u]]] = 0\n"},
 	{"a share lacks its first position", "nothing lost", "internal/out/worker/group.go", "if p := positions[i]; p >= 0 {", "if p := positions[i]; p > 0 {"},
 	{"busy is as good as removed", "nothing lost", "internal/out/outcome/outcome.go", "dingtalk.ClassBusy:      {Action: Retry,", "dingtalk.ClassBusy:      {Action: Settle,"},
-	{"a missing permission is not waited out", "misconfiguration drains nothing", "internal/out/outcome/outcome.go", "dingtalk.ClassPermission:   holds(pace.HoldPermission),", "dingtalk.ClassPermission:   {Action: Retry, Kind: pace.Held, Hold: pace.HoldPermission, Reason: tasks.ReasonUnknown, Attempts: unknownAttempts},"},
+	// Tried again like an answer in no table, it still begins a hold, and spends nothing while nothing else succeeds: that harms nobody.
+	{"a missing permission is a user out of scope", "misconfiguration drains nothing", "internal/out/outcome/outcome.go", "dingtalk.ClassPermission:   holds(pace.HoldPermission),", "dingtalk.ClassPermission:   refuses(isolate.BlameUser, tasks.ReasonUserOutOfScope),"},
 	{"the last children of a part are left out", "nothing lost", "internal/out/worker/split.go", "for u := 0; u < len(p.UserIDs); u += perUsers {", "for u := 0; u+perUsers <= len(p.UserIDs); u += perUsers {"},
 	{"nothing is split", "limits", "internal/out/worker/handle.go", "	if !v.part.Fits() {\n		return v.split(ctx)\n	}\n", ""},
 	{"a conflict is an error", "nothing lost", "internal/record/producer/producer.go", "	case errors.Is(err, asynq.ErrTaskIDConflict):\n		// Also", "	case errors.Is(err, asynq.ErrTaskNotFound):\n		// Also"},
@@ -59,6 +62,12 @@ var mutants = []mutant{
 	{"what joins a call is not counted", "limits", "internal/out/combine/take.go", "		if len(d.call.Users)+len(more) > d.pool.most.Users {\n			continue\n		}\n", ""},
 	{"the last of two is guilty", "the innocent unharmed", "internal/out/isolate/axis.go", "		case len(m.ids) == 1:\n", "		case len(m.ids) <= 2:\n"},
 	{"a restore and a removal wait for nobody", "the last word holds", "internal/out/worker/turns.go", "	case job != \"\":\n", "	case job == \"nobody\":\n"},
+	{"what is not held is sent", "nobody by guess", "internal/in/preflight/rows.go", "	scope, holds := r.held[role][user]\n	if !holds {", "	scope := r.held[role][user]\n	if false {"},
+	{"several are as good as one", "nobody by guess", "internal/in/resolve/resolve.go", "	case n == 1 && len(f.Left) == 0", "	case n >= 1 && len(f.Left) == 0"},
+	{"a row that is shifted is taken", "nobody by guess", "internal/in/preflight/rows.go", "		if resolve.Contradicts(p.User, also) {", "		if false {"},
+	{"administrators are taken", "nobody by guess", "internal/in/preflight/rows.go", "	if r.admins[p.User.UserID] || p.User.Admin && !r.req.EvenAdmins {", "	if false {"},
+	{"what is not certain refuses nothing", "nobody by guess", "internal/in/resolver/decide.go", "n > 0 && !request.SkipUnresolved {", "n > 1000 && !request.SkipUnresolved {"},
+	{"who could not be looked up is forgotten", "nothing lost", "internal/in/resolver/resolver.go", "	err = r.decide(ctx, d, job, request, lead)\n	span.End(err != nil)\n	if err != nil {", "	err = r.decide(ctx, d, job, request, lead)\n	span.End(err != nil)\n	if ctx.Err() != nil {"},
 	{"a refused id is as good as removed", "nothing lost", "internal/out/isolate/search.go", "	if !answer.Passed {\n		return s.refused(r, answer)\n	}\n	for user, role", "	if !answer.Passed {\n		_ = s.refused(r, answer)\n	}\n	for user, role"},
 }
 
@@ -99,11 +108,11 @@ func TestHistoriesFindEveryMutant(t *testing.T) {
 			binary := m.build(t)
 			cmd := exec.Command(binary, "-test.run", "TestHistories$", "-seeds", "2000", "-stop", "-test.timeout", mutantTime.String())
 			out, err := cmd.CombinedOutput()
-			if err == nil {
-				t.Fatalf("not found in 2000 histories; it breaks: %s", m.promise)
-			}
 			said := regexp.MustCompile(`(after [0-9.]+s: .*|panic: .*)`).FindString(string(out))
 			after := regexp.MustCompile(`found after \d+ histories`).FindString(string(out))
+			if err == nil || after == "" && !strings.Contains(said, "panic: ") || strings.Contains(said, "test timed out") {
+				t.Fatalf("not found in 2000 histories, or %v; it breaks: %s; %.200s", mutantTime, m.promise, said)
+			}
 			t.Logf("%s (breaks: %s): %.200s", after, m.promise, said)
 		})
 	}
@@ -128,7 +137,7 @@ func (m mutant) build(t *testing.T) (binary string) {
 		}
 	}
 	binary = filepath.Join(dir, "mutant.test")
-	if out, err := exec.Command("go", "test", "-overlay", filepath.Join(dir, "overlay.json"), "-c", "-vet=off", "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "test", "-overlay", filepath.Join(dir, "overlay.json"), "-c", "-vet=off", "-ldflags=-s -w", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	return binary

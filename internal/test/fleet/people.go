@@ -13,6 +13,8 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/out/verify"
 	"github.com/unrole/unrole/internal/record/deadletter"
@@ -37,11 +39,10 @@ func (w *world) somebody(name string) (p *process, end func()) {
 	}
 }
 
-// buyQuota has the operator end the hold of a spent quota, which nothing else ends, for as long as a worker may still tell of
-// it that was cut off meanwhile.
+// buyQuota has the operator end the hold of a spent quota, which nothing else ends, until every job has ended: a worker may still
+// tell of it that was cut off meanwhile.
 func (w *world) buyQuota() {
-	for range 40 {
-		time.Sleep(2 * time.Second)
+	for wait.For(w.ctx, 2*time.Second) == nil {
 		w.again("the hold of the quota ends", func() error {
 			p, end := w.somebody("resumes")
 			defer end()
@@ -63,13 +64,11 @@ func (w *world) buyQuota() {
 
 // submit submits a job in its way, again until it succeeded, and approves it if it waits for that.
 func (w *world) submit(j *job) {
-	if !w.submitAs(j, "submits "+j.ID) {
-		return
-	}
-	if j.waits && !j.nothing {
+	taken := w.submitAs(j, "submits "+j.ID)
+	close(w.submitted[j.ID]) // also if Redis loses it before it is approved: then it has to be submitted again
+	if taken && j.waits && !j.nothing {
 		w.approve(j)
 	}
-	close(w.submitted[j.ID])
 }
 
 func (w *world) submitAs(j *job, name string) bool {
@@ -79,6 +78,8 @@ func (w *world) submitAs(j *job, name string) bool {
 		switch {
 		case j.Action == tasks.Add:
 			return w.giveBack(p, j)
+		case j.Named != nil:
+			return w.submitNamed(p, j)
 		case j.by == byIntake:
 			return w.postJob(j)
 		case j.by == byQueue:
@@ -165,7 +166,10 @@ func putTask(p *process, j *job) error {
 
 // whenSubmitted runs do, in the background, once the job that the event is about is submitted.
 func (w *world) whenSubmitted(e event, do func(*job)) {
-	j := w.plan.jobs[e.pick%uint64(len(w.plan.jobs))]
+	w.onceSubmitted(w.plan.jobs[e.pick%uint64(len(w.plan.jobs))], do)
+}
+
+func (w *world) onceSubmitted(j *job, do func(*job)) {
 	w.people.Go(func() {
 		select {
 		case <-w.submitted[j.ID]:
@@ -227,8 +231,7 @@ func (w *world) approve(j *job) {
 
 func (w *world) cancelJob(j *job) {
 	w.saw("a job was cancelled while calls were under way", w.underWay() > 0)
-	begun, _ := w.redis.memory.HKeys("unrole:job:{" + j.ID + "}:begun")
-	w.saw("a job was cancelled between claim and call", len(begun) > 0 && w.underWay() == 0)
+	w.saw("a job was cancelled between claim and call", w.marked(j) && w.underWay() == 0)
 	w.again("cancels "+j.ID, func() error {
 		p, end := w.somebody("canceller")
 		defer end()
@@ -283,7 +286,7 @@ func (w *world) verify(j *job) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	client, err := app.NewClient(w.conf(), with, pacer, nil)
+	client, err := dingtalk.New(app.Credentials(w.conf(), with))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -331,6 +334,11 @@ func mendUser(w *world, _ event) {
 		w.mu.Unlock()
 		w.sim.SetUser(simulator.Accepted, user)
 	}
+	w.tryLetters()
+}
+
+// tryLetters has every dead letter tried again.
+func (w *world) tryLetters() {
 	w.tamper(func(i *asynq.Inspector) { _, _ = i.RunAllScheduledTasks(tasks.QueueDeadLetter) })
 }
 

@@ -31,7 +31,14 @@ type plan struct {
 	words  []*job
 	before map[promises.Pair]bool
 	events []event
-	crash  *point // nil for none
+	// people are those who are asked for by names, desks what they hold, changes what becomes of them meanwhile; see names.
+	people       []simulator.Person
+	desks        map[promises.Pair]bool
+	changes      []event
+	directoryTTL time.Duration
+	mute         bool          // Redis does not tell workers of new tasks
+	active       time.Duration // in which jobs come and faults begin
+	crash        *point        // nil for none
 	// tune changes the configuration of workers and intake; nil for none.
 	tune func(*config.Config)
 }
@@ -51,6 +58,9 @@ type job struct {
 	// evenLater as the command has it. Its pairs are known when it is submitted; nothing says that there were none.
 	restores           *job
 	evenLater, nothing bool
+	// wishes are what it asks for by names, tries what a command saw that looked them up itself.
+	wishes []wish
+	tries  []try
 }
 
 // way is how a removal reaches Redis.
@@ -85,13 +95,13 @@ func (e event) String() string {
 	return s
 }
 
-// active is the time in which jobs come and faults begin.
+// active is the time in which jobs come and faults begin, in most histories.
 const active = 8 * time.Second
 
 // planOf draws a history.
 func planOf(seed uint64) plan {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	p := plan{seed: seed, workers: 1 + rng.IntN(3), qps: 10 + rng.IntN(40), bad: map[string]tasks.Reason{},
+	p := plan{seed: seed, active: active, workers: 1 + rng.IntN(3), qps: 10 + rng.IntN(40), bad: map[string]tasks.Reason{},
 		pace: time.Duration(1+rng.IntN(20)) * 100 * time.Microsecond}
 	var users []string
 	for i := range 40 {
@@ -136,9 +146,43 @@ func planOf(seed uint64) plan {
 	for i := range 1 + rng.IntN(4) {
 		p.jobs = append(p.jobs, jobOf(rng, i, users, roles))
 	}
-	p.events = eventsOf(rng, rng.IntN(7))
-	p.talk()
+	p.mute = rand.New(rand.NewPCG(seed, 7)).IntN(4) == 0
+	p.events = eventsOf(rng, rng.IntN(7), active, slices.Sorted(maps.Keys(kinds)))
+	p.changeMinds()
+	if !slices.ContainsFunc(p.events, func(e event) bool { return slices.Contains([]string{forgets, losesLetter, losesSubmission}, e.kind) }) { // a word that is said again is the last one
+		switch of := rand.New(rand.NewPCG(seed, 6)); of.IntN(4) {
+		case 0:
+			p.names(of)
+		case 1, 2:
+			p.talk()
+		}
+	}
 	return p
+}
+
+// changeMinds has people change their minds in histories in which little goes wrong besides: whatever keeps a process from knowing of
+// a cancel in time excuses a call after it. Half of them have two departments at once that need the same roles and no call alone.
+func (p *plan) changeMinds() {
+	rng := rand.New(rand.NewPCG(p.seed, 8))
+	if len(p.events) > 1 && rng.IntN(4) > 0 {
+		return
+	}
+	if rng.IntN(2) == 0 {
+		wide, lane := 2+rng.IntN(7), tasks.Lanes()[rng.IntN(3)]
+		for i := range 2 {
+			j := &job{lane: lane, at: time.Second}
+			j.ID, j.Pairs, j.Discarded = fmt.Sprint("department-", i), map[promises.Pair]bool{}, map[promises.Pair]bool{}
+			for u := range 40 + rng.IntN(50) {
+				for r := range wide {
+					j.Pairs[promises.Pair{User: fmt.Sprintf("employee%03d", 100*i+u), Role: 1507113500 + int64(r)}] = true
+				}
+			}
+			p.jobs = append(p.jobs, j)
+		}
+	}
+	names := []string{"job cancelled", "job cancelled", "job cancelled", "somebody stays", "somebody stays", losesLetter, losesSubmission}
+	p.events = append(p.events, eventsOf(rng, 1+rng.IntN(2), active, names)...)
+	slices.SortStableFunc(p.events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
 }
 
 // jobOf is a job of one of four forms: scattered pairs, which need several calls, departments, which overlap with those of
@@ -189,15 +233,15 @@ func jobOf(rng *rand.Rand, i int, users []string, roles []int64) *job {
 	return j
 }
 
-// eventsOf draws events. Faults of one thing do not overlap: a process that is gone cannot be frozen.
-func eventsOf(rng *rand.Rand, n int) []event {
-	names := slices.Sorted(maps.Keys(kinds))
+// eventsOf draws n events of the named kinds, which begin within the given time. Faults of one thing do not overlap: a process
+// that is gone cannot be frozen.
+func eventsOf(rng *rand.Rand, n int, within time.Duration, names []string) []event {
 	busy := map[string]time.Duration{}
 	var events []event
 	for range n {
 		name := names[rng.IntN(len(names))]
 		k := kinds[name]
-		e := event{at: time.Duration(rng.Int64N(int64(active))), kind: name, pick: rng.Uint64()}
+		e := event{at: time.Duration(rng.Int64N(int64(within))), kind: name, pick: rng.Uint64()}
 		if k.most > 0 {
 			e.lasts = k.least + time.Duration(rng.Int64N(int64(k.most-k.least)+1))
 		}

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -48,7 +51,8 @@ func (w *world) newProcess(name string) *process {
 	options := *made.Options()
 	_ = made.Close()
 	options.Dialer = p.dial
-	options.PoolSize = 4000 // who waits for a connection takes a timer from a pool that all bubbles of the process share
+	options.PoolSize = 4000                                      // who waits for a connection takes a timer from a pool that all bubbles of the process share
+	options.ReadBufferSize, options.WriteBufferSize = 4096, 4096 // a connection lasts for some hundred commands here
 	options.MinRetryBackoff, options.MaxRetryBackoff = 50*time.Millisecond, 50*time.Millisecond
 	p.rdb = redis.NewClient(&options)
 	w.mu.Lock()
@@ -88,15 +92,17 @@ func (p *process) die() {
 }
 
 // cut breaks every connection.
-func (p *process) cut() {
+func (p *process) cut() { p.breakAll((*link).drop) }
+
+// sever breaks every connection, and what was sent over it is lost.
+func (p *process) sever() { p.breakAll((*link).sever) }
+
+func (p *process) breakAll(how func(*link, error)) {
 	p.mu.Lock()
-	var all []*link
-	for l := range p.links {
-		all = append(all, l)
-	}
+	all := slices.Collect(maps.Keys(p.links))
 	p.mu.Unlock()
 	for _, l := range all {
-		l.drop(syscall.ECONNRESET)
+		how(l, syscall.ECONNRESET)
 	}
 }
 
@@ -156,12 +162,12 @@ func (p *process) done() int {
 
 // RoundTrip sends a request, and gets its answer, as two operations.
 func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
-	what, err := describeRequest(r)
+	what, form, err := describeRequest(r)
 	if err != nil {
 		return nil, err
 	}
 	asked := time.Now()
-	f, err := p.pass(r.Context(), what)
+	f, err := p.pass(r.Context(), what, form)
 	if err == nil && time.Since(asked) > lateAfter {
 		p.world.lateCall(r)
 	}
@@ -179,7 +185,7 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	if f.kind == cutAfter {
 		return nil, syscall.ECONNRESET
 	}
-	switch f, failed := p.pass(r.Context(), "answer to "+what); {
+	switch f, failed := p.pass(r.Context(), "answer to "+what, nil); {
 	case failed != nil:
 		return nil, failed
 	case f.kind == dieAfter:
@@ -198,9 +204,9 @@ func (p *process) cutOff() bool {
 }
 
 // pass waits until the gate lets the process do something, or ctx ends.
-func (p *process) pass(ctx context.Context, what string) (fate, error) {
+func (p *process) pass(ctx context.Context, what string, form url.Values) (fate, error) {
 	opened := make(chan fate, 1)
-	o := &operation{by: p, what: what, open: func(f fate) { opened <- f }}
+	o := &operation{by: p, what: what, form: form, open: func(f fate) { opened <- f }}
 	p.world.gate.wait(o)
 	var f fate
 	select {
@@ -219,16 +225,21 @@ func (p *process) pass(ctx context.Context, what string) (fate, error) {
 	return f, nil
 }
 
-func describeRequest(r *http.Request) (string, error) {
+// describeRequest names a request, and reads its form.
+func describeRequest(r *http.Request) (string, url.Values, error) {
 	var body []byte
 	if r.Body != nil {
 		var err error
 		if body, err = io.ReadAll(r.Body); err != nil {
-			return "", err
+			return "", nil, err
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	sum := fnv.New32a()
 	_, _ = sum.Write(body)
-	return fmt.Sprintf("%s %s %x", r.Method, r.URL.Path, sum.Sum32()), nil
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		form = nil // it has another form
+	}
+	return fmt.Sprintf("%s %s %x", r.Method, r.URL.Path, sum.Sum32()), form, nil
 }

@@ -22,6 +22,12 @@ type scripts struct {
 	store *store
 	state *lua.LState
 	known map[string]string // by hash
+
+	// What a command of a script is answered, and how it is written and read: made once, since a buffer of 4 KB for each took long.
+	said   bytes.Buffer
+	writer *bufio.Writer
+	reader *bufio.Reader
+	peer   *server.Peer
 }
 
 // compiled are the scripts of all histories.
@@ -39,6 +45,8 @@ func newScripts(s *store) *scripts {
 	state.SetGlobal("cjson", state.Get(-1))
 	state.Pop(1)
 	sc := &scripts{store: s, state: state, known: map[string]string{}}
+	sc.writer, sc.reader = bufio.NewWriter(&sc.said), bufio.NewReader(&sc.said)
+	sc.peer = server.NewPeer(sc.writer)
 	state.SetGlobal("redis", state.SetFuncs(state.NewTable(), map[string]lua.LGFunction{
 		"call":         func(l *lua.LState) int { return sc.call(l, true) },
 		"pcall":        func(l *lua.LState) int { return sc.call(l, false) },
@@ -121,11 +129,9 @@ func (sc *scripts) call(l *lua.LState, must bool) int {
 			l.RaiseError("Lua redis lib command arguments must be strings or integers")
 		}
 	}
-	var out bytes.Buffer
-	w := bufio.NewWriter(&out)
-	sc.store.server.Dispatch(server.NewPeer(w), args)
-	w.Flush()
-	res, err := server.ParseReply(bufio.NewReader(&out))
+	sc.store.dispatch(sc.peer, args)
+	_ = sc.writer.Flush()
+	res, err := server.ParseReply(sc.reader)
 	if err == nil {
 		err, _ = res.(error)
 	}
@@ -143,7 +149,7 @@ func (sc *scripts) call(l *lua.LState, must bool) int {
 }
 
 func reply(l *lua.LState, field string) int {
-	t := l.NewTable()
+	t := l.CreateTable(0, 1)
 	t.RawSetString(field, lua.LString(l.CheckString(1)))
 	l.Push(t)
 	return 1
@@ -163,7 +169,7 @@ func value(l *lua.LState, reply any) lua.LValue {
 	case []byte:
 		return lua.LString(r)
 	case server.Simple:
-		t := l.NewTable()
+		t := l.CreateTable(0, 1)
 		t.RawSetString("ok", lua.LString(r))
 		return t
 	case []any:
@@ -228,10 +234,12 @@ func compile(text string) (*lua.FunctionProto, error) {
 		return nil, err
 	}
 	p, err := lua.Compile(chunk, "script")
-	if err == nil {
-		compiled.Store(text, p)
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	p.IsVarArg &^= lua.VarArgNeedsArg // no script of Redis has arguments in "arg", and a table for them is made at each start
+	compiled.Store(text, p)
+	return p, nil
 }
 
 func sha1Of(text string) string {

@@ -23,6 +23,10 @@ var situations = append([]string{
 	"a worker ended right after a settlement",
 	"a job was cancelled while calls were under way",
 	"a job was cancelled between claim and call",
+	"a job was cancelled in a search",
+	"a job was cancelled at a letter",
+	"somebody was to stay in a search",
+	"somebody was to stay during a call",
 	"a cancelled job had removed something",
 	"a hold began",
 	"a hold began while a part was split",
@@ -43,12 +47,19 @@ var situations = append([]string{
 	"a scheduled job ran",
 	"a job waited for its approval",
 	"a message of the webhook arrived twice",
+	"a frozen worker sent a call when it woke up",
+	"Redis lost what it had said of a removal",
+	"Redis lost a submission that it had taken",
+	"Redis lost a dead letter that was just enqueued",
+}, slices.Concat(talked, namedSituations, refusalNames())...)
+
+// talked are the situations of a talk.
+var talked = []string{
 	"a restore gave back what a removal had taken",
 	"a removal took what a restore had given back",
 	"a management scope was given back",
 	"a restore was made of what a job had taken",
-	"a frozen worker sent a call when it woke up",
-}, refusalNames()...)
+}
 
 func refusalNames() []string {
 	var names []string
@@ -87,8 +98,12 @@ func (w *world) look(o *operation, f fate) {
 		w.saw(refusalName(f.says), true)
 	}
 	w.lookAtLead()
-	settled := false
+	w.lookAtNamed()
+	w.settled = false
 	for _, j := range w.plan.jobs {
+		if !concerns(o.what, j.ID) {
+			continue
+		}
 		key := "unrole:job:{" + j.ID + "}"
 		count := func(field string) int64 {
 			n, _ := strconv.ParseInt(w.redis.memory.HGet(key, field), 10, 64)
@@ -98,14 +113,21 @@ func (w *world) look(o *operation, f fate) {
 		if total == 0 {
 			continue
 		}
-		if pending := total - removed - dead - cancelled; j.restores == nil && total > int64(len(j.Pairs)) || min(removed, dead, cancelled, pending) < 0 || removed < w.removed[j.ID] {
+		if pending := total - removed - dead - cancelled; j.restores == nil && j.Named == nil && total > int64(len(j.Pairs)) || min(removed, dead, cancelled, pending) < 0 || removed < w.removed[j.ID] {
 			w.broken("counted once: %s of %d pairs has total %d, removed %d (after %d), dead %d, cancelled %d", j.ID, len(j.Pairs), total, removed, w.removed[j.ID], dead, cancelled)
 		}
-		settled = settled || removed > w.removed[j.ID]
+		w.settled = w.settled || removed > w.removed[j.ID]
 		w.removed[j.ID] = max(removed, w.removed[j.ID])
 	}
-	w.saw("the reply to a settlement was lost", settled && f.kind == cutAfter)
-	w.saw("a worker ended right after a settlement", settled && f.kind == dieAfter)
+	w.saw("the reply to a settlement was lost", w.settled && f.kind == cutAfter)
+	w.saw("a worker ended right after a settlement", w.settled && f.kind == dieAfter)
+	w.lookAtMoments(o)
+}
+
+// concerns reports whether an operation can have changed the record of a job: a week has a hundred times more operations that
+// cannot.
+func concerns(what, jobID string) bool {
+	return strings.Contains(what, "{"+jobID+"}") || strings.HasSuffix(what, unnamed)
 }
 
 func (w *world) lookAtLead() {
@@ -115,6 +137,9 @@ func (w *world) lookAtLead() {
 	}
 	changed := w.leader != ""
 	w.leader = now
+	if changed {
+		w.leads = append(w.leads, time.Now())
+	}
 	w.saw("the lead changed", changed)
 	w.saw("the lead changed while a search went on", changed && time.Since(w.lastRefusal) < time.Second)
 	w.saw("the lead changed while calls were under way", changed && w.underWay() > 0)
@@ -185,6 +210,7 @@ func (w *world) lookBack(h *promises.History) {
 		w.saw("a job waited for its approval", j.waits)
 	}
 	w.lookBackAtWords()
+	w.lookBackAtNames()
 	for _, times := range w.told {
 		w.saw("a message of the webhook arrived twice", times > 1)
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,16 +21,17 @@ import (
 	"github.com/unrole/unrole/tasks"
 )
 
-// talk adds, to half of the histories, removals and restores of overlapping pairs, each submitted when the one before it
+// talk adds removals and restores of overlapping pairs, each submitted when the one before it
 // was: the last word about a pair is what has to hold.
 func (p *plan) talk() {
 	rng := rand.New(rand.NewPCG(p.seed, 5))
-	if rng.IntN(2) == 0 {
-		return
-	}
+	p.talkAbout(rng, 3+rng.IntN(28), 1+rng.IntN(5))
+}
+
+// talkAbout adds such a talk about so many users and roles.
+func (p *plan) talkAbout(rng *rand.Rand, users, roles int) {
 	p.before = map[promises.Pair]bool{}
 	var all []promises.Pair
-	users, roles := 3+rng.IntN(28), 1+rng.IntN(5)
 	for u := range users {
 		for r := range roles {
 			pair := promises.Pair{User: fmt.Sprintf("talker%03d", u), Role: 1507113500 + int64(r)}
@@ -42,7 +44,7 @@ func (p *plan) talk() {
 		p.bad[gone] = tasks.ReasonUserGone
 		p.dingtalk.GoneUsers = append(p.dingtalk.GoneUsers, gone)
 	}
-	at := time.Duration(rng.Int64N(int64(active / 2)))
+	at := time.Duration(rng.Int64N(int64(p.active / 2)))
 	for i := range 2 + rng.IntN(5) {
 		j := &job{lane: tasks.Lanes()[rng.IntN(3)], at: at}
 		j.ID, j.Pairs, j.Discarded = fmt.Sprint("word-", i), map[promises.Pair]bool{}, map[promises.Pair]bool{}
@@ -58,13 +60,12 @@ func (p *plan) talk() {
 		if len(j.Pairs) == 0 {
 			j.Pairs[all[0]] = true
 		}
+		removals := slices.DeleteFunc(slices.Clone(p.words), func(word *job) bool { return word.Action != tasks.Remove })
 		switch {
-		case j.Action == tasks.Add && rng.IntN(3) == 0:
-			if of := p.words[:i]; i > 0 {
-				if taken := of[rng.IntN(len(of))]; taken.Action == tasks.Remove {
-					j.restores, j.evenLater, j.Pairs = taken, rng.IntN(2) == 0, map[promises.Pair]bool{}
-				}
-			}
+		case j.Action == tasks.Add && len(removals) > 0 && rng.IntN(2) == 0:
+			j.restores, j.evenLater, j.Pairs = removals[rng.IntN(len(removals))], rng.IntN(2) == 0, map[promises.Pair]bool{}
+			at += time.Duration(rng.Int64N(int64(2 * time.Second))) // mostly, something was taken by then
+			j.at = at
 		case j.Action == tasks.Add:
 			j.Scopes = map[promises.Pair][]int64{}
 			for _, pair := range j.sorted() {
@@ -84,6 +85,25 @@ func (p *plan) talk() {
 		p.words = append(p.words, j)
 	}
 	p.jobs = append(p.jobs, p.words...)
+}
+
+// disturbing are the faults that come between the words of a small talk.
+var disturbing = []string{"worker killed", "worker killed at an operation", "worker stopped", "connections cut", "replies lost", "requests lost",
+	"redis refuses now and then", "dingtalk busy", "dingtalk unreachable", "submission killed", "submitted twice", "job cancelled", "job repaired"}
+
+// smallTalkOf draws a history that has nothing but a talk about few people and roles, and is over soon: many of them are played.
+func smallTalkOf(seed uint64) plan {
+	rng := rand.New(rand.NewPCG(seed, 6))
+	p := plan{seed: seed, active: 3 * time.Second, workers: 1 + rng.IntN(2), qps: 40, bad: map[string]tasks.Reason{},
+		pace: time.Duration(1+rng.IntN(20)) * 100 * time.Microsecond}
+	p.dingtalk = simulator.Options{Seed: seed, QPS: 2 * p.qps, TokenTTL: time.Hour,
+		Latency: time.Duration(rng.IntN(60)) * time.Millisecond, Jitter: time.Duration(1+rng.IntN(80)) * time.Millisecond}
+	if rng.IntN(2) == 0 {
+		p.dingtalk.Busy, p.dingtalk.DropBefore, p.dingtalk.DropAfter = 0.1, 0.02, 0.04
+	}
+	p.talkAbout(rng, 1+rng.IntN(5), 1+rng.IntN(3))
+	p.events = eventsOf(rng, rng.IntN(4), p.active, disturbing)
+	return p
 }
 
 // held puts what the talk is about into the directory.
@@ -146,7 +166,7 @@ func (w *world) lateCall(r *http.Request) {
 	if err != nil {
 		return
 	}
-	w.saw("a frozen worker sent a call when it woke up", true)
+	w.saw("a frozen worker sent a call when it woke up", strings.HasSuffix(r.URL.Path, "rolesforemps"))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for user := range strings.SplitSeq(form.Get("userIds")+","+form.Get("userid"), ",") {

@@ -21,6 +21,7 @@ import (
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/promises"
+	"github.com/unrole/unrole/tasks"
 )
 
 const (
@@ -50,15 +51,21 @@ type world struct {
 	handler  http.Handler
 
 	people  sync.WaitGroup // who submits and acts
+	besides sync.WaitGroup // who acts until the history is over
 	running sync.WaitGroup // engines, those too that died
 	ctx     context.Context
 	cancel  context.CancelFunc
+
+	acting  sync.Mutex
+	moments []moment // that are waited for
+	healed  bool     // and no more come
 
 	mu           sync.Mutex
 	rng          *rand.Rand // of chances that processes take, each its own seed
 	submitted    map[string]chan struct{}
 	mended       map[string]bool
 	archived     bool
+	blamed       map[tasks.Reason]bool  // why DingTalk refused ids for a while that are right
 	late         map[promises.Pair]bool // see promises.History
 	faulty       []window               // when a process was kept from doing anything in time
 	fetches      []time.Time
@@ -71,32 +78,41 @@ type world struct {
 	situations   map[string]int
 	everybody    []*process        // that ever was
 	frozenLeader map[string]string // who led when a worker was frozen
+	settled      bool              // by the last operation; only while everything stands still
 	leader       string            // the value of its key
 	calling      int               // calls under way
+	company      company
+	rest, still  time.Duration  // see outcome
+	leads, ends  []time.Time    // when the lead changed, and when a worker ended
+	refusal      simulator.Call // that began a search, the last one
 	lastRefusal  time.Time
+	kept         map[string]bool // who is to keep what was not taken
+	forgotten    time.Time       // when Redis lost what it had said
 }
 
 type window struct{ from, to time.Time }
 
 func newWorld(t testing.TB, p plan, trace io.Writer) *world {
-	w := &world{t: t, plan: p, intaking: wait.NewLock(), began: time.Now(), redis: newStore(t), submitted: map[string]chan struct{}{}, mended: map[string]bool{}, late: map[promises.Pair]bool{},
-		told: map[string]int{}, removed: map[string]int64{}, situations: map[string]int{}, frozenLeader: map[string]string{}, rng: rand.New(rand.NewPCG(p.seed, 3))}
+	w := &world{t: t, plan: p, intaking: wait.NewLock(), began: time.Now(), redis: newStore(t), submitted: map[string]chan struct{}{}, mended: map[string]bool{}, blamed: map[tasks.Reason]bool{}, late: map[promises.Pair]bool{},
+		told: map[string]int{}, kept: map[string]bool{}, removed: map[string]int64{}, situations: map[string]int{}, frozenLeader: map[string]string{}, rng: rand.New(rand.NewPCG(p.seed, 3))}
 	w.gate = newGate(rand.New(rand.NewPCG(p.seed, 2)), p.pace)
 	w.gate.fateOf, w.gate.after, w.gate.log = w.fateOf, w.look, trace
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	p.dingtalk.Observe = func(c simulator.Call) {
 		if slices.Contains(badID, c.Code) {
 			w.mu.Lock()
-			w.lastRefusal = time.Now()
+			w.refusal, w.lastRefusal = c, time.Now()
 			w.mu.Unlock()
 		}
 	}
 	w.sim = simulator.New(p.dingtalk)
+	w.redis.tells = !p.mute
 	w.outside = w.newProcess("outside")
 	w.outside.free = true
 	w.ledger = ledger.New(w.outside.rdb, 0)
 	w.inspector = asynq.NewInspectorFromRedisClient(w.outside.rdb)
 	p.held(w.sim)
+	w.openCompany()
 	for _, j := range p.jobs {
 		w.submitted[j.ID] = make(chan struct{})
 		if slices.Contains(p.words, j) {
@@ -122,7 +138,7 @@ func (w *world) conf() *config.Config {
 	c := &config.Config{RedisURL: "redis://10.0.0.1:6379/0",
 		DingTalk: config.DingTalk{BaseURL: dingTalkURL, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret},
 		QPS:      float64(w.plan.qps), RetryBase: 300 * time.Millisecond, RetryCap: 5 * time.Second, HoldProbe: 2 * time.Second,
-		CheckInterval: 250 * time.Millisecond, WebhookURL: receiverURL, WebhookSecret: signingKey}
+		CheckInterval: time.Second, WebhookURL: receiverURL, WebhookSecret: signingKey, DirectoryTTL: w.plan.directoryTTL}
 	if w.plan.tune != nil {
 		w.plan.tune(c)
 	}
@@ -172,6 +188,9 @@ func (w *world) answer(r *http.Request) (*http.Response, error) {
 	if strings.HasPrefix(r.URL.String(), receiverURL) {
 		return w.receive(r), nil
 	}
+	if refused := w.lookup(r); refused != nil {
+		return refused, nil
+	}
 	if strings.HasSuffix(r.URL.Path, "/gettoken") {
 		w.mu.Lock()
 		w.fetches = append(w.fetches, time.Now())
@@ -184,16 +203,19 @@ func (w *world) answer(r *http.Request) (*http.Response, error) {
 		w.mu.Lock()
 		w.calling--
 		w.mu.Unlock()
+		if strings.HasSuffix(r.URL.Path, "rolesforemps") {
+			w.noteCompany()
+		}
 	}()
 	return w.sim.Transport().RoundTrip(r)
 }
 
-// receive is the receiver of the webhook; it fails now and then.
+// receive is the receiver of the webhook; it fails now and then where time is short, since a day has only so many tries.
 func (w *world) receive(r *http.Request) *http.Response {
 	status := http.StatusNoContent
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.rng.IntN(5) == 0 || w.deaf {
+	if w.rng.IntN(5) == 0 && w.plan.tune == nil || w.deaf {
 		status = http.StatusServiceUnavailable
 	} else {
 		w.told[r.Header.Get("webhook-id")]++
@@ -279,6 +301,9 @@ func (k *keeper) start() {
 		if took := time.Since(retired); !retired.IsZero() && !p.isDead() && took > shutdown && w.plan.tune == nil {
 			w.broken("%s took %v to end", p.name, took)
 		}
+		w.mu.Lock()
+		w.ends = append(w.ends, time.Now())
+		w.mu.Unlock()
 		p.die()
 		_ = p.rdb.Close()
 	})
