@@ -35,20 +35,15 @@ func main() {
 	seconds := flag.Int("seconds", 20, "how long to keep the rate")
 	idle := flag.Int("idle", 50, "requests on the idle system, one after the other")
 	flag.Parse()
-	rig.Main(func(ctx context.Context) error { return measure(ctx, *url, *rate, *seconds, *idle) })
+	rig.MainWithRedis(*url, func(ctx context.Context, _ *rig.Redis, rdb *redis.Client) error {
+		return measure(ctx, rdb, *rate, *seconds, *idle)
+	}, "--appendonly", "yes")
 }
 
-func measure(ctx context.Context, url string, rate, seconds, idle int) error {
+func measure(ctx context.Context, rdb *redis.Client, rate, seconds, idle int) error {
 	if rate < 1 || seconds < 1 || idle < 1 {
 		return errors.New("-rate, -seconds and -idle must be at least 1")
 	}
-	store, err := rig.OpenRedis(ctx, url, "--appendonly", "yes")
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	rdb := store.Client()
-	defer rdb.Close()
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -81,7 +76,7 @@ func measure(ctx context.Context, url string, rate, seconds, idle int) error {
 	fmt.Printf("POST to 202, %d requests/s for %d s: %s\n", rate, seconds, rig.Times(took))
 
 	calls := &seen{at: make(chan time.Time, 1)}
-	if err := rig.Engines(ctx, &running, rdb, 1, "", calls); err != nil {
+	if err := rig.Engines(ctx, &running, rdb, 1, rig.QPS, "", calls); err != nil {
 		return err
 	}
 	l := ledger.New(rdb, 0)

@@ -4,6 +4,7 @@
 //
 //	go run ./bench/burst
 //	go run ./bench/burst -people 600 -within 36s -workers 4
+//	go run ./bench/burst -busy 0.5
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/unrole/unrole/bench/internal/rig"
 	"github.com/unrole/unrole/enqueue"
 	"github.com/unrole/unrole/internal/in/cover"
@@ -32,24 +34,20 @@ func main() {
 	workers := flag.Int("workers", 1, "workers, each with a client and a pacer of its own")
 	lane := flag.String("lane", tasks.QueueDefault, "lane of all of them: "+strings.Join(tasks.Lanes(), ", "))
 	seed := flag.Uint64("seed", 1, "seed of the company")
+	busy := flag.Float64("busy", 0, "share of calls that DingTalk is too busy for")
 	flag.Parse()
-	rig.Main(func(ctx context.Context) error { return run(ctx, *url, *lane, *people, *within, *workers, *seed) })
+	rig.MainWithRedis(*url, func(ctx context.Context, _ *rig.Redis, rdb *redis.Client) error {
+		return run(ctx, rdb, *lane, *people, *within, *workers, *seed, *busy)
+	})
 }
 
-func run(ctx context.Context, url, lane string, people int, within time.Duration, workers int, seed uint64) error {
+func run(ctx context.Context, rdb *redis.Client, lane string, people int, within time.Duration, workers int, seed uint64, busy float64) error {
 	ctx, cancel := context.WithTimeout(ctx, within+3*time.Minute)
 	defer cancel()
-	store, err := rig.OpenRedis(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	rdb := store.Client()
-	defer rdb.Close()
 	company := covertest.Large(people).Draw(seed)
 	planned := len(cover.Plan(company, covertest.Limits))
 
-	sim := simulator.New(simulator.Options{Open: true, QPS: rig.QPS, Latency: 50 * time.Millisecond, KeepCalls: -1})
+	sim := simulator.New(simulator.Options{Open: true, QPS: rig.QPS, Latency: 50 * time.Millisecond, Busy: busy, KeepCalls: -1})
 	server := httptest.NewServer(sim)
 	defer server.Close()
 	l := ledger.New(rdb, 0)
@@ -57,7 +55,7 @@ func run(ctx context.Context, url, lane string, people int, within time.Duration
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	if err := rig.Engines(working, &running, rdb, workers, server.URL, nil); err != nil {
+	if err := rig.Engines(working, &running, rdb, workers, rig.QPS, server.URL, nil); err != nil {
 		return err
 	}
 

@@ -31,10 +31,12 @@ type way struct {
 	remove func(ctx context.Context, load workload, c *calls, rdb *redis.Client) (failed map[pair]bool, err error)
 	// whole says that it begins with all removals in hand, and is nothing of its own where they come in one by one.
 	whole bool
+	// serial says that it makes a call for each person, one after the other.
+	serial bool
 }
 
 var ways = []way{
-	{name: "loop over users", remove: loopOverUsers},
+	{name: "loop over users", remove: loopOverUsers, serial: true},
 	{name: "loop over roles", remove: loopOverRoles, whole: true},
 	{name: "asynq handler", remove: plainAsynq},
 	{name: "unrole", remove: throughUnrole},
@@ -239,7 +241,7 @@ func throughUnrole(ctx context.Context, load workload, c *calls, rdb *redis.Clie
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	if err := rig.Engines(working, &running, rdb, 1, c.url, nil); err != nil {
+	if err := rig.Engines(working, &running, rdb, 1, rig.QPS, c.url, nil); err != nil {
 		return nil, err
 	}
 	return submitted(ctx, load, rdb)
@@ -247,28 +249,25 @@ func throughUnrole(ctx context.Context, load workload, c *calls, rdb *redis.Clie
 
 // throughTwoWorkers is the same with two processes of the command, of which the one that leads is killed a second after the
 // first removal was submitted.
-func throughTwoWorkers(ctx context.Context, load workload, c *calls, rdb *redis.Client) (map[pair]bool, error) {
-	binary, remove, err := rig.Build(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer remove()
-	for range 2 {
-		_, stop, err := rig.Worker(binary, rdb, c.url)
-		if err != nil {
-			return nil, err
-		}
-		defer stop()
-	}
-	kill := time.AfterFunc(time.Second, func() {
-		if _, pid, err := queue.Leader(ctx, rdb); err == nil && pid != 0 {
-			if leader, err := os.FindProcess(pid); err == nil {
-				leader.Kill()
+func throughTwoWorkers(binary string) func(context.Context, workload, *calls, *redis.Client) (map[pair]bool, error) {
+	return func(ctx context.Context, load workload, c *calls, rdb *redis.Client) (map[pair]bool, error) {
+		for range 2 {
+			_, stop, err := rig.Worker(binary, rdb, c.url)
+			if err != nil {
+				return nil, err
 			}
+			defer stop()
 		}
-	})
-	defer kill.Stop()
-	return submitted(ctx, load, rdb)
+		kill := time.AfterFunc(time.Second, func() {
+			if _, pid, err := queue.Leader(ctx, rdb); err == nil && pid != 0 {
+				if leader, err := os.FindProcess(pid); err == nil {
+					leader.Kill()
+				}
+			}
+		})
+		defer kill.Stop()
+		return submitted(ctx, load, rdb)
+	}
 }
 
 // submitted submits the removals, and waits for their end.

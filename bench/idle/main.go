@@ -30,7 +30,9 @@ func main() {
 	idle := flag.Duration("idle", 30*time.Second, "time to watch the idle worker for")
 	removals := flag.Int("removals", 100, "removals of each lane to time")
 	flag.Parse()
-	rig.Main(func(ctx context.Context) error { return run(ctx, *url, *idle, *removals) })
+	rig.MainWithRedis(*url, func(ctx context.Context, _ *rig.Redis, rdb *redis.Client) error {
+		return run(ctx, rdb, *idle, *removals)
+	})
 }
 
 // arrival is a call that reached DingTalk.
@@ -39,16 +41,9 @@ type arrival struct {
 	at   time.Time
 }
 
-func run(ctx context.Context, url string, idle time.Duration, removals int) error {
+func run(ctx context.Context, rdb *redis.Client, idle time.Duration, removals int) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	store, err := rig.OpenRedis(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	rdb := store.Client()
-	defer rdb.Close()
 	client, err := enqueue.NewClient(enqueue.Config{Redis: rdb})
 	if err != nil {
 		return err

@@ -43,6 +43,20 @@ func Main(measure func(context.Context) error) {
 	}
 }
 
+// MainWithRedis is Main with a Redis and a client of it; url and args are those of OpenRedis.
+func MainWithRedis(url string, measure func(context.Context, *Redis, *redis.Client) error, args ...string) {
+	Main(func(ctx context.Context) error {
+		store, err := OpenRedis(ctx, url, args...)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		rdb := store.Client()
+		defer rdb.Close()
+		return measure(ctx, store, rdb)
+	})
+}
+
 // Redis is where a measurement keeps its records.
 type Redis struct {
 	// Options are for clients of it; DB may be changed.
@@ -106,10 +120,10 @@ func (r *Redis) Close() {
 }
 
 // Engines runs so many engines, as `unrole worker` has them, in this process until ctx ends; running is done when they have
-// stopped. They call the DingTalk at baseURL, through transport if there is one.
-func Engines(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClient, n int, baseURL string, transport http.RoundTripper) error {
+// stopped. They call the DingTalk at baseURL, so many times a second at most, through transport if there is one.
+func Engines(ctx context.Context, running *sync.WaitGroup, rdb redis.UniversalClient, n int, qps float64, baseURL string, transport http.RoundTripper) error {
 	for range n {
-		e, err := app.New(&config.Config{QPS: QPS, DingTalk: config.DingTalk{BaseURL: baseURL, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret}},
+		e, err := app.New(&config.Config{QPS: qps, DingTalk: config.DingTalk{BaseURL: baseURL, AppKey: simulator.AppKey, AppSecret: simulator.AppSecret}},
 			app.Parts{Redis: rdb, Transport: transport})
 		if err != nil {
 			return err
