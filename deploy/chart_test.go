@@ -223,6 +223,19 @@ func TestTheRuleForLeaversReachesTheWorkersAlone(t *testing.T) {
 	}
 }
 
+func TestTheIntakeOfTheChartTakesTheMessagesOfHRSystems(t *testing.T) {
+	got := objects(t, "the chart", render(t, func(values map[string]any) { values["api"].(map[string]any)["adapters"] = "hr.yaml" }))
+	api := fmt.Sprint(got["Deployment unrole-api"])
+	for _, piece := range []string{"UNROLE_ADAPTERS_FILE value:/etc/unrole/adapters/hr.yaml", "mountPath:/etc/unrole/adapters", "optional:true secretName:unrole-adapters"} {
+		if !strings.Contains(api, piece) {
+			t.Errorf("the intake has no %q: %s", piece, api)
+		}
+	}
+	if api := fmt.Sprint(objects(t, "the chart", render(t, nil))["Deployment unrole-api"]); strings.Contains(api, "UNROLE_ADAPTERS_FILE") {
+		t.Errorf("unless it is asked for: %s", api)
+	}
+}
+
 func TestEveryValueOfTheChartHasItsSchema(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(chart, "values.schema.json"))
 	if err != nil {

@@ -41,9 +41,11 @@ type composeFile struct {
 	Secrets map[string]struct{ File string }
 }
 
-func readCompose(t *testing.T) composeFile {
+func readCompose(t *testing.T) composeFile { return readComposeFile(t, "../docker-compose.yml") }
+
+func readComposeFile(t *testing.T, name string) composeFile {
 	t.Helper()
-	data, err := os.ReadFile("../docker-compose.yml")
+	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,9 +54,20 @@ func readCompose(t *testing.T) composeFile {
 		t.Fatal(err)
 	}
 	if len(c.Services) == 0 || len(c.Secrets) == 0 {
-		t.Fatal("docker-compose.yml has no services or no secrets")
+		t.Fatal(name, "has no services or no secrets")
 	}
 	return c
+}
+
+func TestPeopleTakeThePlaceOfTheOnePassword(t *testing.T) {
+	all, people := readCompose(t), readComposeFile(t, "compose-people.yml")
+	ui := people.Services["ui"]
+	if all.Services["ui"].Environment["UNROLE_UI_PASSWORD_FILE"] == "" || ui.Environment["UNROLE_UI_PASSWORD_FILE"] != "" {
+		t.Error("the console refuses a password beside people")
+	}
+	if ui.Environment["UNROLE_UI_USERS_FILE"] != "/run/secrets/ui-users" || !slices.Contains(ui.Secrets, "ui-users") || people.Secrets["ui-users"].File == "" {
+		t.Errorf("the file of people: %+v, %+v", ui, people.Secrets)
+	}
 }
 
 func TestEveryContainerIsConfined(t *testing.T) {
@@ -110,6 +123,10 @@ func settings(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	for _, file := range files(t, filepath.Join(dir, "[^.]*")) {
+		if info, err := os.Stat(file); err == nil && info.IsDir() {
+			found[filepath.Base(file)] = ""
+			continue
+		}
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
