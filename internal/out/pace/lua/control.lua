@@ -115,7 +115,7 @@ end
 -- calls that raised the alarm were picked for being busy and prove little.
 local function measure()
 	local took = now - s.first
-	if took < SECOND or s.n < FEW or not differs(s.n, s.b) then return end
+	if took < SECOND or s.n < FEW or s.b == s.n or not differs(s.n, s.b) then return end
 	local passed = s.passed / took
 	-- A fleet that calls less than it may shows a share but not what could pass.
 	if s.n < 0.4 * rate() * took then passed = rate() * (1 - s.b / s.n) end
@@ -156,10 +156,14 @@ local function met_the_edge()
 	go(to * CUT, to)
 end
 
+local function start_over()
+	s.n, s.b, s.alarm, s.first, s.phase = 0, 0, 0, nil, nil
+end
+
 -- all_calm ends a run of answers that chance explains.
 local function all_calm()
 	if not s.capacity or rate() < EDGE * s.capacity or s.floor >= QUIET then learn(s.n, s.b) end
-	s.n, s.b, s.alarm, s.first, s.phase = 0, 0, 0, nil, nil
+	start_over()
 	if s.capacity and explained() then return return_to_top(rate()) end
 	if s.test_at and now > s.test_at and s.floor > QUIET then
 		s.gap = min(3600, 2 * s.gap)
@@ -195,7 +199,12 @@ local function control(seq, busy)
 	if s.phase == 'test' then return end
 	if busy and not s.first then s.first, s.passed = now, 0 end
 	if s.first and not busy then s.passed = s.passed + 1 end
-	if s.phase == 'measure' then return measure() end
+	if s.phase == 'measure' then
+		if busy then return measure() end
+		-- More than a second in which nothing passed was an outage, however short: it says nothing about the rate.
+		if s.n > FEW and s.b == s.n - 1 and now - s.first > SECOND then start_over() end
+		return
+	end
 	if busy then
 		local near = s.capacity and (rate() >= EDGE * s.capacity or now - (s.edge_at or 0) < 2 * SECOND)
 		if near and s.floor < QUIET then return met_the_edge() end
