@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/lease"
 )
 
 // takeAtOnce is how many tasks are taken in one round trip at most. asynq takes one at a time and waits for Redis each time: where
@@ -97,10 +99,10 @@ func (l *Lead) extend(ctx context.Context, queue string) error {
 }
 
 // leads reports whether this worker still takes tasks by the lead of that number.
-func (l *Lead) leads(number int64) bool {
+func (l *Lead) leads(fence lease.Fence) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.leading && !l.over && l.number == number
+	return l.leading && !l.over && l.fence == fence
 }
 
 // room is how many tasks of a queue may be taken now, by how many handlers are free. Whoever asks has one.

@@ -67,7 +67,7 @@ func TestWhatWasTakenAheadGoesBack(t *testing.T) {
 		"stopped": func(w *worker, _ *redis.Client) { w.stop() },
 		"lost": func(w *worker, rdb *redis.Client) {
 			rdb.Set(context.Background(), fenceKey(queueName), 1<<60, 0)
-			w.refused(w.Number())
+			w.refused(w.Fence())
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,13 +10,25 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// stale begins the reply of a script whose lead has passed on.
-const stale = "STALELEAD"
+// stale begins the reply of a script whose lead has passed on, replaced the one of a script that reached another server of Redis.
+const (
+	stale    = "STALELEAD"
+	replaced = stale + " Redis is another server"
+)
 
-// fencePrelude goes before a script of asynq: it does nothing any more once a later lead has taken the queue over.
+// fencePrelude goes before a script of asynq, whose last argument is the fence of the lead: it does nothing any more once a later lead
+// has taken the queue over.
 const fencePrelude = `
 local fence = redis.call('GET', KEYS[#KEYS])
-if fence and tonumber(fence) > tonumber(ARGV[#ARGV]) then return redis.error_reply('` + stale + ` another worker takes the tasks by now') end
+if fence and tonumber(fence) > tonumber(string.match(ARGV[#ARGV], '^%d+') or 0) then return redis.error_reply('` + stale + ` another worker takes the tasks by now') end
+`
+
+// serverPrelude goes before a script that ends a task: a server that was started again, or took the other's place, may have lost what the
+// task came to.
+const serverPrelude = `
+local servers, info = string.match(ARGV[#ARGV], '@(.+)$'), redis.pcall('INFO', 'server')
+local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+if servers and not string.find(servers, server, 1, true) then return redis.error_reply('` + replaced + ` than when the lead was taken') end
 `
 
 // leasePrelude gives a task in hands its lease back where Redis has lost it: asynq's scripts would take the task from the
@@ -48,6 +60,9 @@ return taken`
 // front, so one of each can stand behind.
 func (c command) fenced() script {
 	prelude := fencePrelude
+	if c.kind == finish {
+		prelude += serverPrelude
+	}
 	if c.active >= 0 && c.kind != take {
 		prelude += fmt.Sprintf(leasePrelude, c.active+2, c.active+1)
 	}
@@ -99,12 +114,12 @@ func (l *Lead) wanted(c command) error {
 	return nil
 }
 
-// send sends a script of asynq with the number of the lead.
+// send sends a script of asynq with the fence of the lead.
 func (l *Lead) send(ctx context.Context, c command, next redis.ProcessHook) (any, error) {
 	known, _ := l.scripts.Load(c.hash)
 	run := func(name, body string) (any, error) {
 		args := append(append([]any{name, body, len(c.keys) + 1}, c.keys...), fenceKey(c.queue))
-		cmd := redis.NewCmd(ctx, append(append(args, c.args...), l.Number())...)
+		cmd := redis.NewCmd(ctx, append(append(args, c.args...), string(l.Fence()))...)
 		err := next(ctx, cmd)
 		return cmd.Val(), err
 	}

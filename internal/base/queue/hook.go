@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/lease"
 )
 
 // Connected tells the lead of the connection that it is a hook of.
@@ -100,13 +102,17 @@ func (l *Lead) moveOn(ctx context.Context, c command, next redis.ProcessHook) (a
 		l.hands.sent(t, true)
 		return done, nil
 	}
-	number := l.Number()
+	fence := l.Fence()
 	if c.completed >= 0 {
 		c.args = append(slices.Clone(c.args), l.hands.result(t))
 	}
 	value, err := l.send(ctx, c, next)
 	if isStale(err) {
-		l.refused(number)
+		if strings.Contains(err.Error(), replaced) {
+			l.Replaced(fence)
+		} else {
+			l.refused(fence)
+		}
 		value, err = done, nil // it is not ours to end; asynq need not try again
 	}
 	l.hands.sent(t, err == nil || strings.Contains(err.Error(), "NOT FOUND"))
@@ -123,10 +129,10 @@ func (c command) soon() bool {
 	return ok && at <= time.Now().Add(3*time.Second).Unix()
 }
 
-// refused notes that a script of the lead of that number was refused because a later one is there. That may be our own: the script
+// refused notes that a script with the fence of the lead was refused because a later one is there. That may be our own: the script
 // waited for Redis while the lead was lost and taken again.
-func (l *Lead) refused(number int64) {
-	if number != l.Number() {
+func (l *Lead) refused(fence lease.Fence) {
+	if fence != l.Fence() {
 		return
 	}
 	l.update(func() { l.kept = time.Time{} })

@@ -126,7 +126,7 @@ func (l *Lead) Fence() lease.Fence {
 func (l *Lead) Replaced(fence lease.Fence) {
 	if fence == l.Fence() {
 		l.update(func() { l.replaced = true })
-		l.refused(l.Number())
+		l.refused(fence)
 	}
 }
 

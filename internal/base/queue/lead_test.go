@@ -244,6 +244,29 @@ func TestATaskThatComesWhenEverythingGoesBackGoesBackToo(t *testing.T) {
 	}
 }
 
+// A Redis that was started again, or a replica, may have lost what a task came to. Whoever did not notice that yet does not end the task
+// there: it is taken once more.
+func TestNoTaskEndsOnAnotherServerThanItWasTakenFrom(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client()
+	var w *worker
+	tries := 0
+	ready := make(chan struct{})
+	w = start(t, rdb, func(context.Context, string) error {
+		<-ready
+		if tries++; tries == 1 {
+			w.update(func() { w.fence = lease.NewFence(w.number, []string{"before"}) })
+		}
+		return nil
+	})
+	close(ready)
+	enqueue(t, rdb, 1)
+	until(t, "the task is done", func() bool { return info(t, rdb).Processed > 0 })
+	if tries != 2 {
+		t.Errorf("the task was worked on %d times, want twice", tries)
+	}
+}
+
 // Behind a proxy Redis may name one server to its clients and another one to scripts. That is no reason to take the lead again and again:
 // one in two terms goes without the servers. And each is a new one, however long the handlers of the last one took.
 func TestAWorkerToWhichRedisNamesAnotherServerThanToScriptsGoesOn(t *testing.T) {
@@ -307,8 +330,8 @@ func TestAScriptOfAnEarlierTermIsAnsweredAndEndsNoLaterTerm(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
 		w := start(t, rdb, func(context.Context, string) error { return nil })
 		until(t, "the worker leads", func() bool { return w.Held() })
-		earlier := w.Number() - 1
-		err := rdb.Eval(t.Context(), newScript(fencePrelude).source, []string{fenceKey(queueName)}, earlier).Err()
+		earlier := lease.NewFence(w.Number()-1, nil)
+		err := rdb.Eval(t.Context(), newScript(fencePrelude).source, []string{fenceKey(queueName)}, string(earlier)).Err()
 		if r, refused := redisconn.Explain(err); !isStale(err) || refused {
 			t.Errorf("%v is taken for a refusal of Redis: %q", err, r.Code)
 		}
@@ -328,7 +351,7 @@ func TestWhoWaitsForTheEndOfATermGoesOnThen(t *testing.T) {
 			defer close(ended)
 			w.Outlive(context.Background(), w.Fence())
 		}()
-		w.refused(w.Number())
+		w.refused(w.Fence())
 		<-ended
 	})
 }

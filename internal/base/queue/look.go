@@ -49,19 +49,19 @@ func (l *Lead) look(ctx context.Context, queue string, send func(most int) (msgs
 			k.none = false // it asks again at once, and then it is looked
 			return "", redis.Nil
 		}
-		most, number := l.room(queue), l.Number()
+		most, fence := l.room(queue), l.Fence()
 		msgs, err := send(most)
 		k.none = len(msgs) < most
 		switch {
 		case err == nil:
 			k.told = false
 			l.hands.keep(queue, msgs)
-			if !l.leads(number) {
+			if !l.leads(fence) {
 				l.hands.letGo(queue) // whoever wanted what is in hand back did not see them, and nobody asks for them any more
 			}
 		case errors.Is(err, redis.Nil):
 		case isStale(err):
-			l.refused(number)
+			l.refused(fence)
 		default:
 			l.log.Debug().Err(err).Str("queue", queue).Msg("no look for tasks")
 			k.none = false

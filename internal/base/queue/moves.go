@@ -9,6 +9,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/lease"
 )
 
 const (
@@ -28,6 +30,9 @@ var (
 	//go:embed lua/husk.lua
 	huskLua    string
 	huskScript = redis.NewScript(huskLua)
+	//go:embed lua/drop.lua
+	dropLua    string
+	dropScript = redis.NewScript(dropLua)
 )
 
 var errStale = errors.New("another worker takes the tasks by now")
@@ -36,6 +41,12 @@ var errStale = errors.New("another worker takes the tasks by now")
 func ClearHusk(ctx context.Context, rdb redis.UniversalClient, queue, id string) (bool, error) {
 	n, err := huskScript.Run(ctx, rdb, []string{TaskKey(queue, id)}).Int()
 	return n > 0, err
+}
+
+// Drop deletes a scheduled task that the lead of the fence has enqueued, unless a later lead has taken the queue over or somebody has made
+// the task due.
+func Drop(ctx context.Context, rdb redis.UniversalClient, queue, id string, lead lease.Fence) error {
+	return dropScript.Run(ctx, rdb, []string{TaskKey(queue, id), StateKey(queue, asynq.TaskStateScheduled), fenceKey(queue)}, lead.Number(), id).Err()
 }
 
 // back makes active tasks of a queue pending again, all of them where no ids are named, in the name of the lead of that

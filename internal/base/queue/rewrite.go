@@ -53,6 +53,17 @@ func EachStored(ctx context.Context, rdb redis.UniversalClient, queues []string,
 	return nil
 }
 
+// Read reads one task of a queue.
+func Read(ctx context.Context, rdb redis.UniversalClient, queue, id string) (s Stored, there bool, err error) {
+	if err = visitStored(ctx, rdb, queue, []string{id}, func(one Stored) error {
+		s, there = one, true
+		return nil
+	}); err != nil {
+		err = fmt.Errorf("read task %s of queue %s: %w", id, queue, err)
+	}
+	return s, there, err
+}
+
 func visitStored(ctx context.Context, rdb redis.UniversalClient, queue string, ids []string, visit func(Stored) error) error {
 	replies := make([]*redis.SliceCmd, len(ids))
 	if _, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
