@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/hibiken/asynq"
-
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/out/isolate"
@@ -69,8 +67,8 @@ func (v *visit) deadLetter(about pairs.Rectangle, f tasks.Failure) error {
 
 // setDead enqueues the letter of pairs and then has the ledger count them as dead, so that a crash in between repeats both and
 // loses neither. A Redis that was started again in between may have lost the letter: it takes no such count, and what was enqueued
-// there is taken back. In a Cluster another node may have been, so it is looked at the end whether the letter is still there. A letter
-// whose pairs were cancelled in between is taken back, too. mu is held.
+// there is taken back. In a Cluster another node may have been, so it is looked at the end whether the letter is still there. Pairs that
+// were cancelled in between are taken out of the letter, and one that has no others is taken back. mu is held.
 func (v *visit) setDead(letter *tasks.Part, dead pairs.Set) error {
 	if err := v.putLetter(letter); err != nil {
 		return err
@@ -81,19 +79,22 @@ func (v *visit) setDead(letter *tasks.Part, dead pairs.Set) error {
 		}
 		return err
 	}
-	if !v.claim.DeadIn(letter.Part).Any() {
+	held := v.claim.DeadIn(letter.Part)
+	if !held.Any() {
 		v.log.Warn().Str("letter", letter.Part).Msg("the dead letter is taken back: its pairs were cancelled meanwhile")
-		v.w.letters.takeBack(v.w.ending, letter.TaskID())
+		v.w.letters.takeBack(v.w.ending, letter.TaskID(), v.lead)
 		return nil
 	}
-	var there *asynq.TaskInfo
+	rest := cutOut(v.claim.Part, held)
+	rest.Part, rest.Failure = letter.Part, letter.Failure
+	there := false
 	if err := v.w.persist(func(ctx context.Context) (err error) {
-		there, err = v.w.letters.info(ctx, letter.TaskID())
+		there, err = v.w.letters.narrow(ctx, rest.TaskID(), rest)
 		return err
-	}); err != nil || there != nil {
+	}); err != nil || there {
 		return err
 	}
-	return v.putLetter(letter)
+	return v.putLetter(rest)
 }
 
 // takeUncounted takes a letter back that Redis does not count: its pairs may wait in another one, as Redis has it.
@@ -102,7 +103,7 @@ func (v *visit) takeUncounted(letter *tasks.Part) {
 	if err != nil {
 		v.log.Warn().Str("letter", letter.Part).Err(err).Msg("the dead letter stays: the record of its job is not read")
 	} else if !counted {
-		v.w.letters.takeBack(v.w.ending, letter.TaskID())
+		v.w.letters.takeBack(v.w.ending, letter.TaskID(), v.lead)
 	}
 }
 

@@ -199,7 +199,7 @@ func apart(t *testing.T, calls Caller) (w *world, worker *Worker, v *visit) {
 	}
 	worker.cfg.DingTalk = calls
 	worker.ending, worker.stopping = t.Context(), t.Context()
-	worker.letters = &letters{redis: rdb, client: asynq.NewClientFromRedisClient(rdb), inspector: newInspector(rdb), log: w.config.Log}
+	worker.letters = &letters{redis: rdb, client: asynq.NewClientFromRedisClient(rdb), log: w.config.Log}
 	part := &tasks.Part{JobID: "job", Part: "0", UserIDs: []string{"ann", "bob"}, RoleIDs: []int64{1}}
 	v = worker.visit(part.TaskID(), tasks.QueueDefault, part)
 	if err := v.look(t.Context()); err != nil {
@@ -230,6 +230,29 @@ func TestACancelBeforeAFindingLeavesNoLetter(t *testing.T) {
 	}
 }
 
+// The same where it comes for one of several.
+func TestWhoseRolesAreKeptMeanwhileIsInNoLetter(t *testing.T) {
+	w, worker, v := apart(t, &dingtalk.Client{})
+	other := worker.visit(v.id, tasks.QueueDefault, v.part)
+	if err := other.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bob := pairs.Rectangle{Users: []pairs.User{1}, Roles: []pairs.Role{0}}
+	if err := other.settle(other.claim.Open().Within(bob), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: "stays"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.condemn(isolate.BadRole, pairs.Rectangle{Roles: []pairs.Role{0}}, tasks.Failure{Reason: tasks.ReasonSystemRole, FailedAt: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	letter := w.letters()["0-r0"]
+	if letter == nil || !slices.Equal(letter.UserIDs, []string{"ann"}) {
+		t.Errorf("the letter is %+v, want that of ann alone", letter)
+	}
+	if job, err := w.ledger.Get(t.Context(), "job"); err != nil || job.Pairs != (ledger.Pairs{Total: 2, Dead: 1, Cancelled: 1}) {
+		t.Errorf("%+v, %v", job.Pairs, err)
+	}
+}
+
 // Redis is started again, with what it had a moment before, between the letter and the count: the letter is put back, and one that is
 // only not listed any more gets no second one.
 func TestALetterOutlivesARedisThatIsStartedAgain(t *testing.T) {
@@ -248,9 +271,6 @@ func TestALetterOutlivesARedisThatIsStartedAgain(t *testing.T) {
 			}
 			if letters := w.letters(); len(letters) != 1 || letters["0-u0"] == nil {
 				t.Errorf("letters %v, want that of ann", letters)
-			}
-			if listed := w.rdb.SMembers(t.Context(), "asynq:queues").Val(); !slices.Contains(listed, tasks.QueueDeadLetter) {
-				t.Errorf("asynq's tools know of %v", listed)
 			}
 		})
 	}

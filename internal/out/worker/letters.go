@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/base/queue"
 	"github.com/unrole/unrole/internal/record/producer"
 	"github.com/unrole/unrole/tasks"
@@ -18,10 +18,9 @@ import (
 
 // letters is the queue of the dead letters.
 type letters struct {
-	redis     redis.UniversalClient
-	client    *asynq.Client
-	inspector *asynq.Inspector
-	log       zerolog.Logger
+	redis  redis.UniversalClient
+	client *asynq.Client
+	log    zerolog.Logger
 }
 
 // put enqueues a letter and returns the id it has. An id that holds the same letter is a success: it is there already. One
@@ -42,51 +41,45 @@ func (l *letters) put(ctx context.Context, letter *tasks.Part, id, running strin
 	}
 }
 
-// takeBack drops a letter that holds nothing. One that cannot be dropped, since somebody has made it due, ends by itself.
-func (l *letters) takeBack(ctx context.Context, id string) {
-	err := l.listed(ctx, func() error { return l.inspector.DeleteTask(tasks.QueueDeadLetter, id) })
-	if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) {
+// takeBack drops a letter that holds nothing and that the lead of the fence has put. One that somebody has made due ends by itself, and
+// one of a later lead's stays.
+func (l *letters) takeBack(ctx context.Context, id string, lead lease.Fence) {
+	if err := queue.Drop(ctx, l.redis, tasks.QueueDeadLetter, id, lead); err != nil {
 		l.log.Warn().Str("letter", id).Err(err).Msg("an empty dead letter stays where it is")
 	}
 }
 
 // at reads a task of the queue; nil if there is none or it cannot be read.
 func (l *letters) at(ctx context.Context, id string) (*tasks.Part, error) {
-	info, err := l.info(ctx, id)
-	if info == nil {
+	stored, there, err := queue.Read(ctx, l.redis, tasks.QueueDeadLetter, id)
+	if err != nil || !there {
 		return nil, err
 	}
-	p, err := tasks.Decode(info.Payload)
+	p, err := tasks.Decode(stored.Payload)
 	if err != nil {
 		return nil, nil
 	}
 	return p, nil
 }
 
-// info is what asynq has of a task of the queue, readable or not; nil if there is none.
-func (l *letters) info(ctx context.Context, id string) (info *asynq.TaskInfo, err error) {
-	err = l.listed(ctx, func() (err error) {
-		info, err = l.inspector.GetTaskInfo(tasks.QueueDeadLetter, id)
-		return err
-	})
-	switch {
-	case errors.Is(err, asynq.ErrTaskNotFound):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("look at dead letter %s: %w", id, err)
+// narrow has a letter own no more than the pairs of another one, and reports whether there is one.
+func (l *letters) narrow(ctx context.Context, id string, to *tasks.Part) (there bool, err error) {
+	stored, there, err := queue.Read(ctx, l.redis, tasks.QueueDeadLetter, id)
+	if err != nil || !there {
+		return false, err
 	}
-	return info, nil
-}
-
-// listed does what asynq's inspector does with the queue, also after Redis has lost that there is one.
-func (l *letters) listed(ctx context.Context, do func() error) error {
-	err := do()
-	if errors.Is(err, asynq.ErrQueueNotFound) {
-		if err = queue.List(ctx, l.redis, tasks.QueueDeadLetter); err == nil {
-			err = do()
-		}
+	if have, err := tasks.Decode(stored.Payload); err != nil || covers(to, have) {
+		return true, nil
 	}
-	return err
+	payload, err := to.Encode()
+	if err != nil {
+		return true, err
+	}
+	err = queue.Rewrite(ctx, l.redis, stored, payload, stored.LastErr)
+	if errors.Is(err, queue.ErrMoved) { // it is tried again by now, and what is not dead is left alone
+		err = nil
+	}
+	return true, err
 }
 
 // redisPause is how long a task without a readable payload rests after an error of Redis.

@@ -191,7 +191,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.redis = steadied
 	w.client = asynq.NewClientFromRedisClient(w.redis)
 	w.inspector = asynq.NewInspectorFromRedisClient(w.redis)
-	w.letters = &letters{redis: w.redis, client: w.client, inspector: w.inspector, log: w.log}
+	w.letters = &letters{redis: w.redis, client: w.client, log: w.log}
 
 	var background sync.WaitGroup
 	for _, a := range w.apis {

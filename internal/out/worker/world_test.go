@@ -189,7 +189,7 @@ func (w *world) letters() map[string]*tasks.Part {
 		w.Fatal(err)
 	}
 	for _, id := range ids {
-		p, err := (&letters{redis: w.rdb, inspector: newInspector(w.rdb)}).at(w.Context(), id)
+		p, err := (&letters{redis: w.rdb}).at(w.Context(), id)
 		if err != nil || p == nil {
 			w.Fatalf("letter %s: %v", id, err)
 		}
