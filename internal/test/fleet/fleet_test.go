@@ -56,6 +56,9 @@ var found = map[uint64]string{
 	1795836874398: "a look whose reply came after a settlement took it back, and its pairs waited in two letters",
 	1795838170418: "what was read while a worker was frozen was taken for true twenty times as long",
 	950026:        "a submission was cut off, and nobody missed it before a minute",
+	21000644:      "a second without an answer was taken for a limit, and the fleet called every few seconds",
+	1795842469538: "a worker that had lost the lead took back the letter that its successor had counted",
+	1795843370356: "a task ended on a Redis that had been started again and had lost what it came to",
 	216:           "Redis lost a dead letter, and the worker was killed that was to put it back",
 }
 
