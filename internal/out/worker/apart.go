@@ -87,11 +87,14 @@ func (v *visit) setDead(letter *tasks.Part, dead pairs.Set) error {
 	}
 	rest := cutOut(v.claim.Part, held)
 	rest.Part, rest.Failure = letter.Part, letter.Failure
-	there := false
-	if err := v.w.persist(func(ctx context.Context) (err error) {
-		there, err = v.w.letters.narrow(ctx, rest.TaskID(), rest)
+	lost := false
+	if err := v.w.persist(func(ctx context.Context) error {
+		there, err := v.w.letters.narrow(ctx, rest.TaskID(), rest)
+		if err == nil && !there { // it may also have been tried again, and be over
+			lost, err = v.w.cfg.Ledger.HasLetter(ctx, rest)
+		}
 		return err
-	}); err != nil || there {
+	}); err != nil || !lost {
 		return err
 	}
 	return v.putLetter(rest)

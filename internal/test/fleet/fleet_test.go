@@ -59,6 +59,7 @@ var found = map[uint64]string{
 	21000644:      "a second without an answer was taken for a limit, and the fleet called every few seconds",
 	1795842469538: "a worker that had lost the lead took back the letter that its successor had counted",
 	1795843370356: "a task ended on a Redis that had been started again and had lost what it came to",
+	1795845475381: "a letter that had been tried again, and was over, was taken for lost and put once more",
 	216:           "Redis lost a dead letter, and the worker was killed that was to put it back",
 }
 
