@@ -146,16 +146,21 @@ func (c *Client) Submit(ctx context.Context, s Submission) (Submitted, error) {
 	for try := 1; ; try++ {
 		done, err := c.submit(ctx, s, digest, parts)
 		var superseded *ledger.SupersededError
-		if !errors.As(err, &superseded) {
+		var lost *ledger.NotFoundError
+		switch {
+		case !errors.As(err, &superseded) && !errors.As(err, &lost):
 			return done, err
-		}
-		if try == submitTries {
+		case try < submitTries:
+		case superseded != nil:
 			return Submitted{}, fmt.Errorf("job %s: %w", s.JobID, ErrInProgress)
+		default:
+			return Submitted{}, err
 		}
 	}
 }
 
-// submitTries is how often Submit begins anew because another process, which planned the same pairs otherwise, took over.
+// submitTries is how often Submit begins anew because another process, which planned the same pairs otherwise, took over, or because
+// Redis was started again and has lost what was submitted so far.
 const submitTries = 3
 
 func (c *Client) submit(ctx context.Context, s Submission, plan string, parts []tasks.Part) (Submitted, error) {

@@ -287,6 +287,53 @@ func TestASubmissionThatRedisLostIsTakenAgainThoughAWorkerHasAdoptedAPartOfIt(t 
 	})
 }
 
+// Redis is started again before a submission is closed, and workers adopt parts of it one after the other that were enqueued afterwards.
+// What was lost is submitted once more.
+func TestASubmissionThatRedisLosesMeanwhileBeginsAnew(t *testing.T) {
+	server, rdb := redistest.Memory(t)
+	l := ledger.New(rdb, 0)
+	removals := some(t, 350, 1, 2)
+	parts := PlanOf(removals, "j")
+	adopt := func(part int) {
+		if _, err := l.Claim(t.Context(), ledger.Request{Part: &parts[part], Lane: tasks.QueueDefault}); err != nil {
+			t.Error(err)
+		}
+	}
+	hooked := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = hooked.Close() })
+	hooked.AddHook(&looksAtParts{then: sync.OnceFunc(func() { adopt(2) })})
+	forgets := sync.OnceFunc(func() {
+		rdb.FlushDB(t.Context())
+		rdb.SAdd(t.Context(), "asynq:queues", tasks.QueueDefault) // as workers do
+		adopt(1)
+	})
+	s := Submission{JobID: "j", Removals: removals, Source: "hr", MaxUsers: -1, Progress: func(int, int) { forgets() }}
+	done, err := newClient(t, hooked).Submit(t.Context(), s)
+	if err != nil || done.Job.Source != "hr" {
+		t.Fatalf("%+v, %v", done.Job, err)
+	}
+	complete(t, rdb, "j", 700)
+}
+
+// looksAtParts does something after a look at the parts of a job.
+type looksAtParts struct{ then func() }
+
+func (h *looksAtParts) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *looksAtParts) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *looksAtParts) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if cmd.Name() == "hgetall" && cmd.Args()[1] == "unrole:job:{j}:parts" {
+			h.then()
+		}
+		return err
+	}
+}
+
 // The submission that completes what workers adopted is killed before its plan is written, and another one of the same pairs has
 // another plan: the counts of what was done belong to the first.
 func TestAnotherPlanDoesNotReplaceOneThatWorkersHavePartsOf(t *testing.T) {

@@ -232,11 +232,14 @@ func (l *Ledger) createArgs(ctx context.Context, j NewJob) ([]any, error) {
 
 // created reads the answer of createScript.
 func (l *Ledger) created(ctx context.Context, j NewJob, args, reply []any, err error) (Created, error) {
-	if err == nil && reply[0] == "adopted" {
-		var ours bool
-		if args[adoptedArg], ours, err = l.adoptedOf(ctx, j); err == nil && ours {
-			reply, err = l.run(ctx, createScript, j.JobID, args...)
+	for adopted := -1; err == nil && reply[0] == "adopted"; { // again where a worker has adopted one more meanwhile
+		n, ours, failed := l.adoptedOf(ctx, j)
+		if failed != nil || !ours || n == adopted {
+			err = failed
+			break
 		}
+		adopted, args[adoptedArg] = n, n
+		reply, err = l.run(ctx, createScript, j.JobID, args...)
 	}
 	if err != nil {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)

@@ -52,7 +52,7 @@ func (l *Ledger) CreateWhole(ctx context.Context, j NewJob) (Created, error) {
 	return c, err
 }
 
-// SubmittedWhole is Submitted, and Get, in one round trip.
+// SubmittedWhole is Submitted, and Get, in one round trip. A job that Redis has lost since it was created gives a *NotFoundError.
 func (l *Ledger) SubmittedWhole(ctx context.Context, jobID string) (Job, error) {
 	var fields *redis.MapStringStringCmd
 	err := l.trip(ctx, func(p redis.Pipeliner) {
@@ -62,7 +62,7 @@ func (l *Ledger) SubmittedWhole(ctx context.Context, jobID string) (Job, error) 
 	if err != nil {
 		return Job{}, fmt.Errorf("close the submission of job %s: %w", jobID, err)
 	}
-	if len(fields.Val()) == 0 {
+	if fields.Val()["content"] == "" { // or workers have adopted parts that were enqueued after Redis had lost the job
 		return Job{}, &NotFoundError{JobID: jobID}
 	}
 	return l.job(jobID, fields.Val()), nil
