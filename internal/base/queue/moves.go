@@ -30,6 +30,9 @@ var (
 	//go:embed lua/husk.lua
 	huskLua    string
 	huskScript = redis.NewScript(huskLua)
+	//go:embed lua/mark.lua
+	markLua    string
+	markScript = redis.NewScript(markLua)
 	//go:embed lua/drop.lua
 	dropLua    string
 	dropScript = redis.NewScript(dropLua)
@@ -43,10 +46,20 @@ func ClearHusk(ctx context.Context, rdb redis.UniversalClient, queue, id string)
 	return n > 0, err
 }
 
-// Drop deletes a scheduled task that the lead of the fence has enqueued, unless a later lead has taken the queue over or somebody has made
-// the task due.
+// Mark reads a task, and marks it as that of the lead of the fence: no earlier one drops it any more. there is false where there is no
+// such task.
+func Mark(ctx context.Context, rdb redis.UniversalClient, queue, id string, lead lease.Fence) (s Stored, there bool, err error) {
+	reply, err := markScript.Run(ctx, rdb, []string{TaskKey(queue, id)}, lead.Number()).StringSlice()
+	if err != nil || len(reply) != 2 {
+		return Stored{}, false, err
+	}
+	return stored(queue, id, reply[0], reply[1]), true, nil
+}
+
+// Drop deletes a scheduled task in the name of the lead of the fence, unless a later lead has marked it or somebody has made it due.
 func Drop(ctx context.Context, rdb redis.UniversalClient, queue, id string, lead lease.Fence) error {
-	return dropScript.Run(ctx, rdb, []string{TaskKey(queue, id), StateKey(queue, asynq.TaskStateScheduled), fenceKey(queue)}, lead.Number(), id).Err()
+	// In the other order they are the keys of a script of asynq that enqueues, see parse.
+	return dropScript.Run(ctx, rdb, []string{StateKey(queue, asynq.TaskStateScheduled), TaskKey(queue, id)}, lead.Number(), id).Err()
 }
 
 // back makes active tasks of a queue pending again, all of them where no ids are named, in the name of the lead of that

@@ -80,19 +80,24 @@ func visitStored(ctx context.Context, rdb redis.UniversalClient, queue string, i
 		if !there {
 			continue // gone since
 		}
-		s := Stored{Queue: queue, ID: id, msg: []byte(msg)}
-		for _, known := range storedStates {
-			if known.String() == state {
-				s.State = known
-			}
-		}
-		s.Payload = fieldOf(s.msg, fieldPayload)
-		s.LastErr = string(fieldOf(s.msg, fieldError))
-		if err := visit(s); err != nil {
+		if err := visit(stored(queue, id, msg, state)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// stored is a task of which asynq has that message and state.
+func stored(queue, id, msg, state string) Stored {
+	s := Stored{Queue: queue, ID: id, msg: []byte(msg)}
+	for _, known := range storedStates {
+		if known.String() == state {
+			s.State = known
+		}
+	}
+	s.Payload = fieldOf(s.msg, fieldPayload)
+	s.LastErr = string(fieldOf(s.msg, fieldError))
+	return s
 }
 
 // fieldOf is the last of the message's fields of that number, nil where it has none.

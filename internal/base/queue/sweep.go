@@ -53,14 +53,14 @@ func (l *Lead) list(ctx context.Context) error {
 	var err error
 	for i, q := range l.cfg.Queues {
 		if used[i].Val() > 0 {
-			err = errors.Join(err, list(ctx, l.cfg.Redis, q))
+			err = errors.Join(err, List(ctx, l.cfg.Redis, q))
 		}
 	}
 	return err
 }
 
-// list has asynq's tools know of a queue: what they do not know they take for empty.
-func list(ctx context.Context, rdb redis.UniversalClient, queue string) error {
+// List has asynq's tools know of a queue: what they do not know they take for empty.
+func List(ctx context.Context, rdb redis.UniversalClient, queue string) error {
 	return rdb.SAdd(ctx, "asynq:queues", queue).Err()
 }
 

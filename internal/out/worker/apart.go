@@ -87,17 +87,22 @@ func (v *visit) setDead(letter *tasks.Part, dead pairs.Set) error {
 	}
 	rest := cutOut(v.claim.Part, held)
 	rest.Part, rest.Failure = letter.Part, letter.Failure
-	lost := false
-	if err := v.w.persist(func(ctx context.Context) error {
-		there, err := v.w.letters.narrow(ctx, rest.TaskID(), rest)
-		if err == nil && !there { // it may also have been tried again, and be over
-			lost, err = v.w.cfg.Ledger.HasLetter(ctx, rest)
+	var there, counted bool
+	if err := v.w.persist(func(ctx context.Context) (err error) {
+		if there, err = v.w.letters.keep(ctx, rest, v.lead); err == nil {
+			counted, err = v.w.cfg.Ledger.HasLetter(ctx, rest)
 		}
 		return err
-	}); err != nil || !lost {
+	}); err != nil {
 		return err
 	}
-	return v.putLetter(rest)
+	switch {
+	case counted && !there:
+		return v.putLetter(rest)
+	case there && !counted: // a Redis that was started again has lost the count
+		v.w.letters.takeBack(v.w.ending, rest.TaskID(), v.lead)
+	}
+	return nil // else it is as it should be, or was tried again meanwhile
 }
 
 // takeUncounted takes a letter back that Redis does not count: its pairs may wait in another one, as Redis has it.

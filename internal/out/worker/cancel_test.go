@@ -272,6 +272,9 @@ func TestALetterOutlivesARedisThatIsStartedAgain(t *testing.T) {
 			if letters := w.letters(); len(letters) != 1 || letters["0-u0"] == nil {
 				t.Errorf("letters %v, want that of ann", letters)
 			}
+			if listed := w.rdb.SMembers(t.Context(), "asynq:queues").Val(); !slices.Contains(listed, tasks.QueueDeadLetter) {
+				t.Errorf("asynq's tools know of %v", listed)
+			}
 		})
 	}
 }

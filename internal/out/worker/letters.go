@@ -41,8 +41,8 @@ func (l *letters) put(ctx context.Context, letter *tasks.Part, id, running strin
 	}
 }
 
-// takeBack drops a letter that holds nothing and that the lead of the fence has put. One that somebody has made due ends by itself, and
-// one of a later lead's stays.
+// takeBack drops a letter that holds nothing as the lead of the fence knows. One that somebody has made due ends by itself, and one that
+// a later lead keeps stays.
 func (l *letters) takeBack(ctx context.Context, id string, lead lease.Fence) {
 	if err := queue.Drop(ctx, l.redis, tasks.QueueDeadLetter, id, lead); err != nil {
 		l.log.Warn().Str("letter", id).Err(err).Msg("an empty dead letter stays where it is")
@@ -62,9 +62,13 @@ func (l *letters) at(ctx context.Context, id string) (*tasks.Part, error) {
 	return p, nil
 }
 
-// narrow has a letter own no more than the pairs of another one, and reports whether there is one.
-func (l *letters) narrow(ctx context.Context, id string, to *tasks.Part) (there bool, err error) {
-	stored, there, err := queue.Read(ctx, l.redis, tasks.QueueDeadLetter, id)
+// keep marks a letter as that of the lead of the fence, and has it own no more than the pairs of to. there is whether there is one. asynq
+// tells its tools of a queue once, which a Redis that was started again may have lost.
+func (l *letters) keep(ctx context.Context, to *tasks.Part, lead lease.Fence) (there bool, err error) {
+	stored, there, err := queue.Mark(ctx, l.redis, tasks.QueueDeadLetter, to.TaskID(), lead)
+	if err == nil && there {
+		err = queue.List(ctx, l.redis, tasks.QueueDeadLetter)
+	}
 	if err != nil || !there {
 		return false, err
 	}
