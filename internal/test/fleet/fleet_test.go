@@ -60,6 +60,9 @@ var found = map[uint64]string{
 	1795842469538: "a worker that had lost the lead took back the letter that its successor had counted",
 	1795843370356: "a task ended on a Redis that had been started again and had lost what it came to",
 	1795845475381: "a letter that had been tried again, and was over, was taken for lost and put once more",
+	1795845776244: "Redis lost the count of a letter that it still had, and the job was cancelled meanwhile",
+	1795846077536: "a submission was closed on a Redis that had lost what was submitted of it",
+	1795846078138: "nobody saw a letter in a queue that Redis had forgotten",
 	216:           "Redis lost a dead letter, and the worker was killed that was to put it back",
 }
 

@@ -273,11 +273,15 @@ func (h *History) rightEnd(j *Job, p Pair, fail Fail) {
 
 // oneLetterEach: a dead letter waits for pairs that are dead, and for each of them no other one does: whoever lists letters
 // counts them, and whoever tries one again means all of them. Where Redis lost what it had acknowledged, a letter may wait beside the
-// one that the record names, see docs/reliability.md, what is not promised.
+// one that the record names; and where a worker was kept from counting the letter that it had put, one may wait for what was cancelled
+// meanwhile. See docs/reliability.md, what is not promised.
 func (h *History) oneLetterEach(j *Job, fail Fail) {
 	for p, letters := range h.Letters[j.ID] {
 		end := j.Ends[p]
 		if h.Forgot && slices.Contains(letters, j.ID+":"+end.Letter) {
+			continue
+		}
+		if at := j.Record.CancelledAt; len(letters) == 1 && end.Outcome == "cancelled" && at != nil && h.Disturbed(*at, *at) {
 			continue
 		}
 		if len(letters) > 1 || end.Outcome != "dead_letter" {
