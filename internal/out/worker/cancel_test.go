@@ -279,11 +279,24 @@ func TestALetterOutlivesARedisThatIsStartedAgain(t *testing.T) {
 	}
 }
 
-// forgetful loses something right after the first letter was enqueued.
+// The same where it has the letter and has lost its count: the task is tried again, and may find something else by then.
+func TestALetterWhoseCountIsLostIsTakenBack(t *testing.T) {
+	w, _, v := apart(t, &dingtalk.Client{})
+	w.rdb.AddHook(&forgetful{rdb: w.rdb, after: 1, lose: func(ctx context.Context, rdb redis.UniversalClient) { rdb.HDel(ctx, "unrole:job:{job}:state", "0") }})
+	refused := tasks.Failure{Reason: tasks.ReasonInvalidUser, FailedAt: time.Now()}
+	if err := v.condemn(isolate.BadUser, pairs.Rectangle{Users: []pairs.User{0}}, refused); err != nil {
+		t.Fatal(err)
+	}
+	if letters := w.letters(); len(letters) > 0 {
+		t.Errorf("letters %v, want none", letters)
+	}
+}
+
+// forgetful loses something right after the first letter was enqueued, or after so many more commands about it.
 type forgetful struct {
-	rdb  redis.UniversalClient
-	lose func(context.Context, redis.UniversalClient)
-	once sync.Once
+	rdb   redis.UniversalClient
+	after int
+	lose  func(context.Context, redis.UniversalClient)
 }
 
 func (*forgetful) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -296,7 +309,10 @@ func (f *forgetful) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if err == nil && len(cmd.Args()) > 3 && cmd.Args()[3] == "asynq:{dead-letter}:t:job:0-u0" {
-			f.once.Do(func() { f.lose(context.WithoutCancel(ctx), f.rdb) })
+			if f.after == 0 {
+				f.lose(context.WithoutCancel(ctx), f.rdb)
+			}
+			f.after--
 		}
 		return err
 	}

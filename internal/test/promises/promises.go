@@ -281,7 +281,7 @@ func (h *History) oneLetterEach(j *Job, fail Fail) {
 		if h.Forgot && slices.Contains(letters, j.ID+":"+end.Letter) {
 			continue
 		}
-		if at := j.Record.CancelledAt; len(letters) == 1 && end.Outcome == "cancelled" && at != nil && h.Disturbed(*at, *at) {
+		if at := j.Record.CancelledAt; len(letters) == 1 && end.Outcome == "cancelled" && at != nil && (h.Forgot || h.Disturbed(*at, *at)) {
 			continue
 		}
 		if len(letters) > 1 || end.Outcome != "dead_letter" {
