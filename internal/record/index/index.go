@@ -156,16 +156,22 @@ func (x *Index) Renew(ctx context.Context, since time.Time, read Reader) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	for {
+	isNew := func(ctx context.Context) (bool, error) {
 		age, _, err := x.state(ctx)
 		const exact = time.Millisecond // which Redis tells whole, so that what just began may look as much older
-		if err != nil || age >= 0 && age <= time.Since(since)+exact {
+		return err == nil && age >= 0 && age <= time.Since(since)+exact, err
+	}
+	for {
+		if done, err := isNew(ctx); done || err != nil {
 			return err
 		}
 		var failed error
 		lost := false
 		mine, err := x.lease.During(ctx, func(holding context.Context) {
-			failed = x.build(holding, read)
+			var done bool
+			if done, failed = isNew(holding); !done && failed == nil { // else another process was done since
+				failed = x.build(holding, read)
+			}
 			lost = holding.Err() != nil
 		})
 		switch {
