@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/unrole/unrole/internal/base/lease"
 	"github.com/unrole/unrole/internal/test/redistest"
 )
 
@@ -206,6 +207,29 @@ func TestAQueueThatRedisForgotIsListedAgain(t *testing.T) {
 		rdb.Del(t.Context(), "asynq:queues")
 		start(t, rdb, func(context.Context, string) error { return nil })
 		until(t, "asynq's tools know of it", func() bool { return rdb.SIsMember(t.Context(), "asynq:queues", queueName).Val() })
+	})
+}
+
+// A delete may wait for Redis for so long that another lead has put the same task meanwhile.
+func TestATaskThatALaterLeadMarkedIsNotDropped(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		enqueue(t, rdb, 1, asynq.ProcessIn(time.Hour))
+		earlier, later := lease.NewFence(1, nil), lease.NewFence(2, nil)
+		there := func() bool { return rdb.Exists(t.Context(), TaskKey(queueName, "t0")).Val() == 1 }
+		for _, lead := range []lease.Fence{later, earlier} { // a mark of an earlier lead takes none of a later one away
+			if s, marked, err := Mark(t.Context(), rdb, queueName, "t0", lead); err != nil || !marked || s.State != asynq.TaskStateScheduled {
+				t.Fatalf("%+v, %t, %v", s, marked, err)
+			}
+		}
+		if err := Drop(t.Context(), rdb, queueName, "t0", earlier); err != nil || !there() {
+			t.Errorf("it is there: %t, %v", there(), err)
+		}
+		if err := Drop(t.Context(), rdb, queueName, "t0", later); err != nil || there() || rdb.ZCard(t.Context(), StateKey(queueName, asynq.TaskStateScheduled)).Val() != 0 {
+			t.Errorf("it is there after its own lead dropped it: %t, %v", there(), err)
+		}
+		if _, marked, err := Mark(t.Context(), rdb, queueName, "t0", later); err != nil || marked {
+			t.Errorf("what is gone is marked: %v", err)
+		}
 	})
 }
 
