@@ -98,7 +98,7 @@ func (l *Lead) extend(ctx context.Context, queue string) error {
 	return l.cfg.Redis.ZAddXX(ctx, key(queue, "lease"), leases...).Err()
 }
 
-// leads reports whether this worker still takes tasks by the lead of that number.
+// leads reports whether this worker still takes tasks by the lead of the fence.
 func (l *Lead) leads(fence lease.Fence) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

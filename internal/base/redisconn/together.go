@@ -90,8 +90,9 @@ func answer(cmd, from redis.Cmder) {
 	cmd.SetErr(from.Err())
 }
 
-// send sends commands together with those of others, or by alone where one of them is none of those that go together. Where ctx is cancelled, commands that wait are not sent; those that
-// were sent already have their reply awaited for as long as go-redis does alone: they are done all the same.
+// send sends commands together with those of others, or by alone where one of them is none of those that go together. Where ctx is
+// cancelled, commands that wait are not sent; those that were sent already have their reply awaited for as long as go-redis does alone:
+// they are done all the same.
 func (t *together) send(ctx context.Context, cmds []redis.Cmder, alone func() error) error {
 	patience := t.client.Options().ReadTimeout
 	if end, has := ctx.Deadline(); has && time.Until(end) < patience {

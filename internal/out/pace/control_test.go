@@ -74,7 +74,7 @@ func TestRateFindsTheCapacityAndIgnoresChance(t *testing.T) {
 }
 
 // BenchmarkControl prints the figures over seeds that the controller was not tuned on, for both shapes of a capacity
-// and for scenarios beyond what is asked. Shares in percent, mean and worst of 24 runs, when the controller was finished:
+// and for scenarios beyond what is asked. Shares in percent, mean and worst of 24 runs, as the controller is:
 //
 //	scenario                         used          busy
 //	capacity 7                       98.8 (96.5)    6.8 (10.1)
@@ -94,8 +94,7 @@ func TestRateFindsTheCapacityAndIgnoresChance(t *testing.T) {
 //	7 and 15 in turn, 1000 batches   88.1 (82.9)    8.2 (22.7)
 //	... evenly                       88.3 (86.6)    4.8  (4.9)
 //
-// So the means reach what is asked, and single runs may miss it. Load and chance at once are taken for chance alone:
-// the capacity is
+// So the means reach what is asked, and single runs may miss it. Load and chance at once are taken for chance alone: the capacity is
 // used but half of the calls are wasted; and so is a quarter of them where the capacity is a tenth of the ceiling.
 //
 // go test -bench Control -benchtime 1x -run '^$' -timeout 30m ./internal/out/pace

@@ -68,7 +68,8 @@ func (v *visit) deadLetter(about pairs.Rectangle, f tasks.Failure) error {
 // setDead enqueues the letter of pairs and then has the ledger count them as dead, so that a crash in between repeats both and
 // loses neither. A Redis that was started again in between may have lost the letter: it takes no such count, and what was enqueued
 // there is taken back. In a Cluster another node may have been, so it is looked at the end whether the letter is still there. Pairs that
-// were cancelled in between are taken out of the letter, and one that has no others is taken back. mu is held.
+// were cancelled in between are taken out of the letter, and one that has no others, or whose count Redis has lost, is taken back. mu is
+// held.
 func (v *visit) setDead(letter *tasks.Part, dead pairs.Set) error {
 	if err := v.putLetter(letter); err != nil {
 		return err

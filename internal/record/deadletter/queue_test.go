@@ -238,6 +238,35 @@ func TestLettersOfACancelledJobAreNotReplayed(t *testing.T) {
 	}
 }
 
+// A worker may have been killed between a letter and its count, and the job cancelled before anybody had the task again.
+func TestALetterOfWhatWasCancelledIsDiscarded(t *testing.T) {
+	w := memory(t)
+	part := tasks.Part{JobID: "job", Part: "9", RoleIDs: []int64{1}, UserIDs: []string{"u"}}
+	if _, err := w.ledger.Claim(t.Context(), ledger.Request{Part: &part}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.ledger.Cancel(t.Context(), "job", "ann", "wrong list"); err != nil {
+		t.Fatal(err)
+	}
+	letter := part
+	letter.Part, letter.Failure = tasks.WholeLetter("9"), &tasks.Failure{Reason: tasks.ReasonUserGone, Attempts: 1, FailedAt: time.Now()}
+	w.putLetter(&letter)
+	s, err := w.queue.SelectIDs(t.Context(), []string{letter.TaskID()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := w.queue.Replay(t.Context(), s, deadletter.Order{By: "ann"}); err != nil || done.Letters != 0 || len(done.Cancelled) != 1 {
+		t.Errorf("tried again: %+v, %v", done, err)
+	}
+	done, err := w.queue.Discard(t.Context(), s, deadletter.Order{By: "ann", Why: "cancelled"})
+	if err != nil || done.Letters != 1 || len(w.letters(deadletter.Filter{})) != 0 {
+		t.Errorf("discarded: %+v, %v", done, err)
+	}
+	if job, err := w.ledger.Get(t.Context(), "job"); err != nil || job.Pairs != (ledger.Pairs{Total: 1, Cancelled: 1}) {
+		t.Errorf("%+v, %v", job.Pairs, err)
+	}
+}
+
 func TestADiscardedLetterStaysCountedAndTheLastOneLetsTheRecordExpire(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
 		w := newWorld(t, rdb, simulator.Options{})

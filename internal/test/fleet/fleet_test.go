@@ -63,7 +63,7 @@ var found = map[uint64]string{
 	1795845776244: "Redis lost the count of a letter that it still had, and the job was cancelled meanwhile",
 	1795846077536: "a submission was closed on a Redis that had lost what was submitted of it",
 	1795846078138: "nobody saw a letter in a queue that Redis had forgotten",
-	1795850449:    "none: a job of names about somebody of whom another job's pairs were left, since he is protected",
+	1795850449:    "the checker did not know that somebody who is protected keeps what another job was about",
 	216:           "Redis lost a dead letter, and the worker was killed that was to put it back",
 }
 
