@@ -98,8 +98,8 @@ func (l *Lead) extend(ctx context.Context, queue string) error {
 	return l.cfg.Redis.ZAddXX(ctx, key(queue, "lease"), leases...).Err()
 }
 
-// leads reports whether this worker still takes tasks by the lead of the fence.
-func (l *Lead) leads(fence lease.Fence) bool {
+// Leads reports whether this worker still takes tasks by the lead of the fence.
+func (l *Lead) Leads(fence lease.Fence) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.leading && !l.over && l.fence == fence

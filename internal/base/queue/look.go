@@ -56,7 +56,7 @@ func (l *Lead) look(ctx context.Context, queue string, send func(most int) (msgs
 		case err == nil:
 			k.told = false
 			l.hands.keep(queue, msgs)
-			if !l.leads(fence) {
+			if !l.Leads(fence) {
 				l.hands.letGo(queue) // whoever wanted what is in hand back did not see them, and nobody asks for them any more
 			}
 		case errors.Is(err, redis.Nil):

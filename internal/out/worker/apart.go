@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
+
+	"github.com/hibiken/asynq"
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/base/trace"
+	"github.com/unrole/unrole/internal/base/wait"
 	"github.com/unrole/unrole/internal/out/isolate"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/tasks"
@@ -68,8 +72,7 @@ func (v *visit) deadLetter(about pairs.Rectangle, f tasks.Failure) error {
 // setDead enqueues the letter of pairs and then has the ledger count them as dead, so that a crash in between repeats both and
 // loses neither. A Redis that was started again in between may have lost the letter: it takes no such count, and what was enqueued
 // there is taken back. In a Cluster another node may have been, so it is looked at the end whether the letter is still there. Pairs that
-// were cancelled in between are taken out of the letter, and one that has no others, or whose count Redis has lost, is taken back. mu is
-// held.
+// were cancelled in between are taken out of the letter, and one that has no others is taken back. mu is held.
 func (v *visit) setDead(letter *tasks.Part, dead pairs.Set) error {
 	if err := v.putLetter(letter); err != nil {
 		return err
@@ -88,20 +91,33 @@ func (v *visit) setDead(letter *tasks.Part, dead pairs.Set) error {
 	}
 	rest := cutOut(v.claim.Part, held)
 	rest.Part, rest.Failure = letter.Part, letter.Failure
-	var there, counted bool
-	if err := v.w.persist(func(ctx context.Context) (err error) {
-		if there, err = v.w.letters.keep(ctx, rest, v.lead); err == nil {
-			counted, err = v.w.cfg.Ledger.HasLetter(ctx, rest)
+	return v.keepCounted(rest)
+}
+
+// keepCounted has a letter be there if the record counts it, and else not. mu is held.
+func (v *visit) keepCounted(letter *tasks.Part) error {
+	var state asynq.TaskState
+	var counted bool
+	pauses := wait.Backoff{First: 50 * time.Millisecond, Most: time.Second}
+	for tries := 1; ; tries++ {
+		if err := v.w.persist(func(ctx context.Context) (err error) {
+			if state, err = v.w.letters.keep(ctx, letter, v.lead); err == nil {
+				counted, err = v.w.cfg.Ledger.HasLetter(ctx, letter)
+			}
+			return err
+		}); err != nil {
+			return err
 		}
-		return err
-	}); err != nil {
-		return err
+		// Whoever tries it again already may have looked before the count, and end it for nothing.
+		if state != asynq.TaskStateActive || !counted || !v.w.lead.Leads(v.lead) || wait.For(v.w.ending, pauses.After(tries)) != nil {
+			break
+		}
 	}
 	switch {
-	case counted && !there:
-		return v.putLetter(rest)
-	case there && !counted: // a Redis that was started again has lost the count
-		v.w.letters.takeBack(v.w.ending, rest.TaskID(), v.lead)
+	case counted && state == 0:
+		return v.putLetter(letter)
+	case !counted && state != 0: // a Redis that was started again has lost the count
+		v.w.letters.takeBack(v.w.ending, letter.TaskID(), v.lead)
 	}
 	return nil // else it is as it should be, or was tried again meanwhile
 }

@@ -62,28 +62,28 @@ func (l *letters) at(ctx context.Context, id string) (*tasks.Part, error) {
 	return p, nil
 }
 
-// keep marks a letter as that of the lead of the fence, and has it own no more than the pairs of to. there is whether there is one. asynq
-// tells its tools of a queue once, which a Redis that was started again may have lost.
-func (l *letters) keep(ctx context.Context, to *tasks.Part, lead lease.Fence) (there bool, err error) {
+// keep marks a letter as that of the lead of the fence, and has it own no more than the pairs of to. state is the letter's, 0 where there
+// is none. asynq tells its tools of a queue once, which a Redis that was started again may have lost.
+func (l *letters) keep(ctx context.Context, to *tasks.Part, lead lease.Fence) (state asynq.TaskState, err error) {
 	stored, there, err := queue.Mark(ctx, l.redis, tasks.QueueDeadLetter, to.TaskID(), lead)
 	if err == nil && there {
 		err = queue.List(ctx, l.redis, tasks.QueueDeadLetter)
 	}
 	if err != nil || !there {
-		return false, err
+		return 0, err
 	}
 	if have, err := tasks.Decode(stored.Payload); err != nil || covers(to, have) {
-		return true, nil
+		return stored.State, nil
 	}
 	payload, err := to.Encode()
 	if err != nil {
-		return true, err
+		return 0, err
 	}
 	err = queue.Rewrite(ctx, l.redis, stored, payload, stored.LastErr)
 	if errors.Is(err, queue.ErrMoved) { // it is tried again by now, and what is not dead is left alone
 		err = nil
 	}
-	return true, err
+	return stored.State, err
 }
 
 // redisPause is how long a task without a readable payload rests after an error of Redis.
