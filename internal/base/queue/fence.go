@@ -23,8 +23,8 @@ local fence = redis.call('GET', KEYS[#KEYS])
 if fence and tonumber(fence) > tonumber(string.match(ARGV[#ARGV], '^%d+') or 0) then return redis.error_reply('` + stale + ` another worker takes the tasks by now') end
 `
 
-// serverPrelude goes before a script that ends a task: a server that was started again, or took the other's place, may have lost what the
-// task came to.
+// serverPrelude goes before a script that ends a task, or creates one for what a record has by now: a server that was started again, or
+// took the other's place, may have lost what the task came to, or the record's word.
 const serverPrelude = `
 local servers, info = string.match(ARGV[#ARGV], '@(.+)$'), redis.pcall('INFO', 'server')
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
@@ -60,7 +60,7 @@ return taken`
 // front, so one of each can stand behind.
 func (c command) fenced() script {
 	prelude := fencePrelude
-	if c.kind == finish {
+	if c.kind == finish || c.kind == put {
 		prelude += serverPrelude
 	}
 	if c.active >= 0 && c.kind != take {

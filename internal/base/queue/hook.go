@@ -81,7 +81,12 @@ func (l *Lead) answer(ctx context.Context, c command, plain func() (any, error),
 		if l.Number() == 0 || ctx.Value(unfenced{}) != nil {
 			return plain()
 		}
-		return l.send(ctx, c, next)
+		fence := l.Fence()
+		value, err := l.send(ctx, c, next)
+		if isStale(err) {
+			l.answeredStale(fence, err)
+		}
+		return value, err
 	case expired:
 		// asynq would try tasks again one by one, spend their retries, and look at clocks of other machines to know which.
 		return []any{}, nil
@@ -108,11 +113,7 @@ func (l *Lead) moveOn(ctx context.Context, c command, next redis.ProcessHook) (a
 	}
 	value, err := l.send(ctx, c, next)
 	if isStale(err) {
-		if strings.Contains(err.Error(), replaced) {
-			l.Replaced(fence)
-		} else {
-			l.refused(fence)
-		}
+		l.answeredStale(fence, err)
 		value, err = done, nil // it is not ours to end; asynq need not try again
 	}
 	l.hands.sent(t, err == nil || strings.Contains(err.Error(), "NOT FOUND"))
@@ -127,6 +128,15 @@ func (c command) soon() bool {
 	}
 	at, ok := c.args[2].(int64)
 	return ok && at <= time.Now().Add(3*time.Second).Unix()
+}
+
+// answeredStale notes what a script with the fence of the lead was refused for.
+func (l *Lead) answeredStale(fence lease.Fence, err error) {
+	if strings.Contains(err.Error(), replaced) {
+		l.Replaced(fence)
+	} else {
+		l.refused(fence)
+	}
 }
 
 // refused notes that a script with the fence of the lead was refused because a later one is there. That may be our own: the script

@@ -244,8 +244,8 @@ func TestATaskThatComesWhenEverythingGoesBackGoesBackToo(t *testing.T) {
 	}
 }
 
-// A Redis that was started again, or a replica, may have lost what a task came to. Whoever did not notice that yet does not end the task
-// there: it is taken once more.
+// A Redis that was started again, or a replica, may have lost what a task came to. Whoever did not notice that yet neither ends the task
+// there nor enqueues what follows from it: it is taken once more.
 func TestNoTaskEndsOnAnotherServerThanItWasTakenFrom(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client()
@@ -256,14 +256,18 @@ func TestNoTaskEndsOnAnotherServerThanItWasTakenFrom(t *testing.T) {
 		<-ready
 		if tries++; tries == 1 {
 			w.update(func() { w.fence = lease.NewFence(w.number, []string{"before"}) })
+			child := asynq.NewClientFromRedisClient(w.connection())
+			if _, err := child.Enqueue(asynq.NewTask("t", nil), asynq.Queue(queueName), asynq.TaskID("child")); err == nil {
+				t.Error("a child was enqueued there")
+			}
 		}
 		return nil
 	})
 	close(ready)
 	enqueue(t, rdb, 1)
 	until(t, "the task is done", func() bool { return info(t, rdb).Processed > 0 })
-	if tries != 2 {
-		t.Errorf("the task was worked on %d times, want twice", tries)
+	if tries != 2 || rdb.Exists(t.Context(), TaskKey(queueName, "child")).Val() != 0 {
+		t.Errorf("the task was worked on %d times, want twice, and what follows is enqueued: %d", tries, rdb.Exists(t.Context(), TaskKey(queueName, "child")).Val())
 	}
 }
 

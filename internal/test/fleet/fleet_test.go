@@ -65,6 +65,7 @@ var found = map[uint64]string{
 	1795846078138: "nobody saw a letter in a queue that Redis had forgotten",
 	1795850449:    "the checker did not know that somebody who is protected keeps what another job was about",
 	1795852425:    "a letter was tried again before it was counted, and ended for nothing",
+	1795854171:    "children of a part were enqueued on a Redis that had lost that it was split, and counted once more",
 	216:           "Redis lost a dead letter, and the worker was killed that was to put it back",
 }
 
