@@ -90,7 +90,8 @@ type Pacer struct {
 	channel string
 	settled []any // what every script call has in common
 
-	turn chan struct{} // holds one token: one Reserve at a time
+	turn  chan struct{} // holds one token: one Reserve at a time
+	ahead answered      // what is left of the last answer, for who has the turn
 
 	sending wait.Lock // one script call with answers at a time, so that no grant overtakes a pause
 	mu      sync.Mutex

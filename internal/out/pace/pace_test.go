@@ -132,6 +132,35 @@ func TestPauseReachesTheWholeFleet(t *testing.T) {
 	})
 }
 
+// Where slots follow each other within a moment, several are given at once: none of these is used once a pause is known.
+func TestSlotsThatWereGivenAheadKeepThePaceAndEndWithAPause(t *testing.T) {
+	redistest.Both(t, func(t *testing.T, rdb *redis.Client) {
+		ps := fleet(t, rdb, 1, Config{QPS: 5000})
+		var grants []Grant
+		for range 100 {
+			grants = append(grants, reserve(t, ps[0]))
+		}
+		for i, g := range grants[1:] {
+			if g.seq <= grants[i].seq {
+				t.Fatalf("grant %d after %d", g.seq, grants[i].seq)
+			}
+		}
+		if took, want := grants[99].At.Sub(grants[0].At), 99*ps[0].cfg.spacing(); took < want-lateAfter {
+			t.Errorf("100 grants took %v, want at least %v", took, want)
+		}
+		for tries := 0; ps[0].ahead.slots < 2; tries++ {
+			if reserve(t, ps[0]); tries == 1000 {
+				t.Fatal("no slot was ever given ahead")
+			}
+		}
+		ps[0].Report(t.Context(), grants[99], Answer{Kind: Throttled, Scope: ScopeGlobal, Pause: 300 * time.Millisecond, Why: "90002"})
+		reported := time.Now()
+		if g := reserve(t, ps[0]); g.At.Sub(reported) < 290*time.Millisecond {
+			t.Errorf("granted %v after a pause of 0.3 s was reported", g.At.Sub(reported))
+		}
+	})
+}
+
 func TestPauseGrowsByRepeatsAndEndsGrowingByAnAnswer(t *testing.T) {
 	f, rdb := newFastRedis(t)
 	f.now = time.Unix(1_800_000_000, 0)

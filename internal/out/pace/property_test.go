@@ -16,7 +16,7 @@ func TestNoInterleavingBreaksThePace(t *testing.T) {
 		f, rdb := newFastRedis(t)
 		f.now = time.Unix(1_800_000_000, 0)
 		ctx := context.Background()
-		qps := rapid.SampledFrom([]float64{0.5, 3, 20, 60}).Draw(rt, "qps")
+		qps := rapid.SampledFrom([]float64{0.5, 3, 20, 60, 3000}).Draw(rt, "qps")
 		var ps []*Pacer
 		for range rapid.IntRange(1, 5).Draw(rt, "processes") {
 			p, err := New(rdb, Config{App: "a", QPS: qps, HoldProbe: 2 * time.Second})
@@ -70,7 +70,7 @@ func TestNoInterleavingBreaksThePace(t *testing.T) {
 			if s.Pause != nil && slot.Before(s.Pause.Until) {
 				rt.Fatalf("slot %v within a pause until %v", slot, s.Pause.Until)
 			}
-			last = slot
+			last = slot.Add(time.Duration(r.slots-1) * r.spacing)
 			open = append(open, Grant{seq: r.seq, Probe: r.word == "probe"})
 		}
 	})

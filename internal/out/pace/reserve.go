@@ -48,9 +48,7 @@ func (p *Pacer) Reserve(ctx context.Context) (Grant, error) {
 	}
 	gaveUp := false
 	for failed := 0; ctx.Err() == nil; {
-		p.news.forget()
-		asked := time.Now()
-		r, err := p.send(ctx, "reserve")
+		r, err := p.slot(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				p.mood.redisAway(p, err)
@@ -70,11 +68,10 @@ func (p *Pacer) Reserve(ctx context.Context) (Grant, error) {
 			p.news.await(ctx, wait, r.gen)
 			continue
 		}
-		received := time.Now()
-		if !p.news.await(ctx, r.wait, r.gen) {
+		if !p.news.await(ctx, r.wait-time.Since(r.received), r.gen) {
 			continue
 		}
-		late := max(time.Since(received)-r.wait, received.Sub(asked)-10*margin)
+		late := max(time.Since(r.received)-r.wait, r.received.Sub(r.asked)-10*margin)
 		if late > staleAfter || late > lateAfter && !gaveUp {
 			gaveUp = true
 			continue
@@ -85,6 +82,27 @@ func (p *Pacer) Reserve(ctx context.Context) (Grant, error) {
 		return Grant{At: time.Now(), Probe: r.word == "probe", Accepted: r.accepted, Spacing: r.spacing, seq: r.seq}, nil
 	}
 	return Grant{}, ctx.Err()
+}
+
+// answered is what Redis said to a question for a slot.
+type answered struct {
+	reply
+	asked, received time.Time
+}
+
+// slot is the next slot, or why there is none: one that Redis gave along with the last one, where that is as good as a new one, else
+// what Redis says now.
+func (p *Pacer) slot(ctx context.Context) (answered, error) {
+	a := &p.ahead
+	a.slots, a.seq, a.wait = a.slots-1, a.seq+1, a.wait+a.spacing
+	if newest, _ := p.news.heard(); a.slots > 0 && newest <= a.gen && p.subscribed.Load() && time.Since(a.received)-a.wait < lateAfter {
+		return *a, nil
+	}
+	p.news.forget()
+	*a = answered{asked: time.Now()}
+	r, err := p.send(ctx, "reserve")
+	a.reply, a.received = r, time.Now()
+	return *a, err
 }
 
 // confirm asks whether the state is still the one in which the slot was given.

@@ -33,6 +33,7 @@ type reply struct {
 	seq      int64
 	accepted int64
 	spacing  time.Duration
+	slots    int // how many follow each other by spacing, this one included; over 1 only where that is next to nothing
 }
 
 // send runs an operation that may take answers along. Answers that could not be delivered are kept.
@@ -69,7 +70,7 @@ func (p *Pacer) eval(ctx context.Context, op string, todo []answer, args ...any)
 
 func parseReply(raw []any) (reply, error) {
 	var r reply
-	var numbers [5]int64
+	var numbers [6]int64
 	if len(raw) < 3 || len(raw) > 1+len(numbers) {
 		return r, fmt.Errorf("pace: reply of %d elements from the script", len(raw))
 	}
@@ -83,5 +84,5 @@ func parseReply(raw []any) (reply, error) {
 		return r, fmt.Errorf("pace: unreadable reply from the script: %v", raw)
 	}
 	return reply{word: word, wait: time.Duration(numbers[0]) * time.Microsecond, gen: numbers[1], seq: numbers[2],
-		accepted: numbers[3], spacing: time.Duration(numbers[4]) * time.Microsecond}, nil
+		accepted: numbers[3], spacing: time.Duration(numbers[4]) * time.Microsecond, slots: int(numbers[5])}, nil
 }

@@ -1,5 +1,6 @@
 -- Operations. Every reply starts with a word, a wait in microseconds, the generation; a grant has its number, the count
--- of accepted calls and the time between two slots besides.
+-- of accepted calls, the time between two slots and how many of them it is besides.
+local NEAR, MOST = 0.002, 16 -- slots within so many seconds are given at once, up to so many
 local function reply(word, wait, ...)
 	save()
 	save_tally()
@@ -7,10 +8,11 @@ local function reply(word, wait, ...)
 	return {word, math.ceil(max(0, wait) * 1000000), s.gen, ...}
 end
 
-local function grant(slot, word)
-	s.seq = (s.seq or 0) + 1
-	s.slot = slot
-	return reply(word, slot - now, s.seq, s.accepted or 0, math.ceil(1000000 / rate()))
+local function grant(slot, word, slots)
+	local first, spacing = (s.seq or 0) + 1, math.ceil(1000000 / rate())
+	s.seq = first + slots - 1
+	s.slot = slot + (slots - 1) * spacing / 1000000
+	return reply(word, slot - now, first, s.accepted or 0, spacing, slots)
 end
 
 if answers ~= '' then take_answers(cjson.decode(answers)) end
@@ -21,18 +23,18 @@ if op == 'reserve' then
 	if s.hold then
 		if now < s.hold_next then return reply('held', s.hold_next - now) end
 		s.hold_next = now + probe_every
-		return grant(now, 'probe')
+		return grant(now, 'probe', 1)
 	end
 	if s.out_since then
 		if now < s.out_next then return reply('outage', s.out_next - now) end
 		s.out_gap = min(probe_cap, s.out_gap * 2)
 		s.out_next = now + s.out_gap
-		return grant(now, 'probe')
+		return grant(now, 'probe', 1)
 	end
 	local slot = max(now, (s.slot or 0) + 1 / rate())
 	-- A slot far ahead would be kept although the rate may change; who asks later gets a better one.
 	if slot - now > 5 then return reply('later', 2.5) end
-	return grant(slot, 'granted')
+	return grant(slot, 'granted', min(MOST, 1 + math.floor(NEAR * rate())))
 elseif op == 'report' then
 	return reply('ok', 0)
 elseif op == 'hold' then

@@ -15,8 +15,8 @@ local s, was = {}, {}
 local flat = redis.call('HGETALL', state_key)
 for i = 1, #flat, 2 do
 	local k, v = flat[i], flat[i + 1]
-	was[k] = v
-	if texts[k] then s[k] = v else s[k] = tonumber(v) end
+	if not texts[k] then v = tonumber(v) end
+	s[k], was[k] = v, v
 end
 -- The generation is what announcements are compared by; starting at the clock keeps it growing after a loss of data.
 s.gen = s.gen or math.floor(now * 1000)
@@ -45,10 +45,9 @@ local function save()
 	if announce then s.gen = s.gen + 1 end
 	local put, drop = {}, {}
 	for k, v in pairs(s) do
-		local t = text(v)
-		if was[k] ~= t then
+		if was[k] ~= v then
 			put[#put + 1] = k
-			put[#put + 1] = t
+			put[#put + 1] = text(v)
 		end
 	end
 	for k in pairs(was) do
