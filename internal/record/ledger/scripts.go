@@ -20,6 +20,7 @@ var (
 	checkedScript         = ofJob("checked")
 	claimScript           = ofJob("claim")
 	createScript          = ofJob("create")
+	createWholeScript     = redis.NewScript(lua("keys") + lua("say") + lua("create_whole"))
 	dropScript            = ofJob("drop")
 	endAskedScript        = ofJob("end_asked")
 	eraseScript           = ofJob("erase")

@@ -150,7 +150,8 @@ func planBy(ctx context.Context, plan string) string {
 // Create opens the record of a job, or finds it: the same id and content is the same job. Other content gives a
 // *ConflictError, a lead that has passed on ErrStale; see LookedUp.
 func (l *Ledger) Create(ctx context.Context, j NewJob) (Created, error) {
-	args, err := l.createArgs(ctx, j)
+	args, fields, err := l.createArgs(ctx, j)
+	args = append(args, fields...)
 	if err == nil {
 		// First the indexes: a name without a record is dropped by who reads them, a record without a name would never be seen.
 		_, err = l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -174,8 +175,8 @@ func (l *Ledger) addToIndexes(ctx context.Context, p redis.Pipeliner, j NewJob) 
 	}
 }
 
-// createArgs are the arguments of createScript.
-func (l *Ledger) createArgs(ctx context.Context, j NewJob) ([]any, error) {
+// createArgs are the arguments of createScript, and the fields of the job that follow them.
+func (l *Ledger) createArgs(ctx context.Context, j NewJob) (args, fields []any, err error) {
 	event := EventSubmitted
 	lead, resolved := leadOf(ctx)
 	if resolved {
@@ -184,12 +185,12 @@ func (l *Ledger) createArgs(ctx context.Context, j NewJob) ([]any, error) {
 	entry, err := encodeEntry(Entry{At: j.CreatedAt, Event: event, JobID: j.JobID, By: j.SubmittedBy, Why: j.Reason,
 		Source: j.Source, Pairs: int64(j.Pairs), Users: j.Users, Roles: j.Roles, Simulated: j.Simulated, Restores: j.Restores})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var seen []byte
 	if j.Snapshot != nil {
 		if seen, err = j.Snapshot.Encode(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	calls := j.Parts
@@ -200,34 +201,35 @@ func (l *Ledger) createArgs(ctx context.Context, j NewJob) ([]any, error) {
 	if j.Pairs == 0 {
 		over = strconv.FormatInt(l.retention.Milliseconds(), 10)
 	}
-	args := []any{j.Content, formatTime(j.At), planBy(ctx, j.Plan), calls, entry, seen, string(lead), "", over, formatTime(l.now()), "total", j.Pairs, "users", j.Users, "roles", j.Roles}
+	args = []any{j.Content, formatTime(j.At), planBy(ctx, j.Plan), calls, entry, seen, string(lead), "", over, formatTime(l.now())}
+	fields = []any{"total", j.Pairs, "users", j.Users, "roles", j.Roles}
 	if !resolved {
-		args = append(args, "source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
+		fields = append(fields, "source", j.Source, "reason", j.Reason, "priority", j.Priority, "submitted_by", j.SubmittedBy,
 			"created_at", formatTime(j.CreatedAt))
 	}
 	if j.Action != tasks.Remove {
-		args = append(args, "action", string(j.Action), "restores", j.Restores)
+		fields = append(fields, "action", string(j.Action), "restores", j.Restores)
 	}
 	if j.Asked != "" {
-		args = append(args, "asked", j.Asked)
+		fields = append(fields, "asked", j.Asked)
 	}
 	if j.Trace != "" {
-		args = append(args, "trace", j.Trace)
+		fields = append(fields, "trace", j.Trace)
 	}
 	if j.Awaiting != "" {
-		args = append(args, "awaiting", j.Awaiting)
+		fields = append(fields, "awaiting", j.Awaiting)
 	}
 	if j.LastLook {
-		args = append(args, "last_look", 1)
+		fields = append(fields, "last_look", 1)
 	}
 	if j.OtherApproves {
-		args = append(args, "other_approves", 1)
+		fields = append(fields, "other_approves", 1)
 	}
 	if j.Simulated {
-		args = append(args, "simulated", 1)
+		fields = append(fields, "simulated", 1)
 	}
-	fields, err := seenFields(j.Snapshot)
-	return append(args, fields...), err
+	of, err := seenFields(j.Snapshot)
+	return args, append(fields, of...), err
 }
 
 // created reads the answer of createScript.
@@ -290,17 +292,17 @@ func (l *Ledger) adoptedOf(ctx context.Context, j NewJob) (n int, ours bool, err
 // PutParts writes parts of a job that is being planned; again is harmless. It reports false when the record is past
 // planning: another process has written all of them.
 func (l *Ledger) PutParts(ctx context.Context, jobID, plan string, parts []tasks.Part) (bool, error) {
-	args, err := putPartsArgs(planBy(ctx, plan), parts)
+	args, err := partArgs(parts)
 	if err != nil {
 		return false, err
 	}
-	reply, err := l.run(ctx, putPartsScript, jobID, args...)
+	reply, err := l.run(ctx, putPartsScript, jobID, append([]any{planBy(ctx, plan)}, args...)...)
 	return planning(jobID, reply, err)
 }
 
-func putPartsArgs(plan string, parts []tasks.Part) ([]any, error) {
-	args := make([]any, 0, 1+2*len(parts))
-	args = append(args, plan)
+// partArgs are the parts of a plan as the scripts take them, each as its name and its payload.
+func partArgs(parts []tasks.Part) ([]any, error) {
+	args := make([]any, 0, 2*len(parts))
 	for i := range parts {
 		payload, err := parts[i].Encode()
 		if err != nil {

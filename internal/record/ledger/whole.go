@@ -3,53 +3,42 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// CreateWhole is Create, PutParts and Planned in one round trip, for a job whose plan is one write: j.Planned. Of a burst of single
-// removals that is what most of the time goes into. On a cluster, whose index is in another slot than the job, it is Create alone, and
-// so it is for what was looked up.
+// CreateWhole is Create, PutParts and Planned in one script, for a job that is not there yet and whose plan is one write: j.Planned. Of
+// a burst of single removals that is what most of the time goes into. On a cluster, whose index is in another slot than the job, it is
+// Create alone, and so it is for what was looked up, has no pair, or is there.
 func (l *Ledger) CreateWhole(ctx context.Context, j NewJob) (Created, error) {
 	_, slots := l.rdb.(*redis.ClusterClient)
-	if _, resolved := leadOf(ctx); slots || resolved {
+	if _, resolved := leadOf(ctx); slots || resolved || j.Pairs == 0 {
 		return l.Create(ctx, j)
 	}
-	create, err := l.createArgs(ctx, j)
+	args, fields, err := l.createArgs(ctx, j)
 	if err != nil {
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
 	}
-	put, err := putPartsArgs(planBy(ctx, j.Plan), j.Planned)
+	parts, err := partArgs(j.Planned)
 	if err != nil {
 		return Created{}, err
 	}
-	k := keys(j.JobID)
-	var created, written, planned *redis.Cmd
+	content, at, plan, calls, entry, seen := args[0], args[1], args[2], args[3], args[4], args[5]
+	fields = append(fields, "content", content, "at", at, "plan", plan, "planned_calls", calls)
+	args = slices.Concat([]any{entry, seen, len(fields)}, fields, parts)
+	var created *redis.Cmd
 	err = l.trip(ctx, func(p redis.Pipeliner) {
 		l.addToIndexes(ctx, p, j)
-		again := createScript.EvalSha(ctx, p, k, create...)
-		if created == nil || created.Err() != nil {
-			created = again // what it found is what it found first
-		}
-		written = putPartsScript.EvalSha(ctx, p, k, put...)
-		planned = plannedScript.EvalSha(ctx, p, append(k, wordKey), planBy(ctx, j.Plan), len(j.Planned), "")
-	}, createScript, putPartsScript, plannedScript)
-	if err != nil {
+		created = createWholeScript.EvalSha(ctx, p, append(keys(j.JobID), wordKey), args...)
+	}, createWholeScript)
+	switch {
+	case err != nil:
 		return Created{}, fmt.Errorf("create job %s: %w", j.JobID, err)
+	case created.Val() == int64(0):
+		return l.Create(ctx, j)
 	}
-	reply, err := created.Slice()
-	c, err := l.created(ctx, j, create, reply, err)
-	if err != nil || !c.NeedParts {
-		return c, err
-	}
-	reply, err = written.Slice()
-	if mine, err := planning(j.JobID, reply, err); err != nil || !mine {
-		return c, err
-	}
-	reply, err = planned.Slice()
-	mine, err := planning(j.JobID, reply, err)
-	c.NeedParts, c.Written = !mine, mine
-	return c, err
+	return Created{Written: true, NeedTasks: true}, nil
 }
 
 // SubmittedWhole is Submitted, and Get, in one round trip. A job that Redis has lost since it was created gives a *NotFoundError.

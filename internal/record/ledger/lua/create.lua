@@ -6,7 +6,7 @@ local content, at, plan, planned_calls, entry, seen, lead, adopted, retention, n
 local first_field = 11
 
 local function put_fields()
-	for i = first_field, #ARGV, 2 do redis.call('HSET', job_key, ARGV[i], ARGV[i + 1]) end
+	redis.call('HSET', job_key, unpack(ARGV, first_field))
 	if seen ~= '' then redis.call('SET', seen_key, seen) end
 	if entry ~= '' then write_audit(entry) end
 end
