@@ -108,7 +108,7 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 	f.must = f.allRoles
 	for row := range rows.All() {
 		for _, p := range row.People {
-			f.must = f.must || p.Kind != lists.UserID
+			f.must = f.must || p.By != lists.UserID
 		}
 		for _, r := range row.Roles {
 			f.must = f.must || r.ID == 0

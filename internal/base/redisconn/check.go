@@ -226,7 +226,7 @@ func (r *Report) judge(target *Target, s Server) {
 	if s.Role == "slave" {
 		problem("redis at %s is a read-only replica: point REDIS_URL at its master, or use redis-sentinel:// so that the master is found", where)
 	}
-	if s.ClusterEnabled && target.kind != Cluster {
+	if s.ClusterEnabled && target.topology != Cluster {
 		problem("redis at %s is a node of a cluster: write the scheme redis-cluster:// in REDIS_URL", where)
 	}
 	switch {

@@ -52,7 +52,7 @@ func (t *Target) Client() redis.UniversalClient {
 	options := &redis.UniversalOptions{
 		Addrs: t.addrs, DB: t.db, Username: t.user, Password: t.password, TLSConfig: t.tls,
 		MasterName: t.master, SentinelUsername: t.sentinelUser, SentinelPassword: t.sentinelPassword,
-		IsClusterMode: t.kind == Cluster,
+		IsClusterMode: t.topology == Cluster,
 
 		PoolSize:    pool,
 		DialTimeout: dialTimeout, DialerRetries: 1,
@@ -71,7 +71,7 @@ func (t *Target) Client() redis.UniversalClient {
 		single.Network = "unix"
 		return redis.NewClient(single)
 	}
-	if t.kind != Cluster {
+	if t.topology != Cluster {
 		return redis.NewUniversalClient(options)
 	}
 	cluster := options.Cluster()

@@ -16,21 +16,21 @@ import (
 // Default is the Redis that is meant when nobody names one.
 const Default = "redis://127.0.0.1:6379/0"
 
-// Kind says how the addresses of a Target are used.
-type Kind string
+// Topology says how the addresses of a Target are used.
+type Topology string
 
 const (
-	Single   Kind = "redis"
-	Sentinel Kind = "redis-sentinel"
-	Cluster  Kind = "redis-cluster"
+	Single   Topology = "redis"
+	Sentinel Topology = "redis-sentinel"
+	Cluster  Topology = "redis-cluster"
 )
 
 // Target is a Redis as REDIS_URL names it: where it is and how to log in. It is made by Parse. Printing it in any way
 // shows neither user name nor password.
 type Target struct {
-	kind  Kind
-	addrs []string
-	db    int
+	topology Topology
+	addrs    []string
+	db       int
 	// socket says that the address is the path of a Unix socket. network is tcp4 or tcp6 where one of them is demanded.
 	socket  bool
 	network string
@@ -80,13 +80,13 @@ func parse(raw string) (*Target, error) {
 	secure := strings.HasPrefix(scheme, "rediss")
 	switch scheme {
 	case "redis", "rediss":
-		t.kind = Single
+		t.topology = Single
 	case "redis-sentinel", "rediss-sentinel", "redis+sentinel", "rediss+sentinel":
-		t.kind = Sentinel
+		t.topology = Sentinel
 	case "redis-cluster", "rediss-cluster", "redis+cluster", "rediss+cluster":
-		t.kind = Cluster
+		t.topology = Cluster
 	case "unix", "redis+unix", "redis-socket", "redis+socket":
-		t.kind, t.socket = Single, true
+		t.topology, t.socket = Single, true
 	default:
 		return nil, errors.New("its scheme is not one of redis, rediss (with TLS), redis-sentinel, redis-cluster, unix; valkey stands for redis in each")
 	}
@@ -104,7 +104,7 @@ func parse(raw string) (*Target, error) {
 		}
 	}
 	// redis:///path names no host: a socket, unless what follows is a database number.
-	if path, ok := strings.CutPrefix(place, "/"); t.kind == Single && !secure && ok && strings.ContainsFunc(path, notDigit) {
+	if path, ok := strings.CutPrefix(place, "/"); t.topology == Single && !secure && ok && strings.ContainsFunc(path, notDigit) {
 		t.socket = true
 	}
 	if t.socket {
@@ -154,7 +154,7 @@ func (t *Target) login(info string) error {
 
 func (t *Target) hosts(list string) error {
 	port := "6379"
-	if t.kind == Sentinel {
+	if t.topology == Sentinel {
 		port = "26379"
 	}
 	for _, part := range strings.Split(list, ",") {
@@ -168,7 +168,7 @@ func (t *Target) hosts(list string) error {
 		}
 		t.addrs = append(t.addrs, addr)
 	}
-	if t.kind == Single && len(t.addrs) > 1 {
+	if t.topology == Single && len(t.addrs) > 1 {
 		return errors.New("it names several hosts: the scheme for that is redis-sentinel or redis-cluster")
 	}
 	return nil
@@ -218,7 +218,7 @@ func (t *Target) database(s string) error {
 	switch {
 	case err != nil:
 		return errors.New("what follows the host must be a database number such as /0; if the password has special characters, percent-encode them (/ as %2F)")
-	case t.kind == Cluster && n != 0:
+	case t.topology == Cluster && n != 0:
 		return errors.New("a Redis Cluster has database 0 only")
 	}
 	t.db = int(n)
@@ -227,7 +227,7 @@ func (t *Target) database(s string) error {
 
 func (t *Target) parameters(query url.Values, secure bool) error {
 	known := []string{"pool_size", "db", "family"}
-	if t.kind == Sentinel {
+	if t.topology == Sentinel {
 		known = append(known, "master", "sentinel_username", "sentinel_password")
 	}
 	tlsKnown := []string{"ca_file", "cert_file", "key_file", "server_name", "skip_verify", "ssl_cert_reqs"}
@@ -270,7 +270,7 @@ func (t *Target) parameters(query url.Values, secure bool) error {
 		}
 		t.poolSize = int(n)
 	}
-	if t.kind == Sentinel {
+	if t.topology == Sentinel {
 		t.master = query.Get("master")
 		t.sentinelUser, t.sentinelPassword = query.Get("sentinel_username"), query.Get("sentinel_password")
 		if t.master == "" {
@@ -333,12 +333,12 @@ func (t *Target) secure(query url.Values) error {
 	return nil
 }
 
-// Kind says whether the Target is a single Redis, found through Sentinel, or a Cluster.
-func (t *Target) Kind() Kind { return t.kind }
+// Topology says whether the Target is a single Redis, found through Sentinel, or a Cluster.
+func (t *Target) Topology() Topology { return t.topology }
 
 // String is the URL without user name, password and parameters, for messages.
 func (t *Target) String() string {
-	scheme := string(t.kind)
+	scheme := string(t.topology)
 	if t.socket {
 		path := strings.ReplaceAll((&url.URL{Path: t.addrs[0]}).EscapedPath(), "@", "%40")
 		return "unix://" + path + "?db=" + strconv.Itoa(t.db)
@@ -347,7 +347,7 @@ func (t *Target) String() string {
 		scheme = "rediss" + strings.TrimPrefix(scheme, "redis")
 	}
 	s := scheme + "://" + strings.Join(t.addrs, ",")
-	if t.kind != Cluster {
+	if t.topology != Cluster {
 		s += "/" + strconv.Itoa(t.db)
 	}
 	return s

@@ -11,7 +11,7 @@ import (
 
 func TestParseReadsEveryForm(t *testing.T) {
 	type want struct {
-		Kind                       Kind
+		Kind                       Topology
 		Addrs                      []string
 		DB, Pool                   int
 		User, Password             string
@@ -53,7 +53,7 @@ func TestParseReadsEveryForm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := want{Kind: target.Kind(), Addrs: target.addrs, DB: target.db, Pool: target.poolSize,
+			got := want{Kind: target.Topology(), Addrs: target.addrs, DB: target.db, Pool: target.poolSize,
 				User: target.user, Password: target.password, Master: target.master,
 				Socket: target.socket, Network: target.network, SentUser: target.sentinelUser, SentPass: target.sentinelPassword, Shown: target.String()}
 			if target.tls != nil {
@@ -182,14 +182,14 @@ func FuzzParse(f *testing.F) {
 		}
 		// What is shown is a URL of the same place.
 		shown := target.String()
-		if target.kind == Sentinel {
+		if target.topology == Sentinel {
 			shown += "?master=m"
 		}
 		again, err := Parse(shown)
 		if err != nil {
 			t.Fatalf("%q is shown as %q: %v", url, shown, err)
 		}
-		if again.String() != target.String() || again.kind != target.kind || again.db != target.db {
+		if again.String() != target.String() || again.topology != target.topology || again.db != target.db {
 			t.Errorf("%q is shown as %q, which is %q", url, shown, again)
 		}
 	})

@@ -48,7 +48,7 @@ type Person struct {
 
 // PersonOf is somebody by all that is said of them, which is one thing at least.
 func PersonOf(said ...lists.Person) Person {
-	said = slices.SortedStableFunc(slices.Values(said), func(a, b lists.Person) int { return cmp.Compare(a.Kind, b.Kind) })
+	said = slices.SortedStableFunc(slices.Values(said), func(a, b lists.Person) int { return cmp.Compare(a.By, b.By) })
 	return Person{Person: said[0], Also: said[1:]}
 }
 
@@ -72,7 +72,7 @@ func (r *Request) Rows() iter.Seq[lists.Row] {
 			row.Roles, row.AllRoles, row.Also = e.Roles, e.AllRoles, nil
 			for _, id := range e.UserIDs {
 				row.Line++
-				row.People[0] = lists.Person{Kind: lists.UserID, Text: id}
+				row.People[0] = lists.Person{By: lists.UserID, Text: id}
 				if !yield(row) {
 					return
 				}
@@ -161,7 +161,7 @@ func digest(key []byte, head string, rows iter.Seq[lists.Row]) string {
 func line(p lists.Person, also []lists.Person) string {
 	var b strings.Builder
 	for _, said := range append([]lists.Person{p}, also...) {
-		fmt.Fprintf(&b, "%d%q ", said.Kind, said.Text)
+		fmt.Fprintf(&b, "%d%q ", said.By, said.Text)
 	}
 	return b.String()
 }

@@ -82,7 +82,7 @@ func (c *Client) check(a *Asking) error {
 	named := &enqueue.Removals{}
 	for row := range a.Request.Rows() {
 		for _, p := range row.People {
-			if p.Kind == lists.UserID {
+			if p.By == lists.UserID {
 				named.Add(p.Text, 0)
 			}
 		}

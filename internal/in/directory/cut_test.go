@@ -31,7 +31,7 @@ func TestAnAnswerThatIsCutOffIsNoWordAboutTheRest(t *testing.T) {
 	if holders, err := d.Holders(t.Context(), 7); err == nil {
 		t.Errorf("a list without an end is taken for one that names %d people", len(holders))
 	}
-	found, err := d.Find(t.Context(), lists.Person{Kind: lists.Name, Text: "王芳"})
+	found, err := d.Find(t.Context(), lists.Person{By: lists.Name, Text: "王芳"})
 	if err != nil || len(found.Users) < 2 {
 		t.Errorf("one of two people of a name is taken for the only one: %+v, %v", found, err)
 	}

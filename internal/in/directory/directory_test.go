@@ -61,26 +61,26 @@ func TestPeopleAreFoundByAnyNameAndNeverGuessed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, company(simulator.Options{Latency: time.Second}), 20)
 		for who, want := range map[lists.Person][]string{
-			{Kind: lists.UserID, Text: "wang2"}:           {"wang2"},
-			{Kind: lists.UserID, Text: "nobody"}:          nil,
-			{Kind: lists.Mobile, Text: "13812345678"}:     {"wang1"},
-			{Kind: lists.JobNumber, Text: "00412"}:        {"wang1"},
-			{Kind: lists.JobNumber, Text: "412"}:          {"wang2"},
-			{Kind: lists.JobNumber, Text: "77"}:           {"twin1", "twin2"},
-			{Kind: lists.Email, Text: "wang@EXAMPLE.com"}: {"wang2"},
-			{Kind: lists.Name, Text: "王芳"}:                {"wang1", "wang2"},
-			{Kind: lists.Name, Text: "王"}:                 nil,
-			{Kind: lists.UnionID, Text: "u-none"}:         nil,
+			{By: lists.UserID, Text: "wang2"}:           {"wang2"},
+			{By: lists.UserID, Text: "nobody"}:          nil,
+			{By: lists.Mobile, Text: "13812345678"}:     {"wang1"},
+			{By: lists.JobNumber, Text: "00412"}:        {"wang1"},
+			{By: lists.JobNumber, Text: "412"}:          {"wang2"},
+			{By: lists.JobNumber, Text: "77"}:           {"twin1", "twin2"},
+			{By: lists.Email, Text: "wang@EXAMPLE.com"}: {"wang2"},
+			{By: lists.Name, Text: "王芳"}:                {"wang1", "wang2"},
+			{By: lists.Name, Text: "王"}:                 nil,
+			{By: lists.UnionID, Text: "u-none"}:         nil,
 		} {
 			found, err := d.Find(t.Context(), who)
 			if err != nil || !cmp.Equal(ids(found.Users), want) {
 				t.Errorf("%v: %v %v, want %v", who, ids(found.Users), err, want)
 			}
 		}
-		if found, err := d.Find(t.Context(), lists.Person{Kind: lists.UnionID, Text: "u-ext"}); err != nil || !found.External || found.Users != nil {
+		if found, err := d.Find(t.Context(), lists.Person{By: lists.UnionID, Text: "u-ext"}); err != nil || !found.External || found.Users != nil {
 			t.Errorf("a contact from outside: %+v %v", found, err)
 		}
-		for _, who := range []lists.Person{{Kind: lists.UserID, Text: "left"}, {Kind: lists.Mobile, Text: "13900000000"}} {
+		for _, who := range []lists.Person{{By: lists.UserID, Text: "left"}, {By: lists.Mobile, Text: "13900000000"}} {
 			found, err := d.Find(t.Context(), who)
 			if err != nil || found.Users != nil || len(found.Left) != 1 || found.Left[0].Name != "李雷" {
 				t.Errorf("%v, who left: %+v %v", who, found, err)
@@ -135,7 +135,7 @@ func TestABusyDirectoryIsAskedAgainAndAnAbsentPermissionIsNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, company(simulator.Options{Busy: 0.3, Seed: 3}), 20)
 		for range 20 {
-			if _, err := d.Find(t.Context(), lists.Person{Kind: lists.UserID, Text: "wang1"}); err != nil {
+			if _, err := d.Find(t.Context(), lists.Person{By: lists.UserID, Text: "wang1"}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -109,7 +109,7 @@ func signsOf(u dingtalk.User) (signs []index.Sign) {
 }
 
 // shows reports whether anything of a kind is to be seen of somebody; the app may lack the permission.
-func shows(u dingtalk.User, kind index.Kind) bool {
+func shows(u dingtalk.User, kind index.SignKind) bool {
 	return slices.ContainsFunc(signsOf(u), func(s index.Sign) bool { return s.Kind == kind })
 }
 

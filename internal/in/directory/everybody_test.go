@@ -28,9 +28,9 @@ func indexed(t testing.TB, d *Directory, rdb redis.UniversalClient) *Directory {
 	return d.With(x)
 }
 
-func find(t testing.TB, d *Directory, kind lists.Kind, text string) []string {
+func find(t testing.TB, d *Directory, kind lists.NamedBy, text string) []string {
 	t.Helper()
-	found, err := d.Find(t.Context(), lists.Person{Kind: kind, Text: text})
+	found, err := d.Find(t.Context(), lists.Person{By: kind, Text: text})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func TestAFleetAsksEachAPIAtOnePace(t *testing.T) {
 		sim := company(simulator.Options{QPS: 20, Latency: 10 * time.Millisecond})
 		open, throttled := fleet(t, sim, 20)
 		began := time.Now()
-		each(t, []*Directory{open(), open(), open()}, 40, lists.Person{Kind: lists.UserID, Text: "wang1"})
+		each(t, []*Directory{open(), open(), open()}, 40, lists.Person{By: lists.UserID, Text: "wang1"})
 		took := time.Since(began)
 		if n := throttled.Load(); n != 0 {
 			t.Errorf("%d questions were too many", n)
@@ -87,7 +87,7 @@ func TestAFleetAsksEachAPIAtOnePace(t *testing.T) {
 			t.Errorf("120 questions took %v, want 6.1s", took)
 		}
 		began = time.Now()
-		each(t, []*Directory{open()}, 1, lists.Person{Kind: lists.Mobile, Text: "13812345678"})
+		each(t, []*Directory{open()}, 1, lists.Person{By: lists.Mobile, Text: "13812345678"})
 		if took := time.Since(began); took > 200*time.Millisecond {
 			t.Errorf("another API waited for the first: %v", took)
 		}
@@ -98,7 +98,7 @@ func TestAThrottleOfOneProcessMakesTheOthersWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		open, throttled := fleet(t, company(simulator.Options{QPS: 3}), 20)
 		one, other := open(), open()
-		wang := lists.Person{Kind: lists.UserID, Text: "wang1"}
+		wang := lists.Person{By: lists.UserID, Text: "wang1"}
 		each(t, []*Directory{one}, 3, wang)
 		ended := make(chan struct{})
 		go func() {

@@ -30,7 +30,7 @@ const mostCandidates = 50
 // Find looks for a person by any way of naming them. A staff number or an e-mail address has no call of its own: the index
 // tells, and where there is none the whole directory is read for the first of them. The search by name is the one question that counts towards the monthly quota.
 func (d *Directory) Find(ctx context.Context, p lists.Person) (Found, error) {
-	switch p.Kind {
+	switch p.By {
 	case lists.UserID:
 		return d.byID(ctx, p.Text)
 	case lists.Mobile:

@@ -19,7 +19,7 @@ import (
 
 // Who needs no Redis goes on alone where that of the fleet goes away in the middle, whatever it looks for.
 func TestARedisThatGoesAwayIsDoneWithoutByWhoNeedsNone(t *testing.T) {
-	for name, p := range map[string]lists.Person{"by the user id": {Kind: lists.UserID, Text: "wang1"}, "by the staff number": {Kind: lists.JobNumber, Text: "00412"}} {
+	for name, p := range map[string]lists.Person{"by the user id": {By: lists.UserID, Text: "wang1"}, "by the staff number": {By: lists.JobNumber, Text: "00412"}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rdb := redistest.Virtual(t)()
@@ -38,7 +38,7 @@ func TestARedisThatGoesAwayIsDoneWithoutByWhoNeedsNone(t *testing.T) {
 				looking, end := context.WithCancel(t.Context())
 				defer end()
 				d.Optional(looking, func(ctx context.Context) error { return rdb.Ping(ctx).Err() }, func(error) { told.Add(1) })
-				if got := find(t, d, p.Kind, p.Text); !cmp.Equal(got, []string{"wang1"}) {
+				if got := find(t, d, p.By, p.Text); !cmp.Equal(got, []string{"wang1"}) {
 					t.Fatalf("over Redis: %v", got)
 				}
 				time.Sleep(time.Minute)
@@ -48,7 +48,7 @@ func TestARedisThatGoesAwayIsDoneWithoutByWhoNeedsNone(t *testing.T) {
 				rdb.Close()
 				began := time.Now()
 				for range 2 {
-					if got := find(t, d, p.Kind, p.Text); !cmp.Equal(got, []string{"wang1"}) {
+					if got := find(t, d, p.By, p.Text); !cmp.Equal(got, []string{"wang1"}) {
 						t.Errorf("without it: %v", got)
 					}
 				}

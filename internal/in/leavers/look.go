@@ -155,7 +155,7 @@ func held(ctx context.Context, d *directory.Directory, people []Leaver, keep []l
 		switch {
 		case p.Hidden: // whatever they hold
 		case p.Present:
-			kept.Add(lists.Row{Line: i + 1, People: []lists.Person{{Kind: lists.UserID, Text: p.UserID}}})
+			kept.Add(lists.Row{Line: i + 1, People: []lists.Person{{By: lists.UserID, Text: p.UserID}}})
 		default:
 			gone[p.UserID] = true
 		}

@@ -16,7 +16,7 @@ var (
 )
 
 // formOf says as what somebody is named by a text that has not the form of a user id.
-func formOf(id string) (form Kind, is bool) {
+func formOf(id string) (form NamedBy, is bool) {
 	switch {
 	case strings.HasPrefix(id, "$:LWCP"):
 		return dingID, true
@@ -61,7 +61,7 @@ func (in *input) other(at place, c column, value string) {
 		in.problem(at, c.name, texts.T("%s is empty", c.name))
 		return
 	}
-	is := map[Kind]func() bool{
+	is := map[NamedBy]func() bool{
 		Mobile: func() bool { return mobileForm.MatchString(value) },
 		Email:  func() bool { return emailForm.MatchString(value) },
 	}[kind]

@@ -79,8 +79,8 @@ func (f Field) ofRoles() bool { return f == FieldRoleID || f == FieldRole }
 func (f Field) isID() bool { return f == FieldUserID || f == FieldRoleID }
 
 // kind is how a field of people names them.
-func (f Field) kind() Kind {
-	return map[Field]Kind{FieldUserID: UserID, FieldUnionID: UnionID, FieldMobile: Mobile, FieldJobNumber: JobNumber, FieldEmail: Email, FieldName: Name}[f]
+func (f Field) kind() NamedBy {
+	return map[Field]NamedBy{FieldUserID: UserID, FieldUnionID: UnionID, FieldMobile: Mobile, FieldJobNumber: JobNumber, FieldEmail: Email, FieldName: Name}[f]
 }
 
 // FieldNames are the fields by the names that --column takes, plurals included.

@@ -12,7 +12,7 @@ import (
 )
 
 // forms are texts of which each can be one kind only.
-var forms = map[Kind]*rapid.Generator[string]{
+var forms = map[NamedBy]*rapid.Generator[string]{
 	UnionID: rapid.StringMatching(`[A-Za-z0-9]{22}iE`),
 	Mobile:  rapid.StringMatching(`(\+86-?|86)?1[3-9][0-9]{9}|1[3-9][0-9]-[0-9]{4}-[0-9]{4}|\+852-?[0-9]{8}`),
 	Email:   rapid.StringMatching(`[a-z.]{1,9}[a-z]@[a-z]{2,8}\.(cn|com)`),
@@ -21,7 +21,7 @@ var forms = map[Kind]*rapid.Generator[string]{
 }
 
 // headingsOf are the headings that stand for a kind of naming somebody.
-func headingsOf(kind Kind) []string {
+func headingsOf(kind NamedBy) []string {
 	for _, f := range fields {
 		if !f.field.ofRoles() && f.field.kind() == kind {
 			return strings.Fields(f.headings)
@@ -33,7 +33,7 @@ func headingsOf(kind Kind) []string {
 // What the heading of a column says counts: what is in it is never taken for a user id, whatever it looks like.
 func TestAColumnOfAnotherKindIsNeverOneOfUserIDs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		kind := rapid.SampledFrom([]Kind{UnionID, Mobile, JobNumber, Email, Name}).Draw(t, "kind")
+		kind := rapid.SampledFrom([]NamedBy{UnionID, Mobile, JobNumber, Email, Name}).Draw(t, "kind")
 		heading := rapid.SampledFrom(headingsOf(kind)).Draw(t, "heading")
 		good := rapid.StringMatching(`[A-Za-z0-9]{1,12}`)
 		if own := forms[kind]; own != nil {
@@ -53,7 +53,7 @@ func TestAColumnOfAnotherKindIsNeverOneOfUserIDs(t *testing.T) {
 		}
 
 		_, err = Read(strings.NewReader(text.String()), Options{Lookup: true}, func(row Row) error {
-			if slices.ContainsFunc(row.People, func(p Person) bool { return p.Kind != kind }) {
+			if slices.ContainsFunc(row.People, func(p Person) bool { return p.By != kind }) {
 				t.Fatalf("%q was taken as %v", text.String(), row.People)
 			}
 			return nil
@@ -66,8 +66,8 @@ func TestAColumnOfAnotherKindIsNeverOneOfUserIDs(t *testing.T) {
 
 func TestWhatIsOfAnotherKindThanItsColumnIsRefusedWithItsPlace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		column := rapid.SampledFrom([]Kind{UnionID, Mobile, JobNumber, Email, Name}).Draw(t, "column")
-		form := rapid.SampledFrom([]Kind{UnionID, Mobile, Email, Name, dingID}).Draw(t, "form")
+		column := rapid.SampledFrom([]NamedBy{UnionID, Mobile, JobNumber, Email, Name}).Draw(t, "column")
+		form := rapid.SampledFrom([]NamedBy{UnionID, Mobile, Email, Name, dingID}).Draw(t, "form")
 		if form == column || column == JobNumber && form == Mobile {
 			t.Skip("is what it should be, or may be")
 		}
@@ -85,7 +85,7 @@ func TestWhatIsOfAnotherKindThanItsColumnIsRefusedWithItsPlace(t *testing.T) {
 // Where the heading says user ids, one text of another form is a warning, since ids are what an administrator made of them.
 func TestWhatLooksLikeAnotherKindAmongUserIDsIsWarnedOf(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		form := rapid.SampledFrom([]Kind{UnionID, Mobile, Email, Name, dingID}).Draw(t, "form")
+		form := rapid.SampledFrom([]NamedBy{UnionID, Mobile, Email, Name, dingID}).Draw(t, "form")
 		cell := forms[form].Draw(t, "cell")
 		text := "员工UserID,角色ID\nw.chen,7\nl.lei,7\n" + cell + ",7\n"
 		set, report, err := read(strings.NewReader(text), Options{})

@@ -16,11 +16,11 @@ import (
 	"github.com/unrole/unrole/tasks"
 )
 
-// Kind is the way in which somebody is named. The order is that of exactness.
-type Kind uint8
+// NamedBy is the way in which somebody is named. The order is that of exactness.
+type NamedBy uint8
 
 const (
-	UserID Kind = iota
+	UserID NamedBy = iota
 	UnionID
 	Mobile
 	JobNumber
@@ -32,14 +32,14 @@ const (
 
 // Person is somebody as the input names them: the text is a user id, or what has to be looked up.
 type Person struct {
-	Kind Kind
+	By   NamedBy `json:"Kind"` // as it is called in what Redis has
 	Text string
 }
 
 // String is the person as --user and lists take them: mobile:13800001234, or the user id alone.
 func (p Person) String() string {
-	for name, kind := range kindNames {
-		if kind == p.Kind && kind != UserID {
+	for name, kind := range namedByWords {
+		if kind == p.By && kind != UserID {
 			return name + ":" + clip(p.Text)
 		}
 	}
@@ -48,7 +48,7 @@ func (p Person) String() string {
 
 // Hint is the person as their own number or name does not get known by it: mobile:…34. A user id stands as it is.
 func (p Person) Hint() string {
-	if p.Kind == UserID {
+	if p.By == UserID {
 		return p.String()
 	}
 	name, text, _ := strings.Cut(p.String(), ":")
@@ -62,11 +62,11 @@ type Role struct {
 	Name string
 }
 
-// kindNames are what a kind is called in a list of people: mobile:13800001234.
-var kindNames = map[string]Kind{"user": UserID, "union": UnionID, "mobile": Mobile, "job": JobNumber, "email": Email, "name": Name}
+// namedByWords are what a kind is called in a list of people: mobile:13800001234.
+var namedByWords = map[string]NamedBy{"user": UserID, "union": UnionID, "mobile": Mobile, "job": JobNumber, "email": Email, "name": Name}
 
 // what a kind is in a sentence.
-func (k Kind) what() texts.Text {
+func (k NamedBy) what() texts.Text {
 	switch k {
 	case UnionID:
 		return texts.T("a union id")
@@ -85,7 +85,7 @@ func (k Kind) what() texts.Text {
 }
 
 // mustLookUp says what a person or role that is no id takes.
-func (k Kind) mustLookUp() texts.Text {
+func (k NamedBy) mustLookUp() texts.Text {
 	return texts.T("%s is no user id and has to be looked up in DingTalk, which takes the app's credentials and --preflight", k.what())
 }
 
@@ -93,7 +93,7 @@ func (k Kind) mustLookUp() texts.Text {
 // Without lookup only a user id will do.
 func ParsePerson(text string, lookup bool) (Person, error) {
 	if before, after, found := strings.Cut(text, ":"); found {
-		if kind, known := kindNames[before]; known {
+		if kind, known := namedByWords[before]; known {
 			switch {
 			case kind != UserID && !lookup:
 				return Person{}, texts.T("%q: %s", clip(text), kind.mustLookUp())

@@ -47,7 +47,7 @@ type shortIDs struct {
 func (s *suspects) look(in *input, from source) {
 	if len(in.places) > 0 {
 		for i, person := range in.row.People {
-			if person.Kind == UserID {
+			if person.By == UserID {
 				s.lookAt(in, from, in.places[i], person.Text)
 			}
 		}

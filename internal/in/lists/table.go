@@ -166,7 +166,7 @@ func (in *input) person(at place, c column, value []byte) {
 		return
 	}
 	if bytes.IndexByte(value, ':') > 0 {
-		if p, err := ParsePerson(string(value), in.opt.Lookup); p.Kind != UserID {
+		if p, err := ParsePerson(string(value), in.opt.Lookup); p.By != UserID {
 			in.row.People = append(in.row.People, p)
 			in.places = append(in.places, at)
 			return

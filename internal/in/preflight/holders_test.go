@@ -50,7 +50,7 @@ func TestWhoHoldsARoleIsReadWhilePeopleAreLookedFor(t *testing.T) {
 		}
 		var rows []lists.Row
 		for i := range people {
-			rows = append(rows, lists.Row{Line: 1 + i, AllRoles: true, People: []lists.Person{{Kind: lists.Mobile, Text: fmt.Sprint(1 + i)}}})
+			rows = append(rows, lists.Row{Line: 1 + i, AllRoles: true, People: []lists.Person{{By: lists.Mobile, Text: fmt.Sprint(1 + i)}}})
 		}
 		began := time.Now()
 		seen, err := preflight.Run(t.Context(), d, preflight.Request{Rows: slices.Values(rows)})

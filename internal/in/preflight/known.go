@@ -67,7 +67,7 @@ func (res *Result) Meant(row lists.Row) (users []string, roles []int64) {
 	for _, said := range row.People {
 		if p := r.found[r.at[said]]; p.Status == resolve.Found || p.Status == resolve.Departed {
 			users = append(users, p.User.UserID)
-		} else if said.Kind == lists.UserID {
+		} else if said.By == lists.UserID {
 			users = append(users, said.Text)
 		}
 	}

@@ -41,7 +41,7 @@ func BenchmarkAMillionPairs(b *testing.B) {
 	kept := &lists.Kept{}
 	for i := range 100_000 {
 		id := fmt.Sprintf("2055365261%07d", i)
-		row := lists.Row{Line: i + 2, People: []lists.Person{{Kind: lists.UserID, Text: id}}}
+		row := lists.Row{Line: i + 2, People: []lists.Person{{By: lists.UserID, Text: id}}}
 		for r := range 10 {
 			role := (i*7 + r*41) % 400
 			c.holders[role] = append(c.holders[role], dingtalk.Person{UserID: id, Name: "员工"})

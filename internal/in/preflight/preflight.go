@@ -155,7 +155,7 @@ func (r *run) meet(row lists.Row) {
 			r.at[p] = at
 			r.people = append(r.people, p)
 		}
-		if p.Kind != lists.UserID || len(row.Also) > 0 {
+		if p.By != lists.UserID || len(row.Also) > 0 {
 			r.detailed[at] = true
 		}
 		if r.asksAll(row) {

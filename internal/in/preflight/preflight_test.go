@@ -249,7 +249,7 @@ func TestNobodyIsTakenByGuess(t *testing.T) {
 			all = append(all, p)
 		}
 		fits := func(p simulator.Person, said lists.Person) bool {
-			switch said.Kind {
+			switch said.By {
 			case lists.UserID:
 				return p.UserID == said.Text
 			case lists.Mobile:
@@ -338,8 +338,8 @@ func TestNobodyIsTakenByGuess(t *testing.T) {
 
 // contradicts: what is known of the person differs from what is said of them.
 func contradicts(p simulator.Person, said lists.Person, fits func(simulator.Person, lists.Person) bool) bool {
-	known := map[lists.Kind]string{lists.UserID: p.UserID, lists.Mobile: p.Mobile, lists.JobNumber: p.JobNumber, lists.Email: p.Email, lists.Name: p.Name}
-	return known[said.Kind] != "" && !fits(p, said)
+	known := map[lists.NamedBy]string{lists.UserID: p.UserID, lists.Mobile: p.Mobile, lists.JobNumber: p.JobNumber, lists.Email: p.Email, lists.Name: p.Name}
+	return known[said.By] != "" && !fits(p, said)
 }
 
 // A list of ids that is shifted by a row is noticed without anything else being looked at, and a correct one passes, whoever has left.

@@ -117,7 +117,7 @@ func Judge(f directory.Found, p lists.Person) Status {
 // nothing.
 func Contradicts(u dingtalk.User, said lists.Person) bool {
 	differs := func(has, text string) bool { return has != "" && has != text }
-	switch said.Kind {
+	switch said.By {
 	case lists.UserID:
 		return u.UserID != said.Text
 	case lists.UnionID:

@@ -101,7 +101,7 @@ func named(t testing.TB, roles []string, people ...string) asked.Element {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Kind == lists.UserID {
+		if p.By == lists.UserID {
 			e.UserIDs = append(e.UserIDs, p.Text)
 		} else {
 			e.Users = append(e.Users, asked.PersonOf(p))

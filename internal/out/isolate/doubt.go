@@ -163,7 +163,7 @@ func (s *Search) doubtRefused(r pairs.Rectangle, cause any) {
 	if len(r.Roles) == 1 && len(r.Users) == 1 {
 		pair := pairs.Pair{User: r.Users[0], Role: r.Roles[0]}
 		s.result.BadPairs[pair] = cause
-		s.report(Finding{Kind: BadPair, User: pair.User, Role: pair.Role, Cause: cause})
+		s.report(Finding{Culprit: BadPair, User: pair.User, Role: pair.Role, Cause: cause})
 		return
 	}
 	if n := len(s.doubts); n > 0 {

@@ -48,16 +48,16 @@ type Answer struct {
 // error then, which does not end Run, and one that has begun go on.
 type Probe func(ctx context.Context, call pairs.Rectangle) (Answer, error)
 
-// Kind says what a Finding is about.
-type Kind int
+// Culprit says what a Finding is about.
+type Culprit int
 
 const (
-	BadUser Kind = iota
+	BadUser Culprit = iota
 	BadRole
 	BadPair
 )
 
-func (k Kind) String() string {
+func (k Culprit) String() string {
 	switch k {
 	case BadUser:
 		return "user"
@@ -71,10 +71,10 @@ func (k Kind) String() string {
 
 // Finding is one proven culprit. User or Role is -1 where the finding is not about it.
 type Finding struct {
-	Kind  Kind
-	User  pairs.User
-	Role  pairs.Role
-	Cause any // of the refusal that proved it
+	Culprit Culprit
+	User    pairs.User
+	Role    pairs.Role
+	Cause   any // of the refusal that proved it
 }
 
 // Result is what a search knows. The values of the maps are the causes of the proving refusals.

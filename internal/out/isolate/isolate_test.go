@@ -271,7 +271,7 @@ func TestAfterACrashTheRestIsSearchedWithoutTheKnownBadIds(t *testing.T) {
 			t.Errorf("good pairs that never passed: %v", harmed)
 		}
 		for _, f := range b.known {
-			if f.Kind == isolate.BadUser && !b.badUsers[f.User] || f.Kind == isolate.BadRole && !b.badRoles[f.Role] {
+			if f.Culprit == isolate.BadUser && !b.badUsers[f.User] || f.Culprit == isolate.BadRole && !b.badRoles[f.Role] {
 				t.Errorf("%v is good", f)
 			}
 		}

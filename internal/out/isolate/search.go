@@ -266,12 +266,12 @@ func condemnAll[ID pairs.User | pairs.Role](s *Search, a *axis[ID], ids []ID, si
 
 func (s *Search) reportUser(user pairs.User, cause any) {
 	s.result.BadUsers[user] = cause
-	s.report(Finding{Kind: BadUser, User: user, Role: -1, Cause: cause})
+	s.report(Finding{Culprit: BadUser, User: user, Role: -1, Cause: cause})
 }
 
 func (s *Search) reportRole(role pairs.Role, cause any) {
 	s.result.BadRoles[role] = cause
-	s.report(Finding{Kind: BadRole, User: -1, Role: role, Cause: cause})
+	s.report(Finding{Culprit: BadRole, User: -1, Role: role, Cause: cause})
 }
 
 func (s *Search) report(f Finding) {

@@ -64,8 +64,8 @@ func (b *batch) send(_ context.Context, sent pairs.Rectangle) (isolate.Answer, e
 	for _, f := range b.known {
 		_, role := slices.BinarySearch(roles, f.Role)
 		_, user := slices.BinarySearch(users, f.User)
-		if f.Kind == isolate.BadRole && role || f.Kind == isolate.BadUser && user || f.Kind == isolate.BadPair && role && user {
-			b.trouble = append(b.trouble, fmt.Sprintf("call %d holds the known bad %v: %+v", len(b.calls), f.Kind, f))
+		if f.Culprit == isolate.BadRole && role || f.Culprit == isolate.BadUser && user || f.Culprit == isolate.BadPair && role && user {
+			b.trouble = append(b.trouble, fmt.Sprintf("call %d holds the known bad %v: %+v", len(b.calls), f.Culprit, f))
 		}
 	}
 	badRole := slices.ContainsFunc(roles, func(r pairs.Role) bool { return b.badRoles[r] })

@@ -18,7 +18,7 @@ import (
 
 // condemn sets the pairs of a user, a role or a pair that was proven bad apart, and tells the job of an id, so that no
 // other batch of it searches for the same.
-func (v *visit) condemn(kind isolate.Kind, about pairs.Rectangle, f tasks.Failure) error {
+func (v *visit) condemn(kind isolate.Culprit, about pairs.Rectangle, f tasks.Failure) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	// What was busy or unknown here may be fine elsewhere: only ids that DingTalk named are known for the whole job.

@@ -92,7 +92,7 @@ func (g *group) ids(of pairs.Rectangle) (users []string, roles []int64) {
 
 // field names the id, as the ledger does, that a search found bad; it is empty if that is a pair.
 func (g *group) field(f isolate.Finding) string {
-	switch f.Kind {
+	switch f.Culprit {
 	case isolate.BadUser:
 		return ledger.UserField(g.users[f.User])
 	case isolate.BadRole:

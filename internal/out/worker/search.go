@@ -200,7 +200,7 @@ func (iso *isolation) found(f isolate.Finding) {
 				continue
 			}
 		}
-		if err := m.condemn(f.Kind, about, c.failure); err != nil {
+		if err := m.condemn(f.Culprit, about, c.failure); err != nil {
 			iso.err = err
 			iso.end()
 			return

@@ -19,18 +19,18 @@ import (
 	"github.com/unrole/unrole/internal/base/wait"
 )
 
-// Kind is what a sign is. The set is closed; the words are part of the hashes.
-type Kind string
+// SignKind is what a sign is. The set is closed; the words are part of the hashes.
+type SignKind string
 
 const (
-	JobNumber Kind = "job"
+	JobNumber SignKind = "job"
 	// Email is in lower case.
-	Email Kind = "email"
+	Email SignKind = "email"
 )
 
 // Sign is something by which somebody is known and which no API of DingTalk's finds.
 type Sign struct {
-	Kind Kind
+	Kind SignKind
 	Text string
 }
 

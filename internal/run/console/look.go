@@ -150,11 +150,11 @@ func lookups(d *draft, rows *lists.Kept) int {
 	people, roles := map[lists.Person]int{}, map[lists.Role]bool{}
 	for row := range rows.All() {
 		for _, p := range row.People {
-			if p.Kind == lists.UserID && len(row.Also) == 0 && !d.AllRoles {
+			if p.By == lists.UserID && len(row.Also) == 0 && !d.AllRoles {
 				continue
 			}
 			people[p] = 1
-			if p.Kind == lists.Mobile || p.Kind == lists.UnionID || p.Kind == lists.Name {
+			if p.By == lists.Mobile || p.By == lists.UnionID || p.By == lists.Name {
 				people[p] = 2
 			}
 		}

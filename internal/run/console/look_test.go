@@ -293,7 +293,7 @@ func TestALongListKeepsNobodyElseWaiting(t *testing.T) {
 func TestRowsWaitAsTheyWereRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		person := rapid.Custom(func(t *rapid.T) lists.Person {
-			return lists.Person{Kind: lists.Kind(rapid.IntRange(0, 5).Draw(t, "kind")), Text: rapid.StringN(1, 5, -1).Draw(t, "text")}
+			return lists.Person{By: lists.NamedBy(rapid.IntRange(0, 5).Draw(t, "kind")), Text: rapid.StringN(1, 5, -1).Draw(t, "text")}
 		})
 		var want []lists.Row
 		kept := &lists.Kept{}

@@ -138,7 +138,7 @@ func readList(list io.ReadSeeker, opt lists.Options, lang texts.Lang) (*draft, *
 			// What stands beside an id has to be true of the same person.
 			d.Must = d.Must || len(row.Also) > 0
 			for _, p := range row.People {
-				d.Must = d.Must || p.Kind != lists.UserID
+				d.Must = d.Must || p.By != lists.UserID
 			}
 			for _, r := range row.Roles {
 				d.Must = d.Must || r.ID == 0

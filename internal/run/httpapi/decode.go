@@ -323,7 +323,7 @@ func (req *removalRequest) faultsOf(e *enqueue.ProtectedError) []Fault {
 			}
 		}
 		for j, p := range rect.people {
-			if p.Kind == lists.UserID && users[p.Text] {
+			if p.By == lists.UserID && users[p.Text] {
 				found.fault(fmt.Sprintf("/removals/%d/users/%d", i, j), "user %s is protected", p.Text)
 			}
 		}

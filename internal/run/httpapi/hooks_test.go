@@ -112,7 +112,7 @@ func TestAMessageOfAnHRSystemIsAJobLikeAnyOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &asked.Request{Keep: []lists.Role{{Name: "全员"}, {ID: 7}}, SkipUnresolved: true, Elements: []asked.Element{{AllRoles: true, Users: []asked.Person{
-		{Person: lists.Person{Kind: lists.Mobile, Text: "13812345678"}, Also: []lists.Person{}}, {Person: lists.Person{Kind: lists.UserID, Text: "manager4220"}, Also: []lists.Person{}}}}}}
+		{Person: lists.Person{By: lists.Mobile, Text: "13812345678"}, Also: []lists.Person{}}, {Person: lists.Person{By: lists.UserID, Text: "manager4220"}, Also: []lists.Person{}}}}}}
 	if diff := cmp.Diff(jsonOf(t, want), jsonOf(t, got)); diff != "" {
 		t.Errorf("what waits (-want +got):\n%s", diff)
 	}

@@ -59,12 +59,12 @@ func (r *reader) removal(at string, rect *rectangle) error {
 func (r *reader) person(at string, rect *rectangle) error {
 	var said []lists.Person
 	fields := map[string]func(string) error{}
-	for name, kind := range map[string]lists.Kind{"user_id": lists.UserID, "union_id": lists.UnionID, "mobile": lists.Mobile,
+	for name, kind := range map[string]lists.NamedBy{"user_id": lists.UserID, "union_id": lists.UnionID, "mobile": lists.Mobile,
 		"job_number": lists.JobNumber, "email": lists.Email, "name": lists.Name} {
 		fields[name] = func(at string) error {
 			return r.text(at, func(s string) error {
 				s = strings.TrimSpace(s)
-				said = append(said, lists.Person{Kind: kind, Text: s})
+				said = append(said, lists.Person{By: kind, Text: s})
 				if kind == lists.UserID {
 					return checkUser(s)
 				}

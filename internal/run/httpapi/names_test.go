@@ -35,8 +35,8 @@ func TestNamesAreStoredForAWorkerToLookUp(t *testing.T) {
 	}
 	want := &asked.Request{Keep: []lists.Role{{Name: "全员"}}, SkipUnresolved: true, MaxUsersPerDay: 7, Elements: []asked.Element{{
 		UserIDs: []string{"u1"}, AllRoles: true, Roles: []lists.Role{{Name: "财务/出纳"}, {ID: 1507113578}},
-		Users: []asked.Person{{Person: lists.Person{Kind: lists.Mobile, Text: "13812345678"}, Also: []lists.Person{{Kind: lists.Name, Text: "王芳"}}},
-			{Person: lists.Person{Kind: lists.JobNumber, Text: "0042"}}}}}}
+		Users: []asked.Person{{Person: lists.Person{By: lists.Mobile, Text: "13812345678"}, Also: []lists.Person{{By: lists.Name, Text: "王芳"}}},
+			{Person: lists.Person{By: lists.JobNumber, Text: "0042"}}}}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what waits (-want +got):\n%s", diff)
 	}

@@ -224,8 +224,8 @@ func (w *world) lookBackAtNames() {
 			continue
 		}
 		w.saw("a worker ended while a job was looked up", within(w.ends, n.From, n.To))
-		at := func(kind lists.Kind) bool {
-			return slices.ContainsFunc(n.Wishes, func(w promises.Wish) bool { return w.Who.Kind == kind })
+		at := func(kind lists.NamedBy) bool {
+			return slices.ContainsFunc(n.Wishes, func(w promises.Wish) bool { return w.Who.By == kind })
 		}
 		w.saw("a job of names removed something", j.Counts.Removed > 0)
 		w.saw("a job of staff numbers removed something", j.Counts.Removed > 0 && at(lists.JobNumber))

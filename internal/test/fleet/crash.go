@@ -63,7 +63,7 @@ func (p *plan) askByNumbers() {
 	j := &job{by: byIntake, at: 2500 * time.Millisecond, lane: tasks.QueueDefault, wishes: []wish{
 		{Wish: promises.Wish{Who: saidOf(p.people[0], lists.Mobile), AllRoles: true}},
 		{Wish: promises.Wish{Who: saidOf(p.people[1], lists.JobNumber), Roles: []int64{deskRoles[1].ID}}, roleNames: []string{"desk/clerk"}},
-		{Wish: promises.Wish{Who: lists.Person{Kind: lists.Mobile, Text: "13900000000"}, AllRoles: true}},
+		{Wish: promises.Wish{Who: lists.Person{By: lists.Mobile, Text: "13900000000"}, AllRoles: true}},
 	}}
 	j.ID, j.Pairs, j.Discarded, j.Named = "named", map[promises.Pair]bool{}, map[promises.Pair]bool{}, &promises.Named{Skip: true}
 	for _, w := range j.wishes {

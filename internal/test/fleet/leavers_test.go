@@ -23,7 +23,7 @@ func TestTwoThousandLeaversTakeWhatTheirLookupsAndCallsNeed(t *testing.T) {
 	for i := range people {
 		id := fmt.Sprintf("leaver%04d", i)
 		p.people = append(p.people, simulator.Person{UserID: id, Name: id, Mobile: fmt.Sprintf("1380000%04d", i)})
-		j.wishes = append(j.wishes, wish{Wish: promises.Wish{Who: lists.Person{Kind: lists.Mobile, Text: p.people[i].Mobile}, AllRoles: true}})
+		j.wishes = append(j.wishes, wish{Wish: promises.Wish{Who: lists.Person{By: lists.Mobile, Text: p.people[i].Mobile}, AllRoles: true}})
 		j.Named.Wishes = append(j.Named.Wishes, j.wishes[i].Wish)
 	}
 	stage(t, p, nil, func(w *world) {

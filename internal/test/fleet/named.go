@@ -113,20 +113,20 @@ func (p *plan) namedJob(rng *rand.Rand, i int) *job {
 func (p *plan) wish(rng *rand.Rand, all bool) wish {
 	who := p.people[rng.IntN(len(p.people))]
 	said := func() lists.Person {
-		kind := []lists.Kind{lists.UserID, lists.UnionID, lists.Mobile, lists.Mobile, lists.Mobile, lists.JobNumber, lists.JobNumber, lists.Email, lists.Name}[rng.IntN(9)]
+		kind := []lists.NamedBy{lists.UserID, lists.UnionID, lists.Mobile, lists.Mobile, lists.Mobile, lists.JobNumber, lists.JobNumber, lists.Email, lists.Name}[rng.IntN(9)]
 		return saidOf(who, kind)
 	}
 	var w wish
 	w.Who = said()
 	switch rng.IntN(12) {
 	case 0:
-		w.Who = lists.Person{Kind: lists.Mobile, Text: "13900000000"} // nobody's
+		w.Who = lists.Person{By: lists.Mobile, Text: "13900000000"} // nobody's
 	case 1: // true of the same person, or not: the list is shifted by a row
 		of := who
 		if rng.IntN(2) == 0 {
 			of = p.people[rng.IntN(len(p.people))]
 		}
-		if w.Who.Kind < lists.Name {
+		if w.Who.By < lists.Name {
 			w.Also = saidOf(of, lists.Name)
 		}
 	}
@@ -152,12 +152,12 @@ func (p *plan) wish(rng *rand.Rand, all bool) wish {
 	return w
 }
 
-func saidOf(p simulator.Person, kind lists.Kind) lists.Person {
-	return lists.Person{Kind: kind, Text: map[lists.Kind]string{lists.UserID: p.UserID, lists.UnionID: p.UnionID, lists.Mobile: p.Mobile,
+func saidOf(p simulator.Person, kind lists.NamedBy) lists.Person {
+	return lists.Person{By: kind, Text: map[lists.NamedBy]string{lists.UserID: p.UserID, lists.UnionID: p.UnionID, lists.Mobile: p.Mobile,
 		lists.JobNumber: p.JobNumber, lists.Email: p.Email, lists.Name: p.Name}[kind]}
 }
 
-var kindFields = map[lists.Kind]string{lists.UserID: "user_id", lists.UnionID: "union_id", lists.Mobile: "mobile", lists.JobNumber: "job_number",
+var kindFields = map[lists.NamedBy]string{lists.UserID: "user_id", lists.UnionID: "union_id", lists.Mobile: "mobile", lists.JobNumber: "job_number",
 	lists.Email: "email", lists.Name: "name"}
 
 // submitNamed submits a job in which people are named otherwise than by their ids.
@@ -177,9 +177,9 @@ func (w *world) submitNamed(p *process, j *job) error {
 func (w *world) postNamed(j *job) error {
 	var removals []map[string]any
 	for _, wish := range j.wishes {
-		user := map[string]string{kindFields[wish.Who.Kind]: wish.Who.Text}
+		user := map[string]string{kindFields[wish.Who.By]: wish.Who.Text}
 		if wish.Also.Text != "" {
-			user[kindFields[wish.Also.Kind]] = wish.Also.Text
+			user[kindFields[wish.Also.By]] = wish.Also.Text
 		}
 		of := map[string]any{"users": []any{user}}
 		if wish.AllRoles {

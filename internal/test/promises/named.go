@@ -74,8 +74,8 @@ func (d *Directory) within(from, to time.Time) []State {
 
 // is reports whether something said of somebody is true.
 func is(p simulator.Person, said lists.Person) bool {
-	return map[lists.Kind]string{lists.UserID: p.UserID, lists.UnionID: p.UnionID, lists.Mobile: p.Mobile, lists.JobNumber: p.JobNumber,
-		lists.Email: p.Email, lists.Name: p.Name}[said.Kind] == said.Text
+	return map[lists.NamedBy]string{lists.UserID: p.UserID, lists.UnionID: p.UnionID, lists.Mobile: p.Mobile, lists.JobNumber: p.JobNumber,
+		lists.Email: p.Email, lists.Name: p.Name}[said.By] == said.Text
 }
 
 // means is the one person whom a wish means, empty where it is nobody for certain, or an administrator.
@@ -109,7 +109,7 @@ func (h *History) nobodyByGuess(j *Job, fail Fail) {
 	ever := make([]map[string]bool, len(n.Wishes)) // who it meant at some moment
 	for i, w := range n.Wishes {
 		since := states
-		if w.Who.Kind == lists.JobNumber || w.Who.Kind == lists.Email {
+		if w.Who.By == lists.JobNumber || w.Who.By == lists.Email {
 			since = d.within(n.From.Add(-d.TTL), n.To)
 		}
 		ever[i] = map[string]bool{}
