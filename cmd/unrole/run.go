@@ -12,6 +12,7 @@ import (
 	"github.com/unrole/unrole/enqueue"
 	engine "github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/texts"
+	"github.com/unrole/unrole/internal/base/trace"
 	"github.com/unrole/unrole/internal/in/lists"
 	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/out/verify"
@@ -173,31 +174,8 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 		return err
 	}
 	began := time.Now()
-	submission := req.submission.of(a, req)
-	submission.Simulated = opt.simulator != nil
-	submitting, span := with.Trace.Command(ctx, "run")
-	submitted, err := client.Submit(submitting, submission)
-	span.End(err != nil)
+	job, followErr, err := a.work(ctx, e, client, req, opt, with.Trace)
 	if err != nil {
-		return err
-	}
-	a.note(texts.T("job %s: %s of %s and %s in %s", req.JobID, pairsOf(req.removals.Pairs()), usersOf(len(req.removals.Users())),
-		rolesOf(len(req.removals.Roles())), callsFor(submitted.Job.PlannedCalls)))
-
-	working, stop := context.WithCancel(ctx)
-	defer stop()
-	worked := make(chan error, 1)
-	go func() { worked <- e.Run(working) }()
-	patience := patienceWithHold * c.HoldProbe
-	pacer := e.Pacer
-	if submission.Action == tasks.Add {
-		pacer = e.Adding
-	}
-	job, followErr := a.follow(ctx, e.Ledger, pacer, req.JobID, func(s pace.Status) bool {
-		return s.Accepted == 0 || s.Hold.Kind.Sticky() || s.Now.Sub(s.Hold.Since) > patience
-	})
-	stop()
-	if err := <-worked; err != nil {
 		return err
 	}
 	took := time.Since(began)
@@ -234,6 +212,35 @@ func (a *app) run(ctx context.Context, req *request, opt runOptions) error {
 		return err
 	}
 	return endOfVerification(*verified)
+}
+
+// work submits the request and has the engine work on it until the job has ended, or stopped says why nobody waits any longer.
+func (a *app) work(ctx context.Context, e *engine.Engine, client *enqueue.Client, req *request, opt runOptions, t *trace.Tracer) (job ledger.Job, stopped, err error) {
+	submission := req.submission.of(a, req)
+	submission.Simulated = opt.simulator != nil
+	submitting, span := t.Command(ctx, "run")
+	submitted, err := client.Submit(submitting, submission)
+	span.End(err != nil)
+	if err != nil {
+		return job, nil, err
+	}
+	a.note(texts.T("job %s: %s of %s and %s in %s", req.JobID, pairsOf(req.removals.Pairs()), usersOf(len(req.removals.Users())),
+		rolesOf(len(req.removals.Roles())), callsFor(submitted.Job.PlannedCalls)))
+
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	worked := make(chan error, 1)
+	go func() { worked <- e.Run(working) }()
+	patience := patienceWithHold * req.config.HoldProbe
+	pacer := e.Pacer
+	if submission.Action == tasks.Add {
+		pacer = e.Adding
+	}
+	job, stopped = a.follow(ctx, e.Ledger, pacer, req.JobID, func(s pace.Status) bool {
+		return s.Accepted == 0 || s.Hold.Kind.Sticky() || s.Now.Sub(s.Hold.Since) > patience
+	})
+	stop()
+	return job, stopped, <-worked
 }
 
 // harmless says that doing again what a job did changes nothing.

@@ -151,90 +151,124 @@ func (l *Ledger) erasing(ctx context.Context, e Erasure) ([]fieldChange, Erased,
 		decoded[name], about = part, append(about, part.UserIDs...)
 	}
 	fit := e.Names.FitsAmong(e.JobID, about)
-	done := Erased{Known: true, NamedAfter: fit == forget.FitSure, Doubtful: fit == forget.FitMaybe}
+	x := erasing{names: e.Names, done: Erased{Known: true, NamedAfter: fit == forget.FitSure, Doubtful: fit == forget.FitMaybe}}
 	if job := l.job(e.JobID, fields.Val()); !job.State.Finished() {
-		return nil, done, &UnfinishedError{Job: job}
+		return nil, x.done, &UnfinishedError{Job: job}
 	}
-	var changes []fieldChange
-	change := func(key, field, old, new string) { changes = append(changes, fieldChange{key, field, old, new}) }
+	err := errors.Join(x.job(fields.Val()), x.parts(decoded, states.Val()), x.snapshot([]byte(seen.Val())))
+	if err != nil {
+		return nil, x.done, fmt.Errorf("job %s: %w", e.JobID, err)
+	}
+	x.states(states.Val())
+	x.bad(bad.Val())
+	if x.asked {
+		// They are sums over the pairs, from which a short list of candidates would tell who was meant.
+		x.change("job", "content", "", erasedContent)
+		x.change("job", "plan", "", erasedContent)
+	}
+	x.done.Changed = len(x.changes) > 0
+	return x.changes, x.done, nil
+}
+
+// erasing gathers what of the record of a job names people.
+type erasing struct {
+	names   forget.Names
+	changes []fieldChange
+	done    Erased
+	asked   bool // people are among those whom the job is about
+}
+
+func (x *erasing) change(key, field, old, new string) {
+	x.changes = append(x.changes, fieldChange{key, field, old, new})
+}
+
+func (x *erasing) job(fields map[string]string) error {
 	for _, name := range jobTexts {
-		if old := fields.Val()[name]; e.Names.Value(name, old) != old {
-			change("job", name, old, e.Names.Value(name, old))
+		if old := fields[name]; x.names.Value(name, old) != old {
+			x.change("job", name, old, x.names.Value(name, old))
 		}
 	}
-	if old := fields.Val()["unresolved_rows"]; old != "" {
-		var rows []snapshot.Unresolved
-		if err := json.Unmarshal([]byte(old), &rows); err != nil {
-			return nil, done, fmt.Errorf("unresolved rows of job %s: %w", e.JobID, err)
-		}
-		if eraseRows(rows, e.Names) {
-			without, err := json.Marshal(rows)
-			if err != nil {
-				return nil, done, err
-			}
-			change("job", "unresolved_rows", old, string(without))
-		}
+	old := fields["unresolved_rows"]
+	if old == "" {
+		return nil
 	}
-	asked := false
-	for name, part := range decoded {
-		if !e.Names.Has(part.UserIDs) {
+	var rows []snapshot.Unresolved
+	if err := json.Unmarshal([]byte(old), &rows); err != nil {
+		return fmt.Errorf("unresolved rows: %w", err)
+	}
+	if !eraseRows(rows, x.names) {
+		return nil
+	}
+	without, err := json.Marshal(rows)
+	if err == nil {
+		x.change("job", "unresolved_rows", old, string(without))
+	}
+	return err
+}
+
+func (x *erasing) parts(parts map[string]*tasks.Part, states map[string]string) error {
+	for name, part := range parts {
+		if !x.names.Has(part.UserIDs) {
 			continue
 		}
-		state, err := decodeState(states.Val()[name], part.Pairs())
+		state, err := decodeState(states[name], part.Pairs())
 		if err != nil {
-			return nil, done, fmt.Errorf("part %s of job %s: %w", name, e.JobID, err)
+			return fmt.Errorf("part %s: %w", name, err)
 		}
 		if state.Children == 0 { // else the pairs are the children's
 			for user := range part.EachOwned() {
-				if _, known := e.Names[user]; known {
-					done.Pairs++
+				if _, known := x.names[user]; known {
+					x.done.Pairs++
 				}
 			}
 		}
-		ErasePart(part, e.Names)
+		ErasePart(part, x.names)
 		without, err := part.Encode()
 		if err != nil {
-			return nil, done, err
+			return err
 		}
-		asked = true
-		change("parts", name, "", string(without))
+		x.asked = true
+		x.change("parts", name, "", string(without))
 	}
-	for name, old := range states.Val() {
+	return nil
+}
+
+func (x *erasing) states(states map[string]string) {
+	for name, old := range states {
 		if strings.HasPrefix(name, verifiedField) {
-			if without := e.Names.JSON(old, "why"); without != old {
-				change("state", name, old, without)
+			if without := x.names.JSON(old, "why"); without != old {
+				x.change("state", name, old, without)
 			}
 			continue
 		}
 		version, body, _ := strings.Cut(old, "|")
-		if without := e.Names.JSON(body, "msg"); without != body {
-			change("state", name, old, fmt.Sprintf("%d|%s", parseInt(version)+1, without))
+		if without := x.names.JSON(body, "msg"); without != body {
+			x.change("state", name, old, fmt.Sprintf("%d|%s", parseInt(version)+1, without))
 		}
 	}
-	for name, why := range bad.Val() {
-		if isBadField(e.Names, name) {
-			change("bad", name, "", "")
-		} else if without := e.Names.JSON(why, "errmsg"); without != why {
-			change("bad", name, "", without)
+}
+
+func (x *erasing) bad(bad map[string]string) {
+	for name, why := range bad {
+		if isBadField(x.names, name) {
+			x.change("bad", name, "", "")
+		} else if without := x.names.JSON(why, "errmsg"); without != why {
+			x.change("bad", name, "", without)
 		}
 	}
-	if data, err := seen.Bytes(); err == nil {
-		without, changed, err := eraseSnapshot(data, e.Names)
-		if err != nil {
-			return nil, done, fmt.Errorf("job %s: %w", e.JobID, err)
-		}
-		if changed {
-			asked = true
-			change("seen", "", "", string(without))
-		}
+}
+
+// snapshot is of what a preflight saw; empty where there was none.
+func (x *erasing) snapshot(seen []byte) error {
+	if len(seen) == 0 {
+		return nil
 	}
-	if asked {
-		// They are sums over the pairs, from which a short list of candidates would tell who was meant.
-		change("job", "content", "", erasedContent)
-		change("job", "plan", "", erasedContent)
+	without, changed, err := eraseSnapshot(seen, x.names)
+	if err == nil && changed {
+		x.asked = true
+		x.change("seen", "", "", string(without))
 	}
-	done.Changed = len(changes) > 0
-	return changes, done, nil
+	return err
 }
 
 // erasedContent is the content of a job some of whose people were forgotten: nothing is the same as it.
