@@ -32,9 +32,10 @@ func RedisFlag() *string {
 	return flag.String("redis", "", "URL of an empty Redis to use, instead of starting redis-server for the measurement")
 }
 
-// Main runs a measurement until it ends or somebody interrupts it, and ends the process with 1 if it failed.
+// Main runs a measurement until it ends, somebody interrupts it, or nobody reads on what it prints, and ends the process with 1 if it
+// failed.
 func Main(measure func(context.Context) error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	err := measure(ctx)
 	stop()
 	if err != nil {

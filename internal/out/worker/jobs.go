@@ -1,9 +1,9 @@
 package worker
 
 import (
+	"container/list"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/unrole/unrole/internal/base/pairs"
 	"github.com/unrole/unrole/internal/out/isolate"
@@ -14,13 +14,14 @@ import (
 // jobs is what this worker knows of the jobs met last besides their tasks: the share of bad ids that their batches have
 // shown, and whether DingTalk has said anything about one of them yet.
 type jobs struct {
-	mu   sync.Mutex
-	byID map[string]*job
+	mu    sync.Mutex
+	byID  map[string]*job
+	order list.List // of ids, the one met last before all others
 }
 
 type job struct {
 	learned  isolate.Learned
-	used     time.Time
+	place    *list.Element
 	underWay int             // calls
 	answered bool            // one of them, ever
 	over     chan struct{}   // closed with the next end of a call; nil while nobody waits for it
@@ -61,18 +62,12 @@ func (js *jobs) of(id string) *job {
 	j := js.byID[id]
 	if j == nil {
 		if len(js.byID) >= maxJobs {
-			oldest := ""
-			for id, k := range js.byID {
-				if oldest == "" || k.used.Before(js.byID[oldest].used) {
-					oldest = id
-				}
-			}
-			delete(js.byID, oldest)
+			delete(js.byID, js.order.Remove(js.order.Back()).(string))
 		}
-		j = &job{answered: id == ""}
+		j = &job{answered: id == "", place: js.order.PushFront(id)}
 		js.byID[id] = j
 	}
-	j.used = time.Now()
+	js.order.MoveToFront(j.place)
 	return j
 }
 

@@ -189,6 +189,15 @@ func keys(jobID string) []string {
 	return []string{k, k + ":parts", k + ":state", k + ":begun", k + ":bad", k + ":seen", k + ":asked", k + ":audit", k + ":copy"}
 }
 
+// keysWith are the keys of a job and one of all jobs, as lua/keys.lua names them; without that one on a cluster, where it is in another
+// slot.
+func (l *Ledger) keysWith(jobID, ofAll string) (k []string, shared bool) {
+	if _, slots := l.rdb.(*redis.ClusterClient); slots {
+		return keys(jobID), false
+	}
+	return append(keys(jobID), ofAll), true
+}
+
 // Positions in keys.
 const (
 	keyJob = iota
@@ -301,7 +310,11 @@ func parseInt(s string) int64 {
 
 // run executes a script and returns its reply as a list.
 func (l *Ledger) run(ctx context.Context, s *redis.Script, jobID string, args ...any) ([]any, error) {
-	reply, err := s.Run(ctx, l.rdb, keys(jobID), args...).Slice()
+	return l.runWith(ctx, s, keys(jobID), args...)
+}
+
+func (l *Ledger) runWith(ctx context.Context, s *redis.Script, keys []string, args ...any) ([]any, error) {
+	reply, err := s.Run(ctx, l.rdb, keys, args...).Slice()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, err
 	}

@@ -126,7 +126,8 @@ func (l *Ledger) change(ctx context.Context, c *Claim, mode string, compute func
 				args = append(args, letter)
 			}
 		}
-		reply, err := l.run(ctx, settleScript, c.Part.JobID, args...)
+		k, _ := l.keysWith(c.Part.JobID, openKey)
+		reply, err := l.runWith(ctx, settleScript, k, args...)
 		if err != nil {
 			return Delta{}, fmt.Errorf("settle part %s: %w", c.Part.TaskID(), err)
 		}

@@ -12,8 +12,8 @@ import (
 // a burst of single removals that is what most of the time goes into. On a cluster, whose index is in another slot than the job, it is
 // Create alone, and so it is for what was looked up, has no pair, or is there.
 func (l *Ledger) CreateWhole(ctx context.Context, j NewJob) (Created, error) {
-	_, slots := l.rdb.(*redis.ClusterClient)
-	if _, resolved := leadOf(ctx); slots || resolved || j.Pairs == 0 {
+	k, shared := l.keysWith(j.JobID, wordKey)
+	if _, resolved := leadOf(ctx); !shared || resolved || j.Pairs == 0 {
 		return l.Create(ctx, j)
 	}
 	args, fields, err := l.createArgs(ctx, j)
@@ -30,7 +30,7 @@ func (l *Ledger) CreateWhole(ctx context.Context, j NewJob) (Created, error) {
 	var created *redis.Cmd
 	err = l.trip(ctx, func(p redis.Pipeliner) {
 		l.addToIndexes(ctx, p, j)
-		created = createWholeScript.EvalSha(ctx, p, append(keys(j.JobID), wordKey), args...)
+		created = createWholeScript.EvalSha(ctx, p, k, args...)
 	}, createWholeScript)
 	switch {
 	case err != nil:

@@ -34,14 +34,13 @@ func (l *Ledger) word(ctx context.Context, least int64) (string, error) {
 // speak runs a script that gives a job its turn. It takes the number itself, so that who is kept from going on between the two says
 // nothing of yesterday; only on a cluster, where the job and the number are in different slots, it is given one.
 func (l *Ledger) speak(ctx context.Context, s *redis.Script, jobID string, args ...any) ([]any, error) {
-	k, word := keys(jobID), ""
-	if _, slots := l.rdb.(*redis.ClusterClient); slots {
+	k, shared := l.keysWith(jobID, wordKey)
+	word := ""
+	if !shared {
 		var err error
 		if word, err = l.word(ctx, 0); err != nil {
 			return nil, err
 		}
-	} else {
-		k = append(k, wordKey)
 	}
 	reply, err := s.Run(ctx, l.rdb, k, append(args, word)...).Slice()
 	return reply, err

@@ -5,6 +5,6 @@ local total, awaiting, last_look, cancelled_at = unpack(redis.call('HMGET', job_
 if not total then return {-2} end
 if awaiting ~= 'approval' or cancelled_at then return {0} end
 if last_look then redis.call('HSET', job_key, 'awaiting', 'last_look') else redis.call('HDEL', job_key, 'awaiting') end
-redis.call('HSET', job_key, 'approved_at', now, 'approved_by', by, 'word', word_key and say(word_key, 0) or word)
+redis.call('HSET', job_key, 'approved_at', now, 'approved_by', by, 'word', shared_key and say(shared_key, 0) or word)
 write_audit(entry)
 return {1}

@@ -5,6 +5,6 @@ local total, awaiting, cancelled_at = unpack(redis.call('HMGET', job_key, 'total
 if not total then return {-2} end
 if awaiting ~= 'last_look' or cancelled_at then return {0} end
 redis.call('HDEL', job_key, 'awaiting')
-redis.call('HSET', job_key, 'word', word_key and say(word_key, 0) or word)
+redis.call('HSET', job_key, 'word', shared_key and say(shared_key, 0) or word)
 write_audit(entry)
 return {1}

@@ -10,11 +10,13 @@
 local name, batch, payload, owned, begin, lane, now, entry, most_bad, lead, action = unpack(ARGV)
 local first_id = 12
 
-local why = stale(lead)
+local last, cancelled_at, cancel_reason, at, source = unpack(redis.call('HMGET', job_key, 'lead', 'cancelled_at', 'cancel_reason', 'at', 'source'))
+local why = stale(lead, nil, last)
 if why then return {why} end
 
 local whole = #ARGV < first_id and batch == ''
-if whole and redis.call('HLEN', bad_key) > tonumber(most_bad) then return {'ids'} end
+local known_bad = whole and redis.call('HLEN', bad_key)
+if whole and known_bad > tonumber(most_bad) then return {'ids'} end
 
 local part, adopted = name, 0 -- adopted: 1 the job was before, 2 the part is now
 local have = redis.call('HGET', parts_key, name)
@@ -40,10 +42,9 @@ elseif payload ~= '' and have ~= payload then
 	return {'other content'}
 end
 
-local cancelled_at, cancel_reason, at, source = unpack(redis.call('HMGET', job_key, 'cancelled_at', 'cancel_reason', 'at', 'source'))
 if adopted == 0 and source == 'queue' then adopted = 1 end
 
-if lead ~= '' then redis.call('HSET', job_key, 'lead', number_of(lead)) end
+if lead ~= '' and last ~= number_of(lead) then redis.call('HSET', job_key, 'lead', number_of(lead)) end
 local crashes, called = mark(name)
 if begin == 'first' and called then
 	crashes = crashes + 1
@@ -54,7 +55,7 @@ end
 
 local bad = {}
 if whole then
-	bad = redis.call('HGETALL', bad_key)
+	if known_bad > 0 then bad = redis.call('HGETALL', bad_key) end
 else
 	for from = first_id, #ARGV, 1000 do
 		local to = math.min(from + 999, #ARGV)

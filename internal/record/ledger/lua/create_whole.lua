@@ -6,7 +6,7 @@ local first_field = 4
 local first_part = first_field + fields
 
 if redis.call('EXISTS', job_key, parts_key) > 0 then return 0 end
-redis.call('HSET', job_key, 'phase', 'planned', 'word', say(word_key, 0), 'removed', 0, 'dead', 0, 'cancelled', 0, 'api_calls', 0,
+redis.call('HSET', job_key, 'phase', 'planned', 'word', say(shared_key, 0), 'removed', 0, 'dead', 0, 'cancelled', 0, 'api_calls', 0,
 	unpack(ARGV, first_field, first_part - 1))
 redis.call('HSET', parts_key, unpack(ARGV, first_part))
 if seen ~= '' then redis.call('SET', seen_key, seen) end

@@ -1,11 +1,13 @@
--- Before every script: the keys of one job, and what several scripts do with them.
-local job_key, parts_key, state_key, begun_key, bad_key, seen_key, asked_key, audit_key, copy_key, word_key = unpack(KEYS)
+-- Before every script: the keys of one job, and what several scripts do with them. shared_key: one of all jobs, for those that need it; nil
+-- on a cluster, where it is in another slot.
+local job_key, parts_key, state_key, begun_key, bad_key, seen_key, asked_key, audit_key, copy_key, shared_key = unpack(KEYS)
 
 local function known() return redis.call('EXISTS', job_key) == 1 end
 
--- Every entry of a simulation says so, whoever writes it.
-local function write_audit(entry)
-	if redis.call('HEXISTS', job_key, 'simulated') == 1 and not string.find(entry, '"simulated":true', 1, true) then
+-- Every entry of a simulation says so, whoever writes it. simulated: what the job has under that name, if it was read.
+local function write_audit(entry, simulated)
+	if simulated == nil then simulated = redis.call('HGET', job_key, 'simulated') end
+	if simulated and not string.find(entry, '"simulated":true', 1, true) then
 		entry = string.sub(entry, 1, -2) .. ',"simulated":true}'
 	end
 	redis.call('XADD', audit_key, '*', 'entry', entry)
@@ -33,10 +35,11 @@ end
 
 -- A job obeys the greatest lead that looked at it and knows no word of an earlier one any more. Nor does it take a word that was
 -- meant for another server, which may have known more than this one; but what a call came to is true on any that has its mark.
--- name: of the part or letter that was called, if that counts. The word that it returns is the reply, see Ledger.run; nil where all is well.
-local function stale(lead, name)
+-- name: of the part or letter that was called, if that counts. last: the lead that the job has, if it was read. The word that it returns
+-- is the reply, see Ledger.run; nil where all is well.
+local function stale(lead, name, last)
 	if lead == '' then return end
-	local last = redis.call('HGET', job_key, 'lead')
+	if last == nil then last = redis.call('HGET', job_key, 'lead') end
 	if last and tonumber(last) > tonumber(number_of(lead)) then return 'stale' end
 	local servers = string.match(lead, '@(.+)$')
 	if not servers or string.find(servers, server(), 1, true) then return end
