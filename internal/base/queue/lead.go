@@ -77,7 +77,7 @@ type Lead struct {
 	changed  chan struct{} // closed at each change of the three
 	over     bool          // the worker stops: nobody waits for a lead any more
 	returned map[string][]string
-	replaced bool // what was written was refused since Redis is another server
+	replaced lease.Fence // the last one with which something was refused since Redis is another server
 
 	lost       chan struct{} // a script was refused: a later lead is there
 	breaks     atomic.Int64  // see Breaks
@@ -125,7 +125,7 @@ func (l *Lead) Fence() lease.Fence {
 // dropped and the lead is taken anew: Redis knows what it knows, and the tasks are as it has them.
 func (l *Lead) Replaced(fence lease.Fence) {
 	if fence == l.Fence() {
-		l.update(func() { l.replaced = true })
+		l.update(func() { l.replaced = fence })
 		l.refused(fence)
 	}
 }
@@ -338,8 +338,9 @@ func (l *Lead) lose(ending context.Context) {
 	bounded, cancel := context.WithTimeout(ending, leadTTL)
 	defer cancel()
 	servers, err := redisconn.RunIDs(bounded, l.cfg.Redis)
-	var refused bool
-	l.update(func() { refused, l.replaced = l.replaced, false })
+	l.mu.Lock()
+	refused := l.replaced == l.fence
+	l.mu.Unlock()
 	switch {
 	case err == nil && !l.Fence().Holds(servers):
 		l.log.Warn().Msg("Redis was started again, or a replica took its place: the tasks are taken anew")

@@ -303,6 +303,23 @@ func TestAWorkerToWhichRedisNamesAnotherServerThanToScriptsGoesOn(t *testing.T) 
 	}
 }
 
+// What comes late of a term that a restart of Redis ended says nothing about the next one, which has the servers all the same.
+func TestWhatIsRefusedLateOfATermIsOfThatTerm(t *testing.T) {
+	t.Parallel()
+	lead := New(Config{Redis: redistest.Start(t).Client(), Queues: []string{queueName}})
+	before := lease.NewFence(1, []string{"before"})
+	lead.update(func() { lead.number, lead.fence = 1, before })
+	lead.Replaced(before)
+	lead.lose(t.Context())
+	lead.Replaced(before)
+	for term := int64(2); term <= 3; term++ {
+		if !lead.takeOver(t.Context(), term, time.Now()) || !strings.Contains(string(lead.Fence()), "@") {
+			t.Errorf("the fence of term %d is %s, without the servers", term, lead.Fence())
+		}
+		lead.lose(t.Context()) // to another worker
+	}
+}
+
 // A node of a Cluster that does not answer is left out: whoever waited for it would have lost the lead meanwhile.
 func TestANodeThatDoesNotAnswerKeepsNobodyFromTheLead(t *testing.T) {
 	t.Parallel()
