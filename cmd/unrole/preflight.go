@@ -13,6 +13,7 @@ import (
 
 	"github.com/unrole/unrole/enqueue"
 	engine "github.com/unrole/unrole/internal/app"
+	"github.com/unrole/unrole/internal/base/redisconn"
 	"github.com/unrole/unrole/internal/base/texts"
 	"github.com/unrole/unrole/internal/in/directory"
 	"github.com/unrole/unrole/internal/in/lists"
@@ -120,7 +121,7 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 	case f.whom:
 		var err error
 		if f.seen, err = preflight.Whom(ctx, f.directory, rows.All()); err != nil {
-			return nil, texts.T("DingTalk could not be looked at: %v", err)
+			return nil, texts.T("DingTalk could not be looked at: %v", whyUnseen(err))
 		}
 		f.known = f.seen.Known(ctx)
 		return &enqueue.Removals{}, nil
@@ -148,12 +149,12 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 			}
 			return nil, exitWith(exitUsage, texts.T("%s: %v", "--keep-role", err))
 		case !f.must && f.want == "" && !f.strict:
-			a.note(texts.T("DingTalk could not be looked at (%v): what follows is of the list as it stands", err))
+			a.note(texts.T("DingTalk could not be looked at (%v): what follows is of the list as it stands", whyUnseen(err)))
 			return idsOf(rows, nil)
 		case errors.As(err, &failed) && outcome.Of(failed.Class).Hold != "":
 			return nil, exitWith(exitCredentials, err)
 		}
-		return nil, texts.T("DingTalk could not be looked at: %v", err)
+		return nil, texts.T("DingTalk could not be looked at: %v", whyUnseen(err))
 	}
 	f.seen = seen
 	if f.named {
@@ -167,6 +168,15 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 		a.note(texts.T("DingTalk names no administrators of the organisation: whoever is given by user id is not protected as one; UNROLE_PROTECTED_USERS protects whom you name"))
 	}
 	return seen.Removals, nil
+}
+
+// whyUnseen is an error of a look in words where it is one of Redis, which keeps the pace of lookups and the index of the directory.
+func whyUnseen(err error) error {
+	var failed *dingtalk.Error
+	if r, refused := redisconn.Explain(err); refused && !errors.As(err, &failed) {
+		return errors.New("Redis " + r.Says)
+	}
+	return err
 }
 
 // compared are the pairs of a list of ids that nobody asked to look at. What stands there beside the ids has to be true of the same
@@ -196,7 +206,7 @@ func (f *lookFlags) compared(ctx context.Context, a *app, name string, rows *lis
 	case errors.As(err, &failed) && outcome.Of(failed.Class).Hold != "":
 		return nil, exitWith(exitCredentials, err)
 	case err != nil:
-		return nil, texts.T("DingTalk could not be looked at: %v", err)
+		return nil, texts.T("DingTalk could not be looked at: %v", whyUnseen(err))
 	}
 	f.strict = true
 	without := map[int]bool{}
