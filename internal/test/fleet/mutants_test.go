@@ -28,7 +28,7 @@ type mutant struct {
 var mutants = []mutant{
 	{"a settlement is not compared", "counted once", "internal/record/ledger/lua/settle.lua",
 		"if (string.match(have, '^%d+') or '0') ~= version then return {0, have} end", "if false then return {0, have} end"},
-	{"dead pairs are not counted", "counted once", "internal/record/ledger/lua/settle.lua", "count('dead', dead)\n", ""},
+	{"dead pairs are not counted", "counted once", "internal/record/ledger/lua/settle.lua", "count('dead', have_dead, dead)", "count('dead', have_dead, '0')"},
 	{"what is adopted is not counted", "counted once", "internal/record/ledger/lua/claim.lua", "redis.call('HINCRBY', job_key, 'total', owned) end\n", "end\n"},
 	{"an end can be changed", "counted once", "internal/record/ledger/state.go", "	default:\n		return false\n	}\n}\n\n// Settlement", "	default:\n		return true\n	}\n}\n\n// Settlement"},
 	{"a call leaves no mark", "nothing lost", "internal/record/ledger/lua/claim.lua", "if begin == 'begin' and not cancelled_at then", "if begin == 'begin' and cancelled_at then"},
@@ -56,7 +56,7 @@ var mutants = []mutant{
 	{"lost tasks stay lost", "nothing lost", "internal/record/producer/repair.go", "		if !own {\n			return nil\n		}\n		there, err", "		if own || !own {\n			return nil\n		}\n		there, err"},
 	{"slots are for everybody", "pace", "internal/out/pace/lua/ops.lua", "	local slot = max(now, (s.slot or 0) + 1 / rate())", "	local slot = now"},
 	{"a pause is not kept", "pace", "internal/out/pace/lua/ops.lua", "	if s.pause_until and s.pause_until > now then return", "	if false then return"},
-	{"nobody waits for the slot", "pace", "internal/out/pace/reserve.go", "		if !p.news.await(ctx, r.wait, r.gen) {\n			continue\n		}\n		late :=", "		late :="},
+	{"nobody waits for the slot", "pace", "internal/out/pace/reserve.go", "		if !p.news.await(ctx, r.wait-time.Since(r.received), r.gen) {\n			continue\n		}\n		late :=", "		late :="},
 	{"a lost reply stays lost", "nothing lost", "internal/base/queue/sweep.go", "	if len(again) > 0 {\n", "	if len(again) < 0 {\n"},
 	{"a later lead takes nothing over", "nothing lost", "internal/base/queue/lua/back.lua", "if fence ~= number then redis.call('SET', fence_key, number) end\nlocal active", "if fence ~= number then redis.call('SET', fence_key, number) redis.call('DEL', active_key) return 0 end\nlocal active"},
 	{"what joins a call is not counted", "limits", "internal/out/combine/take.go", "		if len(d.call.Users)+len(more) > d.pool.most.Users {\n			continue\n		}\n", ""},
