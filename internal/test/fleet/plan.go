@@ -161,7 +161,8 @@ func planOf(seed uint64) plan {
 }
 
 // changeMinds has people change their minds in histories in which little goes wrong besides: whatever keeps a process from knowing of
-// a cancel in time excuses a call after it. Half of them have two departments at once that need the same roles and no call alone.
+// a cancel in time excuses a call after it. Half of them have three departments at once that need the same roles and no call alone: while
+// the first is called the others wait together.
 func (p *plan) changeMinds() {
 	rng := rand.New(rand.NewPCG(p.seed, 8))
 	if len(p.events) > 1 && rng.IntN(4) > 0 {
@@ -169,7 +170,7 @@ func (p *plan) changeMinds() {
 	}
 	if rng.IntN(2) == 0 {
 		wide, lane := 2+rng.IntN(7), tasks.Lanes()[rng.IntN(3)]
-		for i := range 2 {
+		for i := range 3 {
 			j := &job{lane: lane, at: time.Second}
 			j.ID, j.Pairs, j.Discarded = fmt.Sprint("department-", i), map[promises.Pair]bool{}, map[promises.Pair]bool{}
 			for u := range 40 + rng.IntN(50) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/unrole/unrole/internal/app"
 	"github.com/unrole/unrole/internal/base/wait"
+	"github.com/unrole/unrole/internal/out/dingtalk"
 	"github.com/unrole/unrole/internal/record/ledger"
 	"github.com/unrole/unrole/internal/run/config"
 	"github.com/unrole/unrole/internal/simulator"
@@ -173,6 +174,9 @@ func (l *listener) Write(line []byte) (int, error) {
 	w := l.world
 	if strings.Contains(text, "panic") {
 		w.broken("%s crashed: %s", l.name, text)
+	}
+	if strings.Contains(text, "rolesforemps: "+dingtalk.ErrNotSent.Error()) {
+		w.broken("limits: the client of %s refused a call of its own: %s", l.name, text)
 	}
 	if strings.Contains(text, simulator.AppSecret) {
 		w.broken("no secret: %s says %s", l.name, text)
