@@ -174,7 +174,7 @@ func (f *lookFlags) at(ctx context.Context, a *app, name string, rows *lists.Kep
 func whyUnseen(err error) error {
 	var failed *dingtalk.Error
 	if r, refused := redisconn.Explain(err); refused && !errors.As(err, &failed) {
-		return errors.New("Redis " + r.Says)
+		return texts.T("Redis %s", r.Says)
 	}
 	return err
 }

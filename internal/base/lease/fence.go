@@ -1,6 +1,7 @@
 package lease
 
 import (
+	_ "embed"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,11 @@ import (
 // none that was meant for the one before: it may have lost what the writer believes it knows. The empty Fence is for who holds
 // no lease, and for a Redis that does not tell its run_id what it has of servers is empty.
 type Fence string
+
+// FenceLua goes before a script that looks at a fence: number_of(fence) and other_server(fence).
+//
+//go:embed lua/fence.lua
+var FenceLua string
 
 // NewFence is the fence of a term on these servers.
 func NewFence(number int64, servers []string) Fence {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/lease"
 )
 
 // stale begins the reply of a script whose lead has passed on, replaced the one of a script that reached another server of Redis.
@@ -18,17 +20,15 @@ const (
 
 // fencePrelude goes before a script of asynq, whose last argument is the fence of the lead: it does nothing any more once a later lead
 // has taken the queue over.
-const fencePrelude = `
+var fencePrelude = lease.FenceLua + `
 local fence = redis.call('GET', KEYS[#KEYS])
-if fence and tonumber(fence) > tonumber(string.match(ARGV[#ARGV], '^%d+') or 0) then return redis.error_reply('` + stale + ` another worker takes the tasks by now') end
+if fence and tonumber(fence) > (tonumber(number_of(ARGV[#ARGV])) or 0) then return redis.error_reply('` + stale + ` another worker takes the tasks by now') end
 `
 
 // serverPrelude goes before a script that ends a task, or creates one for what a record has by now: a server that was started again, or
 // took the other's place, may have lost what the task came to, or the record's word.
 const serverPrelude = `
-local servers, info = string.match(ARGV[#ARGV], '@(.+)$'), redis.pcall('INFO', 'server')
-local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-if servers and not string.find(servers, server, 1, true) then return redis.error_reply('` + replaced + ` than when the lead was taken') end
+if other_server(ARGV[#ARGV]) then return redis.error_reply('` + replaced + ` than when the lead was taken') end
 `
 
 // leasePrelude gives a task in hands its lease back where Redis has lost it: asynq's scripts would take the task from the

@@ -166,6 +166,7 @@ var commandsInChinese = map[string]string{
 
 	// Waiting.
 	"\nstopping: calls in flight are finished; once more stops at once": "\n正在停止：等待进行中的调用结束；再按一次立即停止",
+	"Redis %s":                            "Redis %s",
 	"Redis is away: %v":                   "无法连接 Redis：%v",
 	"the fleet holds: %s; what to do: %s": "已暂停调用：%s；处理办法：%s",
 	"hold: %s":                            "已暂停调用：%s",

@@ -5,22 +5,24 @@ import (
 	"embed"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/unrole/unrole/internal/base/lease"
 )
 
 //go:embed lua
 var luaFiles embed.FS
 
-// Every script of the ledger, by file in lua/. Those of a job find its keys by name, see lua/keys.lua.
+// Every script of the ledger, by file in lua/. Those of a job find its keys by name, see lua/keys.lua, and what a fence says.
 var (
-	approveScript         = redis.NewScript(lua("keys") + lua("say") + lua("approve"))
+	approveScript         = ofJob("say", "approve")
 	askScript             = ofJob("ask")
-	beginScript           = redis.NewScript(lua("keys") + lua("say") + lua("begin"))
+	beginScript           = ofJob("say", "begin")
 	cancelScript          = ofJob("cancel")
 	cancelUsersScript     = ofJob("cancel_users")
 	checkedScript         = ofJob("checked")
 	claimScript           = ofJob("claim")
 	createScript          = ofJob("create")
-	createWholeScript     = redis.NewScript(lua("keys") + lua("say") + lua("create_whole"))
+	createWholeScript     = ofJob("say", "create_whole")
 	dropScript            = ofJob("drop")
 	endAskedScript        = ofJob("end_asked")
 	eraseScript           = ofJob("erase")
@@ -29,7 +31,7 @@ var (
 	learnScript           = ofJob("learn")
 	letterActScript       = ofJob("record_letter_act")
 	noteAskedScript       = ofJob("note_asked")
-	plannedScript         = redis.NewScript(lua("keys") + lua("say") + lua("planned"))
+	plannedScript         = ofJob("say", "planned")
 	putPartsScript        = ofJob("put_parts")
 	putVerdictsScript     = ofJob("put_verdicts")
 	putVerificationScript = ofJob("put_verification")
@@ -47,7 +49,13 @@ var (
 	wordScript  = redis.NewScript(lua("say") + lua("word"))
 )
 
-func ofJob(name string) *redis.Script { return redis.NewScript(lua("keys") + lua(name)) }
+func ofJob(names ...string) *redis.Script {
+	source := lease.FenceLua + lua("keys")
+	for _, name := range names {
+		source += lua(name)
+	}
+	return redis.NewScript(source)
+}
 
 func lua(name string) string {
 	text, err := luaFiles.ReadFile("lua/" + name + ".lua")

@@ -13,16 +13,6 @@ local function write_audit(entry, simulated)
 	redis.call('XADD', audit_key, '*', 'entry', entry)
 end
 
--- Which server this is: another one after a restart, or where a replica took its place. '' where it does not tell.
-local function server()
-	local info = redis.pcall('INFO', 'server')
-	return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-end
-
--- Who takes the fleet's tasks has a number, which grows from one to the next: lead is the number, "@" and the servers, see
--- lease.Fence; '' is nobody who takes tasks.
-local function number_of(lead) return string.match(lead, '^%d*') end
-
 -- The mark of a part or letter is how many calls in a row have taken their worker along, and "+" with the number of the lead that
 -- makes one just now: "2", "0+1732690000123".
 local function mark(name)
@@ -33,16 +23,15 @@ local function mark(name)
 	return tonumber(crashes), called == '+', by
 end
 
--- A job obeys the greatest lead that looked at it and knows no word of an earlier one any more. Nor does it take a word that was
--- meant for another server, which may have known more than this one; but what a call came to is true on any that has its mark.
--- name: of the part or letter that was called, if that counts. last: the lead that the job has, if it was read. The word that it returns
--- is the reply, see Ledger.run; nil where all is well.
+-- A job obeys the greatest lead that looked at it and knows no word of an earlier one any more. Nor does it take a word that was meant for
+-- another server, which may have known more than this one; but what a call came to is true on any that has its mark.
+-- lead: the fence of who takes the fleet's tasks, '' for nobody who takes tasks. name: of the part or letter that was called, if that counts.
+-- last: the lead that the job has, if it was read. The word that it returns is the reply, see Ledger.run; nil where all is well.
 local function stale(lead, name, last)
 	if lead == '' then return end
 	if last == nil then last = redis.call('HGET', job_key, 'lead') end
 	if last and tonumber(last) > tonumber(number_of(lead)) then return 'stale' end
-	local servers = string.match(lead, '@(.+)$')
-	if not servers or string.find(servers, server(), 1, true) then return end
+	if not other_server(lead) then return end
 	local _, _, by = mark(name or '')
 	if by ~= number_of(lead) then return 'replaced' end
 end
