@@ -18,14 +18,14 @@ import (
 
 // condemn sets the pairs of a user, a role or a pair that was proven bad apart, and tells the job of an id, so that no
 // other batch of it searches for the same.
-func (v *visit) condemn(kind isolate.Culprit, about pairs.Rectangle, f tasks.Failure) error {
+func (v *visit) condemn(culprit isolate.Culprit, about pairs.Rectangle, f tasks.Failure) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	// What was busy or unknown here may be fine elsewhere: only ids that DingTalk named are known for the whole job.
-	if f.Reason != tasks.ReasonBusy && f.Reason != tasks.ReasonUnknown && kind != isolate.BadPair {
+	if f.Reason != tasks.ReasonBusy && f.Reason != tasks.ReasonUnknown && culprit != isolate.BadPair {
 		err := v.w.persist(func(ctx context.Context) error {
 			field := ""
-			if kind == isolate.BadUser {
+			if culprit == isolate.BadUser {
 				field = ledger.UserField(v.part.UserIDs[about.Users[0]])
 			} else {
 				field = ledger.RoleField(v.part.RoleIDs[about.Roles[0]])

@@ -197,7 +197,7 @@ func (h *History) nothingCalledOnceCancelled(action tasks.Action, fail Fail) {
 		})
 	}
 	// A call that took effect and whose answer arrived is not reported as cancelled by every job that it can have served, but where another
-	// part counts the pair, or its management scope was still to be given (docs/reliability.md, what is not promised).
+	// part counts the pair (docs/reliability.md, what is not promised).
 	answered := map[Pair]uint64{}
 	for _, c := range calls {
 		if c.Code == "0" && !c.Lost && !h.Disturbed(c.Arrived.Add(-2*time.Second), c.Arrived.Add(2*time.Second)) {
@@ -207,7 +207,7 @@ func (h *History) nothingCalledOnceCancelled(action tasks.Action, fail Fail) {
 	for p, number := range answered {
 		owned := false
 		for _, j := range jobs {
-			if end, asked := j.Ends[p]; asked && (end.Outcome != "cancelled" || j.Shared[p] || j.Scopes[p] != nil) {
+			if end, asked := j.Ends[p]; asked && (end.Outcome != "cancelled" || j.Shared[p]) {
 				owned = true
 			}
 		}

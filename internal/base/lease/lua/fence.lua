@@ -1,5 +1,5 @@
 -- What a fence says, see Fence: the number of its term, '' where there is none, and whether the server that runs this script is another
--- one than those that it names. A server that does not tell its run_id is none of another.
+-- one than those that it names. One that does not tell its run_id counts as the same.
 local function number_of(fence) return string.match(fence, '^%d*') end
 
 local function other_server(fence)
