@@ -28,55 +28,17 @@ func (v *visit) scoped(taken pairs.Set) (over, scoped pairs.Set) {
 	return over, scoped
 }
 
-// giving notes pairs that were given back and have no scope yet. Until they have, the part stays marked as being called: a
-// cancel must not leave somebody with more than they had. mu is held.
-func (v *visit) giving(scoped pairs.Set) {
-	if !scoped.Any() {
-		return
-	}
-	if v.given == nil {
-		v.given = map[pairs.Pair]bool{}
-		v.calls++
-	}
-	for u, r := range scoped.Hull().All() {
-		if scoped.Has(u, r) {
-			v.given[pairs.Pair{User: u, Role: r}] = true
-		}
-	}
-}
-
-// ungiven is the set without the pairs that were given back and have no scope yet. mu is held.
-func (v *visit) ungiven(s pairs.Set) pairs.Set {
-	if v.given == nil {
-		return s
-	}
-	rest := pairs.None(pairs.SizeOf(v.part))
-	for u, r := range s.Hull().All() {
-		if s.Has(u, r) && !v.given[pairs.Pair{User: u, Role: r}] {
-			rest.Add(u, r)
-		}
-	}
-	return rest
-}
-
-// giveScopes gives each pair that was given back its management scope, in slots of its own. What is not reached before
-// the task has to leave is given back once more: whether that takes a scope away is not known, so it is set again too.
+// giveScopes gives each pair that was given back its management scope, in slots of its own: a restore that is cancelled by then
+// must not leave somebody with more than they had. A dead letter has to know first what was said later.
 func (v *visit) giveScopes() error {
-	v.mu.Lock()
-	given := v.given
-	v.mu.Unlock()
-	if given == nil {
+	if v.part.Failure != nil && !v.yielded {
 		return nil
 	}
-	defer func() {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		v.given = nil
-		v.calls--
-		v.unmark()
-	}()
-	for u, r := range pairs.SizeOf(v.part).Whole().All() {
-		if !given[pairs.Pair{User: u, Role: r}] {
+	v.mu.Lock()
+	given := v.claim.Given()
+	v.mu.Unlock()
+	for u, r := range given.Hull().All() {
+		if !given.Has(u, r) {
 			continue
 		}
 		if err := v.giveScope(pairs.Rectangle{Users: []pairs.User{u}, Roles: []pairs.Role{r}}); err != nil {
@@ -117,13 +79,19 @@ func (v *visit) giveScope(pair pairs.Rectangle) error {
 		case outcome.Abandon:
 			return stopping
 		case outcome.Retry:
-			// The wait is here, with the mark: a cancel must not come between a role and its scope.
 			err := w.tryLater(g.members[0], answer, s.Accepted, w.cfg.Random())
 			var e *end
-			if !errors.As(err, &e) || e.kind != endLater {
+			switch {
+			case !errors.As(err, &e):
 				return err
-			}
-			if wait.For(w.stopping, e.after) != nil {
+			case e.kind == endSpent: // there is nothing to be searched in one pair
+				if err := v.condemn(isolate.BadPair, pair, e.spent.answer.Failure); err != nil {
+					return err
+				}
+				v.mu.Lock()
+				defer v.mu.Unlock()
+				return v.tryAnew()
+			case wait.For(w.stopping, e.after) != nil: // here: the task leaves when everybody has their scope
 				return stopping
 			}
 		}

@@ -97,7 +97,7 @@ func (v *visit) through(ctx context.Context, panics int) error {
 			err = v.setApart(ctx, e.spent)
 		}
 		if err := v.w.goesOn(ctx, err); err != nil {
-			_ = v.giveScopes() // whoever got a role gets its scope before the task leaves; if not, both are given anew
+			_ = v.giveScopes() // whoever got a role gets its scope before the task leaves; if not, from who takes it next
 			return err
 		}
 		if err == nil && !v.open() {

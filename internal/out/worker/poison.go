@@ -66,7 +66,7 @@ func (v *visit) turn() (asked pairs.Set, of pairs.Rectangle, turned bool) {
 // known are those users and roles of a rectangle of the part that DingTalk has taken with others. mu is held.
 func (v *visit) known(of pairs.Rectangle) pairs.Rectangle {
 	known := v.api.jobs.takenOf(v.part, of)
-	done := v.claim.Removed().Hull()
+	done := v.claim.Taken().Hull()
 	known.Users = append(known.Users, slices.DeleteFunc(slices.Clone(done.Users), func(u pairs.User) bool { return slices.Contains(known.Users, u) })...)
 	known.Roles = append(known.Roles, slices.DeleteFunc(slices.Clone(done.Roles), func(r pairs.Role) bool { return slices.Contains(known.Roles, r) })...)
 	return known
@@ -144,7 +144,7 @@ func (v *visit) blamesRoles(open pairs.Rectangle, ofAll bool) bool {
 		return nil
 	}
 	v.mu.Lock()
-	done := v.claim.Removed()
+	done := v.claim.Taken()
 	v.mu.Unlock()
 	for u, r := range done.Hull().All() {
 		if done.Has(u, r) && passed(v.part.UserIDs[u], v.part.RoleIDs[r]) != nil {
@@ -215,7 +215,8 @@ func (v *visit) tryAnew() error {
 func (v *visit) alone(rect pairs.Rectangle) *group {
 	g := &group{api: v.api, lane: v.lane, users: v.part.UserIDs, roles: v.part.RoleIDs}
 	g.users, g.roles = g.ids(rect)
-	g.whole, g.members = rect.Size().Whole(), []*member{{stay: &stay{visit: v, asked: v.wants(), of: rect}, users: rect.Users, roles: rect.Roles}}
+	asked := pairs.All(pairs.SizeOf(v.part)).Within(rect)
+	g.whole, g.members = rect.Size().Whole(), []*member{{stay: &stay{visit: v, asked: asked, of: rect}, users: rect.Users, roles: rect.Roles}}
 	return g
 }
 

@@ -97,7 +97,7 @@ func (ws *witnesses) stand(x *witness, of *tasks.Part, now *ledger.Claim) bool {
 	ws.mu.Lock()
 	kept := ws.byJob[x.part.JobID] == x
 	ws.mu.Unlock()
-	stands := !now.Cancelled && now.Removed().Has(x.pair.User, x.pair.Role) && now.Callable().Has(x.pair.User, x.pair.Role)
+	stands := !now.Cancelled && now.Taken().Has(x.pair.User, x.pair.Role) && now.Callable().Has(x.pair.User, x.pair.Role)
 	if kept && !stands {
 		ws.forget(x)
 	}
@@ -114,7 +114,7 @@ func (v *visit) unproven() *witness {
 	if portion := v.narrowed && t.All >= wholeTries || t.All > whole; !portion || t.Attempts == t.Due() {
 		return nil
 	}
-	done := v.claim.Removed()
+	done := v.claim.Taken()
 	for u, r := range done.Hull().All() {
 		if _, stays := v.claim.Stays(u); stays || !done.Has(u, r) || v.part.Scope(v.part.UserIDs[u], v.part.RoleIDs[r]) != nil {
 			continue

@@ -1,10 +1,15 @@
 package worker
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,6 +75,117 @@ func TestWhatWasTakenIsGivenBackWithItsScopes(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// scopesBusy is a DingTalk that is too busy to give some users a management scope.
+type scopesBusy struct {
+	next http.RoundTripper
+	mu   sync.Mutex
+	of   map[string]bool
+	said int // how often it was
+}
+
+func (b *scopesBusy) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "role/scope/update") {
+		form, err := readForm(r)
+		if err != nil {
+			return nil, err
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.of[form.Get("userid")] {
+			b.said++
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
+				Body: io.NopCloser(strings.NewReader(`{"errcode":-1,"errmsg":"系统繁忙","request_id":"busy"}`))}, nil
+		}
+	}
+	return b.next.RoundTrip(r)
+}
+
+// readForm reads the form of a request and leaves it there.
+func readForm(r *http.Request) (url.Values, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return url.ParseQuery(string(body))
+}
+
+func (b *scopesBusy) times() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.said
+}
+
+// set has it be busy for the users from now on, and for no others.
+func (b *scopesBusy) set(users ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.of = map[string]bool{}
+	for _, user := range users {
+		b.of[user] = true
+	}
+}
+
+// Somebody who was given a role gets its scope, and counts as restored then: the job may be cancelled, the worker stop, and another
+// pair use up its attempts in between. Nobody is given a role twice.
+func TestAScopeFollowsItsRoleWhateverComesBetween(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{Open: true})
+	w.sim.AddDepartment(simulator.Department{ID: 7, Name: "Sales"})
+	busy := &scopesBusy{next: http.DefaultTransport}
+	w.transport = busy
+	r, err := enqueue.FromLists([]string{"plain", "scoped", "stuck"}, []int64{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scopes []enqueue.SnapshotScope
+	for _, user := range []string{"scoped", "stuck"} {
+		scopes = append(scopes, enqueue.SnapshotScope{Pair: enqueue.SnapshotPair{UserID: user, RoleID: 1}, Departments: []int64{7}})
+	}
+	busy.set("scoped", "stuck")
+	stop := w.work()
+	w.restore("r", r, scopes...)
+	w.until(func() bool { return busy.times() > 0 })
+	stop()
+	job, err := w.ledger.Cancel(t.Context(), "r", "somebody", "a mistake")
+	if want := (ledger.Pairs{Total: 3, Restored: 1, Pending: 2}); err != nil || job.Pairs != want {
+		t.Fatalf("cancelled while scopes wait: %+v, %v, want %+v", job.Pairs, err, want)
+	}
+
+	busy.set("stuck")
+	w.config.BusyMaxAge = time.Nanosecond
+	w.work()
+	if job, want := w.finished("r"), (ledger.Pairs{Total: 3, Restored: 2, Dead: 1}); job.Pairs != want {
+		t.Errorf("one scope stays busy: %+v, want %+v", job.Pairs, want)
+	}
+	if have := w.sim.Scope("scoped", 1); !slices.Equal(have, []int64{7}) || len(w.sim.Gifts()) != 1 {
+		t.Errorf("its scope is %v, after %d gifts; want that of the snapshot after one", have, len(w.sim.Gifts()))
+	}
+}
+
+// A dead letter of a pair that has its role and not its scope gets the scope when it is tried again.
+func TestALetterOfAScopeGivesTheScope(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{Open: true})
+	w.work()
+	r, err := enqueue.FromLists([]string{"scoped"}, []int64{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.restore("r", r, enqueue.SnapshotScope{Pair: enqueue.SnapshotPair{UserID: "scoped", RoleID: 1}, Departments: []int64{7}})
+	if job, want := w.finished("r"), (ledger.Pairs{Total: 1, Dead: 1}); job.Pairs != want {
+		t.Fatalf("the department is gone: %+v, want %+v", job.Pairs, want)
+	}
+	w.sim.AddDepartment(simulator.Department{ID: 7, Name: "Sales"})
+	if _, err := newInspector(rdb).RunAllScheduledTasks(tasks.QueueDeadLetter); err != nil {
+		t.Fatal(err)
+	}
+	w.until(func() bool { return w.rows("r")["scoped/1"].Outcome.Kind == ledger.Restored })
+	if have := w.sim.Scope("scoped", 1); !slices.Equal(have, []int64{7}) || len(w.sim.Gifts()) != 1 {
+		t.Errorf("its scope is %v, after %d gifts; want that of the snapshot after one", have, len(w.sim.Gifts()))
 	}
 }
 

@@ -40,8 +40,6 @@ type visit struct {
 	narrowed bool
 	yielded  bool // the dead letter has given way to what was said later
 	from     int
-	// given are the pairs that were given back and have no management scope yet; nil where there are none.
-	given    map[pairs.Pair]bool
 	calls    int  // that have begun and not rested; while there are any, the ledger has the part marked as begun
 	answered bool // one of them was answered: it has not taken the worker along
 }
@@ -104,12 +102,12 @@ func (v *visit) settleKnown() error {
 				return err
 			}
 		}
-		return v.settle(v.ungiven(c.Open()), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: c.CancelReason})
+		return v.settle(c.ToCall(), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: c.CancelReason})
 	}
 	for u := range c.Part.UserIDs {
 		if why, stays := c.Stays(pairs.User(u)); stays {
 			row := pairs.Rectangle{Users: []pairs.User{pairs.User(u)}, Roles: pairs.SizeOf(c.Part).Whole().Roles}
-			if err := v.settle(v.ungiven(c.Open()).Within(row), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: why}); err != nil {
+			if err := v.settle(c.ToCall().Within(row), ledger.Outcome{Kind: ledger.Cancelled, ErrMsg: why}); err != nil {
 				return err
 			}
 		}
@@ -203,16 +201,16 @@ func (v *visit) wants() pairs.Set {
 	defer v.mu.Unlock()
 	if v.part.Action == tasks.Add {
 		// Whether a pair that is given twice keeps its management scope is not known.
-		return v.ungiven(v.claim.Open())
+		return v.claim.ToCall()
 	}
 	return v.claim.Callable().Within(v.claim.Open().Hull())
 }
 
-// rectangles divide what is open.
+// rectangles divide what is to be called.
 func (v *visit) rectangles() []pairs.Rectangle {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.claim.Open().Rectangles()
+	return v.claim.ToCall().Rectangles()
 }
 
 // refresh takes in a newer look at the part. may reports whether what the task asked for in share may still be called:
@@ -283,12 +281,21 @@ func (v *visit) heardOf(counts bool) {
 }
 
 // done settles what is open in a rectangle as done: removed, or given back. With rests the call is over by that. What has a
-// management scope to get is not done unless that was what was asked.
-func (v *visit) done(share pairs.Rectangle, request string, rests, withScope bool) error {
+// management scope to get is given only, unless that was what was asked.
+func (v *visit) done(share pairs.Rectangle, request string, rests, withScope bool) (err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	open := v.claim.Open().Within(share)
+	if !withScope {
+		var scoped pairs.Set
+		open, scoped = v.scoped(open)
+		err = v.settle(scoped, ledger.Outcome{Kind: ledger.Pending, Given: true})
+	}
 	if rests {
 		v.calls--
+	}
+	if err != nil {
+		return err
 	}
 	if v.part.Failure != nil {
 		// What was refused is accepted now: the other batches of the job may try it again too.
@@ -302,12 +309,6 @@ func (v *visit) done(share pairs.Rectangle, request string, rests, withScope boo
 		if err := v.w.persist(func(ctx context.Context) error { return v.w.cfg.Ledger.Forget(ctx, v.claim, fields...) }); err != nil {
 			return err
 		}
-	}
-	open := v.claim.Open().Within(share)
-	if !withScope {
-		var scoped pairs.Set
-		open, scoped = v.scoped(open)
-		v.giving(scoped)
 	}
 	if rests && !open.Any() {
 		v.unmark()

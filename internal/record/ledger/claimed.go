@@ -102,9 +102,19 @@ func (c *Claim) DeadIn(letter string) pairs.Set {
 	return c.where(func(o *Outcome, own bool) bool { return own && o.Kind == Dead && o.Letter == letter })
 }
 
-// Removed is the set of the part's own pairs that were removed.
-func (c *Claim) Removed() pairs.Set {
-	return c.where(func(o *Outcome, own bool) bool { return own && o.Kind == Removed })
+// Given is the set of the open pairs whose role was given back and whose management scope was not yet.
+func (c *Claim) Given() pairs.Set {
+	return c.where(func(o *Outcome, own bool) bool { return own && c.opens(o) && o.Given })
+}
+
+// ToCall is the set of the open pairs that are not given.
+func (c *Claim) ToCall() pairs.Set {
+	return c.where(func(o *Outcome, own bool) bool { return own && c.opens(o) && !o.Given })
+}
+
+// Taken is the set of the part's own pairs that DingTalk has taken, their management scopes left aside.
+func (c *Claim) Taken() pairs.Set {
+	return c.where(func(o *Outcome, own bool) bool { return own && (o.Kind == Removed || o.Given) })
 }
 
 // Callable is the set of the pairs that may be part of a call: the job asked for them, and they are open, or removed

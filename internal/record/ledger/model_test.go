@@ -26,13 +26,19 @@ type pair struct {
 	role int64
 }
 
+// fate is what became of a pair; given, by its role alone so far.
+type fate struct {
+	Kind  Kind
+	Given bool
+}
+
 // model is what a job must look like: each requested pair with what became of it, and which part owns it.
 type model struct {
 	*rapid.T
 	l     *Ledger
 	job   string
 	parts map[string]*tasks.Part // those that were not split
-	kind  map[pair]Kind
+	fate  map[pair]fate
 	calls int64
 	// claims are outstanding, some of them stale.
 	claims    []*Claim
@@ -43,11 +49,11 @@ var jobNumber atomic.Int64
 
 func newModel(t *rapid.T, rdb redis.UniversalClient) *model {
 	m := &model{T: t, l: New(rdb, time.Hour), job: fmt.Sprintf("j%d", jobNumber.Add(1)), parts: map[string]*tasks.Part{},
-		kind: map[pair]Kind{}}
+		fate: map[pair]fate{}}
 	for i := range rapid.IntRange(1, 3).Draw(t, "parts") {
 		m.add(m.drawPart(fmt.Sprint(i)))
 	}
-	created, err := m.l.Create(context.Background(), NewJob{JobID: m.job, CreatedAt: time.Now(), Pairs: len(m.kind), Content: "c", Plan: "p", Parts: len(m.parts)})
+	created, err := m.l.Create(context.Background(), NewJob{JobID: m.job, CreatedAt: time.Now(), Pairs: len(m.fate), Content: "c", Plan: "p", Parts: len(m.parts)})
 	m.ok(err)
 	if created.Existed || !created.NeedParts {
 		m.Fatalf("a new job was there before: %+v", created)
@@ -72,7 +78,7 @@ func (m *model) drawPart(name string) *tasks.Part {
 	roles := rapid.SliceOfNDistinct(rapid.Int64Range(1, 4), 1, 3, rapid.ID).Draw(m.T, "roles")
 	p := &tasks.Part{JobID: m.job, Part: name, UserIDs: users, RoleIDs: roles}
 	p.Own = pairs.SizeOf(p).Whole().Own(func(u pairs.User, r pairs.Role) bool {
-		_, taken := m.kind[pair{users[u], roles[r]}]
+		_, taken := m.fate[pair{users[u], roles[r]}]
 		return !taken
 	})
 	return p
@@ -80,7 +86,7 @@ func (m *model) drawPart(name string) *tasks.Part {
 
 func (m *model) add(p *tasks.Part) {
 	m.parts[p.Part] = p
-	m.owned(p, pairs.Rectangle{}, func(k pair) { m.kind[k] = Pending })
+	m.owned(p, pairs.Rectangle{}, func(k pair) { m.fate[k] = fate{Kind: Pending} })
 }
 
 // owned visits the pairs of some users × some roles that the part owns.
@@ -143,7 +149,8 @@ func (m *model) drawSettlement(p *tasks.Part) Settlement {
 	size := pairs.SizeOf(p)
 	rect := pairs.Rectangle{Users: drawSome[pairs.User](m.T, size.Users, "users"), Roles: drawSome[pairs.Role](m.T, size.Roles, "roles")}
 	kind := rapid.SampledFrom([]Kind{Removed, Dead, Cancelled, Pending}).Draw(m.T, "kind")
-	return Settlement{Pairs: rect, Outcome: Outcome{Kind: kind, RequestID: "r", At: time.Now()}}
+	given := kind == Pending && rapid.Bool().Draw(m.T, "given")
+	return Settlement{Pairs: rect, Outcome: Outcome{Kind: kind, Given: given, RequestID: "r", At: time.Now()}}
 }
 
 // drawSome draws positions, nil for all of them.
@@ -166,10 +173,15 @@ func (m *model) expect(c *Claim, st Settlement) Delta {
 	}
 	in := c.inDef(st)
 	m.owned(c.def, in.Pairs, func(k pair) {
-		if allowed(&Outcome{Kind: m.kind[k]}, &st.Outcome) {
-			d.add(m.kind[k], -1)
-			d.add(st.Outcome.Kind, 1)
-			m.kind[k] = st.Outcome.Kind
+		was := m.fate[k]
+		if !allowed(&Outcome{Kind: was.Kind, Given: was.Given}, &st.Outcome) {
+			return
+		}
+		d.add(was.Kind, -1)
+		d.add(st.Outcome.Kind, 1)
+		m.fate[k] = fate{Kind: st.Outcome.Kind, Given: st.Outcome.Given || was.Given && st.Outcome.Kind != Removed}
+		if was.Given && st.Outcome.Kind == Cancelled {
+			m.Fatalf("%v was given, and is cancelled before it has its scope", k)
 		}
 	})
 	return d
@@ -199,14 +211,14 @@ func (m *model) race() {
 	p := m.drawLivePart()
 	c := []*Claim{m.claimOf(p, true), m.claimOf(p, true)}
 	st := []Settlement{m.drawSettlement(p), m.drawSettlement(p)}
-	before := maps.Clone(m.kind)
-	outcomes := [2]map[pair]Kind{}
+	before := maps.Clone(m.fate)
+	outcomes := [2]map[pair]fate{}
 	deltas := [2]Delta{}
 	for i := range outcomes { // both orders
-		m.kind = maps.Clone(before)
+		m.fate = maps.Clone(before)
 		first, second := m.expect(c[i], st[i]), m.expect(c[1-i], st[1-i])
 		deltas[i] = Delta{first.Removed + second.Removed, first.Dead + second.Dead, first.Cancelled + second.Cancelled}
-		outcomes[i] = m.kind
+		outcomes[i] = m.fate
 	}
 	var got [2]Delta
 	var errs [2]error
@@ -221,7 +233,7 @@ func (m *model) race() {
 	have := m.rows()
 	for i := range outcomes {
 		if maps.Equal(have, outcomes[i]) && sum == deltas[i] {
-			m.kind = outcomes[i]
+			m.fate = outcomes[i]
 			return
 		}
 	}
@@ -233,7 +245,7 @@ func (m *model) race() {
 func (m *model) divide() {
 	p := m.drawLivePart()
 	untouched := len(p.UserIDs) > 1 && !m.cancelled
-	m.owned(p, pairs.Rectangle{}, func(k pair) { untouched = untouched && m.kind[k] == Pending })
+	m.owned(p, pairs.Rectangle{}, func(k pair) { untouched = untouched && m.fate[k] == fate{Kind: Pending} })
 	if !untouched {
 		m.Skip("not to be split")
 	}
@@ -256,8 +268,8 @@ func (m *model) divide() {
 // cancel cancels the job. Parts that are marked as begun are left to their claims.
 func (m *model) cancel() {
 	pending := false
-	for _, k := range m.kind {
-		pending = pending || k == Pending
+	for _, f := range m.fate {
+		pending = pending || f.Kind == Pending
 	}
 	begun, err := m.l.rdb.HKeys(context.Background(), keys(m.job)[keyBegun]).Result()
 	m.ok(err)
@@ -273,8 +285,8 @@ func (m *model) cancel() {
 	for _, p := range m.parts {
 		if !slices.Contains(begun, p.Part) {
 			m.owned(p, pairs.Rectangle{}, func(k pair) {
-				if m.kind[k] == Pending {
-					m.kind[k] = Cancelled
+				if m.fate[k] == (fate{Kind: Pending}) {
+					m.fate[k] = fate{Kind: Cancelled}
 				}
 			})
 		}
@@ -293,14 +305,14 @@ func (m *model) stay() {
 		m.owned(p, pairs.Rectangle{}, func(k pair) {
 			switch {
 			case k.user != user:
-			case m.kind[k] == Pending && !slices.Contains(begun, p.Part):
-				m.kind[k] = Cancelled
+			case m.fate[k] == fate{Kind: Pending} && !slices.Contains(begun, p.Part):
+				m.fate[k] = fate{Kind: Cancelled}
 				want.Cancelled++
-			case m.kind[k] == Pending:
+			case m.fate[k].Kind == Pending:
 				want.InFlight++
-			case m.kind[k] == Removed:
+			case m.fate[k].Kind == Removed:
 				want.Removed++
-			case m.kind[k] == Dead:
+			case m.fate[k].Kind == Dead:
 				want.Dead++
 			}
 		})
@@ -313,14 +325,14 @@ func (m *model) stay() {
 	}
 }
 
-func (m *model) rows() map[pair]Kind {
-	have := map[pair]Kind{}
+func (m *model) rows() map[pair]fate {
+	have := map[pair]fate{}
 	m.ok(m.l.Rows(context.Background(), m.job, func(r Row) error {
 		k := pair{r.UserID, r.RoleID}
 		if _, twice := have[k]; twice {
 			return fmt.Errorf("%v is reported twice", k)
 		}
-		have[k] = r.Outcome.Kind
+		have[k] = fate{r.Outcome.Kind, r.Outcome.Given}
 		return nil
 	}))
 	return have
@@ -328,9 +340,9 @@ func (m *model) rows() map[pair]Kind {
 
 // check compares counts, rows and state with the model.
 func (m *model) check() {
-	want := Pairs{Total: int64(len(m.kind))}
-	for _, k := range m.kind {
-		switch k {
+	want := Pairs{Total: int64(len(m.fate))}
+	for _, f := range m.fate {
+		switch f.Kind {
 		case Removed:
 			want.Removed++
 		case Dead:
@@ -349,8 +361,8 @@ func (m *model) check() {
 	if job.APICalls != m.calls {
 		m.Fatalf("%d calls, want %d", job.APICalls, m.calls)
 	}
-	if have := m.rows(); !maps.Equal(have, m.kind) {
-		m.Fatalf("rows differ (-want +got):\n%s", cmp.Diff(m.kind, have, cmp.AllowUnexported(pair{})))
+	if have := m.rows(); !maps.Equal(have, m.fate) {
+		m.Fatalf("rows differ (-want +got):\n%s", cmp.Diff(m.fate, have, cmp.AllowUnexported(pair{})))
 	}
 	if finished := want.Pending == 0; job.State.Finished() != finished || (job.FinishedAt != nil) != finished && want.Total > 0 && want.Pending != want.Total {
 		m.Fatalf("state %s, finished at %v, with %+v", job.State, job.FinishedAt, want)

@@ -185,7 +185,8 @@ func (e *SubmittingError) Unwrap() error {
 	return texts.T("job %s is still being submitted, and nothing of it is enqueued: complete the submission by the same command, then cancel it", e.JobID)
 }
 
-// Cancel marks the job as cancelled and settles at once what is not being called. What is in flight ends normally.
+// Cancel marks the job as cancelled and settles at once what is not being called. What is in flight ends normally, and so does what
+// has its role and waits for its management scope.
 // Again is harmless and finishes a cancel that was interrupted. A finished job gives a *FinishedError,
 // one that is being planned a *SubmittingError.
 func (l *Ledger) Cancel(ctx context.Context, jobID, by, why string) (Job, error) {

@@ -30,7 +30,7 @@ func (l *Ledger) Settle(ctx context.Context, c *Claim, settlements ...Settlement
 		if total.Dead < 0 { // opened again: what the batch went through before does not count
 			s.Tries = Tries{}
 		}
-		if total.Removed > 0 {
+		if total.Removed > 0 || last.Given {
 			s.Tries.passed()
 		}
 		event := EventSettled
@@ -226,14 +226,9 @@ func (l *Ledger) Release(ctx context.Context, rec PartRecord, letter string) err
 	// The part itself may be being called: its mark stays.
 	c := &Claim{Part: rec.Part, def: rec.Part, State: rec.State, StaysBegun: true}
 	return l.Note(ctx, c, func(s *PartState) {
-		s.spread(rec.Part.Pairs())
-		for i, o := range s.outcomes {
-			if o.Kind == Pending && o.Letter == letter {
-				for j, index := range s.pairs {
-					if int(index) == i+1 {
-						s.pairs[j] = 0
-					}
-				}
+		for i := range s.outcomes {
+			if o := &s.outcomes[i]; o.Kind == Pending && o.Letter == letter {
+				o.Letter = ""
 			}
 		}
 	})

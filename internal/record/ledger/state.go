@@ -36,6 +36,8 @@ type Outcome struct {
 	At        time.Time    `json:"at"`
 	// Letter names the dead letter that holds the pairs (Dead), or that is tried again and will settle them (Pending).
 	Letter string `json:"letter,omitempty"`
+	// Given says that the role was given back and its management scope was not yet (Pending, Dead).
+	Given bool `json:"given,omitempty"`
 }
 
 // PartState is what the ledger knows about one part besides its pairs. The zero value is a part that nobody has begun.
@@ -169,11 +171,14 @@ func (d *Delta) add(k Kind, n int64) {
 }
 
 // allowed says which changes of a pair there are: a pending one ends, a dead one is opened again by its letter, or moves
-// to another one.
+// to another one. What is given and waits for its scope is not cancelled: somebody would have a role and not its scope.
 func allowed(from, to *Outcome) bool {
 	switch from.Kind {
 	case Pending:
-		return to.Kind != Pending
+		if from.Given {
+			return to.Kind == Removed || to.Kind == Dead
+		}
+		return to.Kind != Pending || to.Given
 	case Dead:
 		return to.Kind == Pending || to.Kind == Dead && to.Letter != from.Letter
 	default:
@@ -188,7 +193,8 @@ type Settlement struct {
 	Outcome Outcome
 }
 
-// apply changes the owned pairs named by the settlement where the change is allowed, and returns what it changed.
+// apply changes the owned pairs named by the settlement where the change is allowed, and returns what it changed. A pair that is
+// given stays that until it ends.
 func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 	var d Delta
 	if s.Children > 0 {
@@ -206,28 +212,33 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 		if allowed(from, &st.Outcome) {
 			d.add(from.Kind, -int64(p.Pairs()))
 			d.add(st.Outcome.Kind, int64(p.Pairs()))
-			s.outcomes = append(s.outcomes, st.Outcome)
-			s.all = uint16(len(s.outcomes))
+			s.all = s.add(from, st.Outcome)
 		}
 		return d
 	}
-	index := uint16(0)
+	index := map[bool]uint16{} // of the outcome, by whether its pairs are given
 	for u, r := range rect.All() {
 		i := size.Number(u, r)
 		from := s.of(i)
 		if !p.Own.Has(i) || !allowed(from, &st.Outcome) {
 			continue
 		}
-		if index == 0 {
+		if index[from.Given] == 0 {
 			s.spread(p.Pairs())
-			s.outcomes = append(s.outcomes, st.Outcome)
-			index = uint16(len(s.outcomes))
+			index[from.Given] = s.add(from, st.Outcome)
 		}
 		d.add(from.Kind, -1)
 		d.add(st.Outcome.Kind, 1)
-		s.pairs[i] = index
+		s.pairs[i] = index[from.Given]
 	}
 	return d
+}
+
+// add appends an outcome of pairs that had another one, and returns what stands for it in pairs.
+func (s *PartState) add(from *Outcome, to Outcome) uint16 {
+	to.Given = to.Given || from.Given && to.Kind != Removed
+	s.outcomes = append(s.outcomes, to)
+	return uint16(len(s.outcomes))
 }
 
 // compact drops outcomes that no pair has any more, so that a dead letter may be tried again any number of times.

@@ -66,6 +66,9 @@ var found = map[uint64]string{
 	1795850449:    "the checker did not know that somebody who is protected keeps what another job was about",
 	1795852425:    "a letter was tried again before it was counted, and ended for nothing",
 	1795854171:    "children of a part were enqueued on a Redis that had lost that it was split, and counted once more",
+	1899400091:    "a worker stopped between a role and its scope, and the restore was cancelled before another had it",
+	1899400218:    "a scope was busy for too long, and its part forgot who else was given a role",
+	2200000369:    "a restore was cancelled while scopes waited, a hold followed, and the worker stopped",
 	216:           "Redis lost a dead letter, and the worker was killed that was to put it back",
 }
 

@@ -40,6 +40,7 @@ var mutants = []mutant{
 	{"a dead letter that Redis lost stays lost", "nothing lost", "internal/record/ledger/lua/settle.lua", "tonumber(dead) > 0 and '' or name", "name"},
 	{"a submission of which Redis lost half takes no other one", "nothing lost", "internal/record/ledger/lua/create.lua", "	if adopted == '' or", "	if true or"},
 	{"the letter of a cancelled job is not kept", "nothing lost", "internal/out/worker/apart.go", "	return v.setDead(letter, dead)\n}\n", "	return v.settle(dead, heldBy(letter))\n}\n"},
+	{"who has a role and no scope is cancelled", "nothing lost", "internal/record/ledger/state.go", "		if from.Given {\n", "		if false {\n"},
 	{"a letter's name is enough", "nothing lost", "internal/out/worker/letters.go", "if err != nil || have != nil && same(have) {", "if err != nil || have != nil {"},
 	{"a call settles the whole task", "nothing lost", "internal/out/worker/visit.go", "	open := v.claim.Open().Within(share)\n", "	open := v.claim.Open()\n"},
 	{"a bad id condemns its batch", "the innocent unharmed", "internal/out/worker/apart.go", "	return v.deadLetter(about, f)\n}\n", "	return v.deadLetter(pairs.Rectangle{}, f)\n}\n"},

@@ -26,8 +26,6 @@ type plan struct {
 	bad       map[string]tasks.Reason
 	badRole   int64 // 0 for none
 	jobs      []*job
-	// third is a department that waits with the second while the first is called, where nothing is given back; nil for none.
-	third *job
 	// words are those of the jobs that are submitted one after the other; see talk. before are the pairs that they are about, and
 	// whether they were held at the beginning.
 	words  []*job
@@ -159,14 +157,12 @@ func planOf(seed uint64) plan {
 			p.talk()
 		}
 	}
-	if p.third != nil && p.words == nil {
-		p.jobs = append(p.jobs, p.third)
-	}
 	return p
 }
 
 // changeMinds has people change their minds in histories in which little goes wrong besides: whatever keeps a process from knowing of
-// a cancel in time excuses a call after it. Half of them have departments at once that need the same roles and no call alone.
+// a cancel in time excuses a call after it. Half of them have three departments at once that need the same roles and no call alone:
+// while the first is called the others wait together.
 func (p *plan) changeMinds() {
 	rng := rand.New(rand.NewPCG(p.seed, 8))
 	if len(p.events) > 1 && rng.IntN(4) > 0 {
@@ -174,10 +170,9 @@ func (p *plan) changeMinds() {
 	}
 	if rng.IntN(2) == 0 {
 		wide, lane := 2+rng.IntN(7), tasks.Lanes()[rng.IntN(3)]
-		for i := range 2 {
+		for i := range 3 {
 			p.jobs = append(p.jobs, department(rng, i, wide, lane))
 		}
-		p.third = department(rand.New(rand.NewPCG(p.seed, 9)), 2, wide, lane)
 	}
 	names := []string{"job cancelled", "job cancelled", "job cancelled", "somebody stays", "somebody stays", losesLetter, losesSubmission}
 	p.events = append(p.events, eventsOf(rng, 1+rng.IntN(2), active, names)...)
