@@ -51,19 +51,23 @@ func (w *world) noMoreMoments() {
 
 // worstMoments are those of a job at which somebody changes their mind: while DingTalk is asked which of its ids it refuses, while
 // a call is under way, between the look that announces one and the call, while a worker does something with its record, and
-// when a dead letter of it was enqueued.
+// when a dead letter of it was enqueued, or when somebody has a role back and not its management scope.
 var worstMoments = map[string]func(*world, *job, *operation) bool{
 	"in a search":            func(w *world, j *job, _ *operation) bool { return w.searching(j) },
 	"during a call":          func(_ *world, j *job, o *operation) bool { return calls(o, j) },
 	"between claim and call": func(w *world, j *job, _ *operation) bool { return w.marked(j) && w.underWay() == 0 },
 	"at an operation":        func(_ *world, j *job, o *operation) bool { return byWorker(o) && concerns(o.what, j.ID) },
 	"at a letter":            func(_ *world, j *job, o *operation) bool { return putsLetter(o, j) },
+	"before a scope":         func(w *world, j *job, _ *operation) bool { return w.given(j) },
 }
 
 // atWorst runs do, in the background, at one of the worst moments of a job, of whichever it comes for first, or once the one is
 // submitted that an event is about.
 func (w *world) atWorst(e event, do func(j *job, when string)) {
 	names := []string{"", "in a search", "in a search", "during a call", "between claim and call", "at an operation", "at a letter"}
+	if slices.ContainsFunc(w.plan.words, func(j *job) bool { return len(j.Scopes) > 0 }) {
+		names = append(names, "before a scope", "before a scope")
+	}
 	when := names[rand.New(rand.NewPCG(e.pick, 8)).IntN(len(names))]
 	if when == "" {
 		w.whenSubmitted(e, func(j *job) { do(j, when) })
@@ -111,6 +115,15 @@ func calls(o *operation, j *job) bool {
 func (w *world) marked(j *job) bool {
 	begun, _ := w.redis.memory.HKeys("unrole:job:{" + j.ID + "}:begun")
 	return len(begun) > 0
+}
+
+// given reports whether the record says of a pair of the job that its role was given back and its management scope was not yet.
+func (w *world) given(j *job) bool {
+	key := "unrole:job:{" + j.ID + "}:state"
+	parts, _ := w.redis.memory.HKeys(key)
+	return len(j.Scopes) > 0 && slices.ContainsFunc(parts, func(part string) bool {
+		return strings.Contains(w.redis.memory.HGet(key, part), `"given":true`)
+	})
 }
 
 // claimed reports whether a part is marked as being called and no call is under way.

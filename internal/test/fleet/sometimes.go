@@ -25,6 +25,7 @@ var situations = append([]string{
 	"a job was cancelled between claim and call",
 	"a job was cancelled in a search",
 	"a job was cancelled at a letter",
+	"a job was cancelled before a scope",
 	"somebody was to stay in a search",
 	"somebody was to stay during a call",
 	"a cancelled job had removed something",
