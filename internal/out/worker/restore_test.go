@@ -166,26 +166,48 @@ func TestAScopeFollowsItsRoleWhateverComesBetween(t *testing.T) {
 	}
 }
 
-// A dead letter of a pair that has its role and not its scope gets the scope when it is tried again.
-func TestALetterOfAScopeGivesTheScope(t *testing.T) {
+// A dead letter of a pair that has its role and not its scope gets the scope when it is tried again; that of a pair that has neither
+// gets both.
+func TestALetterGivesWhatIsMissing(t *testing.T) {
 	_, rdb := redistest.Memory(t)
 	w := newWorld(t, rdb, simulator.Options{Open: true})
+	w.sim.AddDepartment(simulator.Department{ID: 8, Name: "Purchasing"})
+	w.sim.SetUser(simulator.Gone, "gone")
 	w.work()
-	r, err := enqueue.FromLists([]string{"scoped"}, []int64{1})
+	r, err := enqueue.FromLists([]string{"scoped", "gone"}, []int64{1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.restore("r", r, enqueue.SnapshotScope{Pair: enqueue.SnapshotPair{UserID: "scoped", RoleID: 1}, Departments: []int64{7}})
-	if job, want := w.finished("r"), (ledger.Pairs{Total: 1, Dead: 1}); job.Pairs != want {
-		t.Fatalf("the department is gone: %+v, want %+v", job.Pairs, want)
+	want := map[string][]int64{"scoped": {7}, "gone": {8}}
+	var scopes []enqueue.SnapshotScope
+	for user, of := range want {
+		scopes = append(scopes, enqueue.SnapshotScope{Pair: enqueue.SnapshotPair{UserID: user, RoleID: 1}, Departments: of})
+	}
+	w.restore("r", r, scopes...)
+	if job, want := w.finished("r"), (ledger.Pairs{Total: 2, Dead: 2}); job.Pairs != want {
+		t.Fatalf("a department is gone, and a user: %+v, want %+v", job.Pairs, want)
 	}
 	w.sim.AddDepartment(simulator.Department{ID: 7, Name: "Sales"})
+	w.sim.SetUser(simulator.Accepted, "gone")
 	if _, err := newInspector(rdb).RunAllScheduledTasks(tasks.QueueDeadLetter); err != nil {
 		t.Fatal(err)
 	}
-	w.until(func() bool { return w.rows("r")["scoped/1"].Outcome.Kind == ledger.Restored })
-	if have := w.sim.Scope("scoped", 1); !slices.Equal(have, []int64{7}) || len(w.sim.Gifts()) != 1 {
-		t.Errorf("its scope is %v, after %d gifts; want that of the snapshot after one", have, len(w.sim.Gifts()))
+	w.until(func() bool {
+		job, err := w.ledger.Get(t.Context(), "r")
+		return err == nil && job.Pairs == (ledger.Pairs{Total: 2, Restored: 2})
+	})
+	given := map[string]int{}
+	for _, gift := range w.sim.Gifts() {
+		for _, user := range gift.Users {
+			if gift.Code == "0" {
+				given[user]++
+			}
+		}
+	}
+	for user, of := range want {
+		if have := w.sim.Scope(user, 1); !slices.Equal(have, of) || given[user] != 1 {
+			t.Errorf("%s has the scope %v, and was given the role %d times; want %v after once", user, have, given[user], of)
+		}
 	}
 }
 

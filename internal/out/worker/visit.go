@@ -289,7 +289,7 @@ func (v *visit) done(share pairs.Rectangle, request string, rests, withScope boo
 	if !withScope {
 		var scoped pairs.Set
 		open, scoped = v.scoped(open)
-		err = v.settle(scoped, ledger.Outcome{Kind: ledger.Pending, Given: true})
+		err = v.settle(scoped, ledger.Outcome{Kind: ledger.Pending, Given: true, Letter: v.claim.Letter()})
 	}
 	if rests {
 		v.calls--

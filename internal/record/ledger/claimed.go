@@ -86,12 +86,14 @@ func (c *Claim) Open() pairs.Set {
 }
 
 // opens reports whether a pair of the outcome is this task's to end.
-func (c *Claim) opens(o *Outcome) bool {
-	letter := ""
-	if c.Part.Failure != nil {
-		letter = c.Part.Part
+func (c *Claim) opens(o *Outcome) bool { return o.Kind == Pending && o.Letter == c.Letter() }
+
+// Letter is the name of the dead letter that is tried again; empty where the task is none.
+func (c *Claim) Letter() string {
+	if c.Part.Failure == nil {
+		return ""
 	}
-	return o.Kind == Pending && o.Letter == letter
+	return c.Part.Part
 }
 
 // Dead is the set of the pairs that wait in this dead letter.

@@ -69,6 +69,7 @@ var found = map[uint64]string{
 	1899400091:    "a worker stopped between a role and its scope, and the restore was cancelled before another had it",
 	1899400218:    "a scope was busy for too long, and its part forgot who else was given a role",
 	2200000369:    "a restore was cancelled while scopes waited, a hold followed, and the worker stopped",
+	2310300830:    "a letter that was tried again gave a role, and its pair was nobody's from then on",
 	216:           "Redis lost a dead letter, and the worker was killed that was to put it back",
 }
 
