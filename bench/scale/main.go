@@ -2,37 +2,44 @@
 //
 //	go run ./bench/scale
 //
-// It writes their records into the Redis, and prints how long the answers of
-// list, show and status take, without the start of a process, and what a worker asks while it has nothing to do.
+// It writes their records into the Redis, and prints how long the answers of list, show, status and search and the first pages of the
+// console take, without the start of a process, and what a worker asks while it has nothing to do.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"github.com/unrole/unrole/bench/internal/rig"
+	"github.com/unrole/unrole/internal/out/pace"
 	"github.com/unrole/unrole/internal/record/ledger"
+	"github.com/unrole/unrole/internal/run/console"
 	"github.com/unrole/unrole/internal/run/fleet"
 	"github.com/unrole/unrole/internal/simulator"
 	"github.com/unrole/unrole/internal/test/procstat"
+	"github.com/unrole/unrole/tasks"
 )
 
 func main() {
 	url := rig.RedisFlag()
 	finished := flag.Int("finished", 1_000_000, "finished jobs")
 	open := flag.Int("open", 10_000, "open jobs")
-	idle := flag.Duration("idle", time.Minute, "time to watch the idle worker for")
+	first := flag.Duration("first", 11*time.Minute, "time that the worker has for its first looks at the open jobs, a thousand in half a minute")
+	idle := flag.Duration("idle", time.Minute, "time to watch the idle worker for after that")
 	flag.Parse()
-	rig.Main(func(ctx context.Context) error { return run(ctx, *url, *finished, *open, *idle) })
+	rig.Main(func(ctx context.Context) error { return run(ctx, *url, *finished, *open, *first, *idle) })
 }
 
-func run(ctx context.Context, url string, finished, open int, idle time.Duration) error {
+func run(ctx context.Context, url string, finished, open int, first, idle time.Duration) error {
 	store, err := rig.OpenRedis(ctx, url)
 	if err != nil {
 		return err
@@ -51,6 +58,45 @@ func run(ctx context.Context, url string, finished, open int, idle time.Duration
 	}
 	fmt.Printf("index of open jobs, built once a day  %d ms\n", time.Since(began).Milliseconds())
 	r, one := fleet.NewReader(rdb, l), name("open", finished+open/2)
+	pacer, err := pace.New(rdb, pace.Config{App: "bench", QPS: 20, Log: zerolog.Nop()})
+	if err != nil {
+		return err
+	}
+	pages, err := console.New(console.Config{Redis: rdb, Ledger: l, Pacer: pacer, Ending: ctx.Done(), Log: zerolog.Nop()})
+	if err != nil {
+		return err
+	}
+	page := func(path string) (body string, err error) {
+		w := httptest.NewRecorder()
+		if pages.ServeHTTP(w, httptest.NewRequest("GET", path, nil)); w.Code != http.StatusOK {
+			return "", fmt.Errorf("%s: %d", path, w.Code)
+		}
+		return w.Body.String(), nil
+	}
+	search := "/?person=" + person(finished/2)
+	for _, first := range []struct{ what, path string }{{"the console's first page, right after its start", "/"}, {"its first search, of what it has read", search}} {
+		began := time.Now()
+		if _, err := page(first.path); err != nil {
+			return err
+		}
+		fmt.Printf("%-48s %d ms\n", first.what, time.Since(began).Milliseconds())
+	}
+	began = time.Now()
+	for whole := false; !whole; {
+		body, err := page(search)
+		if err != nil {
+			return err
+		}
+		whole = !strings.Contains(body, "still being read")
+	}
+	fmt.Printf("%-48s %.1f s\n", "all is searched after", time.Since(began).Seconds())
+	began = time.Now()
+	for _, err := range l.Find(ctx, ledger.Filter{UserIDs: []string{"nobody"}}, "") {
+		if err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%-48s %.1f s\n", "a person in all jobs, as jobs list --user", time.Since(began).Seconds())
 	for _, q := range []struct {
 		what string
 		ask  func() error
@@ -74,6 +120,8 @@ func run(ctx context.Context, url string, finished, open int, idle time.Duration
 			_, err := r.Workers(ctx)
 			return err
 		}},
+		{"the console's page", func() error { _, err := page("/"); return err }},
+		{"its search", func() error { _, err := page(search); return err }},
 	} {
 		var took rig.Times
 		for range 50 {
@@ -85,14 +133,18 @@ func run(ctx context.Context, url string, finished, open int, idle time.Duration
 		}
 		fmt.Printf("%-20s %s\n", q.what, took)
 	}
-	return watch(ctx, rdb, idle)
+	return watch(ctx, rdb, first, idle)
 }
 
 func name(kind string, i int) string { return fmt.Sprintf("%s-%07d", kind, i) }
 
-// fill writes records as they are when a job has ended, and when it has been submitted.
+func person(i int) string { return fmt.Sprintf("user%07d", i) }
+
+// fill writes records of a month, as they are when a job has ended, and when it has been submitted.
 func fill(ctx context.Context, rdb *redis.Client, finished, open int) error {
-	day := time.Now().Add(-24 * time.Hour)
+	const past = 30 * 24 * time.Hour
+	step := past / time.Duration(finished+open)
+	began := time.Now().Add(-past)
 	const page = 1000
 	for from := 0; from < finished+open; from += page {
 		if _, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -101,14 +153,22 @@ func fill(ctx context.Context, rdb *redis.Client, finished, open int) error {
 				if i >= finished {
 					kind, removed = "open", 0
 				}
-				id, at := name(kind, i), day.Add(time.Duration(i)*time.Millisecond).UTC().Format(time.RFC3339Nano)
+				id, at := name(kind, i), began.Add(time.Duration(i)*step).UTC().Format(time.RFC3339Nano)
 				fields := []any{"source", "bench", "priority", "default", "phase", "submitted", "created_at", at, "total", 1, "removed", removed,
 					"dead", 0, "cancelled", 0, "api_calls", removed, "touched_at", at}
 				if removed > 0 {
 					fields = append(fields, "finished_at", at)
 				}
+				part := tasks.Part{JobID: id, Part: "0", UserIDs: []string{person(i)}, RoleIDs: []int64{1507113578}}
+				payload, err := part.Encode()
+				if err != nil {
+					return err
+				}
 				p.HSet(ctx, "unrole:job:{"+id+"}", fields...)
-				p.ZAdd(ctx, "unrole:jobs", redis.Z{Score: float64(day.UnixMicro() + int64(i)*1000), Member: id})
+				if removed > 0 { // else a worker takes them for what lost its tasks
+					p.HSet(ctx, "unrole:job:{"+id+"}:parts", part.Part, payload)
+				}
+				p.ZAdd(ctx, "unrole:jobs", redis.Z{Score: float64(began.Add(time.Duration(i) * step).UnixMicro()), Member: id})
 			}
 			return nil
 		}); err != nil {
@@ -119,7 +179,7 @@ func fill(ctx context.Context, rdb *redis.Client, finished, open int) error {
 }
 
 // watch prints what a worker of the real command asks while nothing can be done.
-func watch(ctx context.Context, rdb *redis.Client, idle time.Duration) error {
+func watch(ctx context.Context, rdb *redis.Client, first, idle time.Duration) error {
 	sim := httptest.NewServer(simulator.New(simulator.Options{Open: true}))
 	defer sim.Close()
 	binary, cleanup, err := rig.Build(ctx)
@@ -144,11 +204,10 @@ func watch(ctx context.Context, rdb *redis.Client, idle time.Duration) error {
 		commands, err = strconv.ParseInt(info["Stats"]["total_commands_processed"], 10, 64)
 		return commands, used.CPU, err
 	}
-	const begins = 50 * time.Second // until the first round of the reconciler is over, which looks at every open job
 	for _, phase := range []struct {
 		what string
 		d    time.Duration
-	}{{"worker, its first look at the open jobs included", begins}, {"worker, idle", idle}} {
+	}{{"worker, its first looks at the open jobs", first}, {"worker, idle", idle}} {
 		before, cpu, err := read()
 		if err != nil {
 			return err

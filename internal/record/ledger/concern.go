@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -18,42 +19,71 @@ type Concern struct {
 	Roles map[int64]bool
 	// Complete says that nobody can be added any more: the plan is written, or the job has ended.
 	Complete bool
+	// Place is where Concerns goes on behind the job.
+	Place string
 }
 
-// Concerns reads whom and what several jobs are about, in two round trips; those without a record are left out.
-func (l *Ledger) Concerns(ctx context.Context, jobIDs []string) ([]Concern, error) {
-	records, err := l.records(ctx, jobIDs)
-	if err != nil {
-		return nil, err
-	}
-	var concerns []Concern
-	var jobs []Job
-	for i, fields := range records {
-		if len(fields) == 0 {
-			continue
+// Concerns yields whom and what all jobs are about, the most recent first, behind the place of one; the empty place is the beginning.
+// Jobs that come in meanwhile are not among them. It ends at the first error.
+func (l *Ledger) Concerns(ctx context.Context, behind string) iter.Seq2[Concern, error] {
+	return func(yield func(Concern, error) bool) {
+		for page, err := range l.looks(ctx, indexKey, behind) {
+			var concerns []Concern
+			if err == nil {
+				concerns, err = l.concernsOf(ctx, jobsOf(page))
+			}
+			if err != nil {
+				yield(Concern{}, err)
+				return
+			}
+			for i, c := range concerns {
+				if c.Place = page[i].Place; !yield(c, nil) {
+					return
+				}
+			}
 		}
-		job := l.job(jobIDs[i], fields)
-		jobs = append(jobs, job)
-		concerns = append(concerns, Concern{Job: job, Users: map[string]bool{}, Roles: map[int64]bool{},
-			Complete: job.State.Finished() || !job.Planning && job.Source != SourceQueue})
 	}
+}
+
+// ConcernsOf reads whom and what jobs are about, in their order; those without a record are left out.
+func (l *Ledger) ConcernsOf(ctx context.Context, jobIDs []string) ([]Concern, error) {
+	var concerns []Concern
+	for page := range slices.Chunk(jobIDs, pageOfJobs) {
+		jobs, err := l.Jobs(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		some, err := l.concernsOf(ctx, jobs)
+		if err != nil {
+			return nil, err
+		}
+		concerns = append(concerns, some...)
+	}
+	return concerns, nil
+}
+
+func (l *Ledger) concernsOf(ctx context.Context, jobs []Job) ([]Concern, error) {
 	plans, err := l.plans(ctx, jobs)
 	if err != nil {
 		return nil, err
 	}
-	for i := range concerns {
+	concerns := make([]Concern, len(jobs))
+	for i, job := range jobs {
+		c := Concern{Job: job, Users: map[string]bool{}, Roles: map[int64]bool{},
+			Complete: job.State.Finished() || !job.Planning && job.Source != SourceQueue}
 		for _, payload := range plans[i] {
 			part, err := tasks.Decode([]byte(payload))
 			if err != nil {
 				continue // the job's own page says so
 			}
 			for _, user := range part.UserIDs {
-				concerns[i].Users[user] = true
+				c.Users[user] = true
 			}
 			for _, role := range part.RoleIDs {
-				concerns[i].Roles[role] = true
+				c.Roles[role] = true
 			}
 		}
+		concerns[i] = c
 	}
 	return concerns, nil
 }

@@ -33,36 +33,31 @@ type Look struct {
 // among them. It ends at the first error; a place that is none gives a *PlaceError.
 func (l *Ledger) Find(ctx context.Context, f Filter, behind string) iter.Seq2[Look, error] {
 	return func(yield func(Look, error) bool) {
-		from, err := parsePlace(behind)
-		if err != nil {
-			yield(Look{}, err)
-			return
-		}
 		index := indexKey
 		if len(f.States) > 0 && !slices.ContainsFunc(f.States, State.Finished) {
 			index = openKey
-			if err := l.index(ctx); err != nil {
-				yield(Look{}, fmt.Errorf("index the open jobs: %w", err))
+			if err := l.index(ctx, indexedFor); err != nil {
+				yield(Look{}, err)
 				return
 			}
 		}
-		for page, err := range l.places(ctx, index, from) {
-			var records []map[string]string
+		for page, err := range l.looks(ctx, index, behind) {
+			var match map[string]bool
 			if err == nil {
-				records, err = l.records(ctx, idsOf(page))
+				match, err = l.matching(ctx, f, page)
 			}
 			if err != nil {
 				yield(Look{}, err)
 				return
 			}
-			for i, fields := range records {
-				if len(fields) == 0 {
-					continue
-				}
-				look := Look{Job: l.job(page[i].id, fields), Place: page[i].String()}
-				if look.Found, err = l.matches(ctx, f, look.Job); err != nil {
-					yield(Look{}, err)
-					return
+			for _, look := range page {
+				if look.Found = match[look.Job.JobID]; look.Found && len(f.UserIDs) > 0 {
+					concerned, err := l.concerned(ctx, look.Job.JobID, f.UserIDs, 1)
+					if err != nil {
+						yield(Look{}, err)
+						return
+					}
+					look.Found = len(concerned) > 0
 				}
 				if !yield(look, nil) {
 					return
@@ -72,15 +67,65 @@ func (l *Ledger) Find(ctx context.Context, f Filter, behind string) iter.Seq2[Lo
 	}
 }
 
-func (l *Ledger) matches(ctx context.Context, f Filter, job Job) (bool, error) {
-	if len(f.States) > 0 && !slices.Contains(f.States, job.State) || len(f.Sources) > 0 && !slices.Contains(f.Sources, job.Source) {
-		return false, nil
+// looks yields the jobs of an index in pages, the highest score first, behind the place of one; the empty place is the beginning. Names
+// without a record, of jobs whose retention has passed, are left out.
+func (l *Ledger) looks(ctx context.Context, index, behind string) iter.Seq2[[]Look, error] {
+	return func(yield func([]Look, error) bool) {
+		from, err := parsePlace(behind)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for page, err := range l.places(ctx, index, from) {
+			var records []map[string]string
+			if err == nil {
+				records, err = l.records(ctx, idsOf(page))
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			var looks []Look
+			for i, fields := range records {
+				if len(fields) > 0 {
+					looks = append(looks, Look{Job: l.job(page[i].id, fields), Place: page[i].String()})
+				}
+			}
+			if !yield(looks, nil) {
+				return
+			}
+		}
 	}
-	if len(f.UserIDs) == 0 {
-		return true, nil
+}
+
+func jobsOf(looks []Look) []Job {
+	jobs := make([]Job, len(looks))
+	for i, look := range looks {
+		jobs[i] = look.Job
 	}
-	concerned, err := l.concerned(ctx, job.JobID, f.UserIDs, 1)
-	return len(concerned) > 0, err
+	return jobs
+}
+
+// matching are those of the jobs, a page of them, that the filter asks for, or may ask for where it asks for people.
+func (l *Ledger) matching(ctx context.Context, f Filter, page []Look) (map[string]bool, error) {
+	found := slices.DeleteFunc(jobsOf(page), func(job Job) bool {
+		return len(f.States) > 0 && !slices.Contains(f.States, job.State) || len(f.Sources) > 0 && !slices.Contains(f.Sources, job.Source)
+	})
+	if len(f.UserIDs) > 0 {
+		users := Words{}
+		for _, id := range f.UserIDs {
+			users[id] = map[int64]Word{}
+		}
+		var err error
+		if found, err = l.naming(ctx, found, users); err != nil {
+			return nil, err
+		}
+	}
+	match := map[string]bool{}
+	for _, job := range found {
+		match[job.JobID] = true
+	}
+	return match, nil
 }
 
 // place is where a job stands in an index.

@@ -135,20 +135,16 @@ func (l *Ledger) places(ctx context.Context, index string, behind place) iter.Se
 	}
 }
 
-// jobs yields the jobs of an index. A name without a record is a job whose retention has passed.
+// jobs yields the jobs of an index, the highest score first, reading a page at a time. It ends at the first error.
 func (l *Ledger) jobs(ctx context.Context, index string) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
-		for ids, err := range l.names(ctx, index) {
-			var records []map[string]string
-			if err == nil {
-				records, err = l.records(ctx, ids)
-			}
+		for page, err := range l.looks(ctx, index, "") {
 			if err != nil {
 				yield(Job{}, err)
 				return
 			}
-			for i, fields := range records {
-				if len(fields) > 0 && !yield(l.job(ids[i], fields), nil) {
+			for _, look := range page {
+				if !yield(look.Job, nil) {
 					return
 				}
 			}

@@ -11,12 +11,13 @@ import (
 
 // The index of open jobs is a sorted set of job ids by when they were put into it, in µs. A name is put in before its job
 // opens, and taken out some time after it ended: who reads the index looks at the record. It is built anew once a day from all
-// jobs, which finds those of producers of an older version.
+// jobs, which finds those of producers of an older version; by a worker, so that nobody waits for that who reads it.
 const (
 	openKey = "unrole:jobs:open"
 	// indexedKey says that the index is complete.
-	indexedKey = "unrole:jobs:indexed"
-	indexedFor = 24 * time.Hour
+	indexedKey  = "unrole:jobs:indexed"
+	indexedFor  = 48 * time.Hour
+	indexedAnew = 24 * time.Hour
 	// A name is taken out when its job has ended and the name was put in so long ago that whoever did so has opened it.
 	lingers = time.Minute
 )
@@ -34,9 +35,15 @@ func (l *Ledger) opened(ctx context.Context, jobIDs ...string) error {
 	return nil
 }
 
-// index builds the index of open jobs where it is not complete.
-func (l *Ledger) index(ctx context.Context) error {
-	if n, err := l.rdb.Exists(ctx, indexedKey).Result(); err != nil || n > 0 {
+// index builds the index of open jobs where it is not complete, or has been for so long.
+func (l *Ledger) index(ctx context.Context, age time.Duration) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("index the open jobs: %w", err)
+		}
+	}()
+	// The key is missing at -2 ns.
+	if left, err := l.rdb.PTTL(ctx, indexedKey).Result(); err != nil || left > max(0, indexedFor-age) {
 		return err
 	}
 	for page, err := range l.names(ctx, indexKey) {
@@ -67,8 +74,12 @@ func (l *Ledger) index(ctx context.Context) error {
 // OpenNames lists the ids of the jobs that are not finished, and of some that ended within the last minutes, the latest
 // first.
 func (l *Ledger) OpenNames(ctx context.Context) ([]string, error) {
-	if err := l.index(ctx); err != nil {
-		return nil, fmt.Errorf("index the open jobs: %w", err)
+	return l.openNames(ctx, indexedFor)
+}
+
+func (l *Ledger) openNames(ctx context.Context, indexed time.Duration) ([]string, error) {
+	if err := l.index(ctx, indexed); err != nil {
+		return nil, err
 	}
 	var ids []string
 	for page, err := range l.names(ctx, openKey) {
@@ -83,8 +94,8 @@ func (l *Ledger) OpenNames(ctx context.Context) ([]string, error) {
 // Open yields the jobs that are not finished, the latest first, reading a page at a time. It ends at the first error.
 func (l *Ledger) Open(ctx context.Context) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
-		if err := l.index(ctx); err != nil {
-			yield(Job{}, fmt.Errorf("index the open jobs: %w", err))
+		if err := l.index(ctx, indexedFor); err != nil {
+			yield(Job{}, err)
 			return
 		}
 		for job, err := range l.jobs(ctx, openKey) {

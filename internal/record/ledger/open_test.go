@@ -120,7 +120,15 @@ func TestJobsOfAnOlderVersionAreIndexedOnce(t *testing.T) {
 	if slices.Contains(openNow(t, l), "late") {
 		t.Error("the index was built again")
 	}
-	if ttl := rdb.TTL(t.Context(), indexedKey).Val(); ttl <= 0 || ttl > indexedFor {
-		t.Errorf("it is built again in %v", ttl)
+	if ttl := rdb.TTL(t.Context(), indexedKey).Val(); ttl <= indexedAnew || ttl > indexedFor {
+		t.Errorf("whoever reads waits for it in %v", ttl)
+	}
+	// A worker has it built anew before somebody waits for that.
+	rdb.PExpire(t.Context(), indexedKey, indexedFor-indexedAnew)
+	if openNow(t, l); slices.Contains(openNow(t, l), "late") {
+		t.Error("who reads it builds it anew before it is due")
+	}
+	if _, err := l.Rounds(0, 0).Stalled(t.Context()); err != nil || !slices.Contains(openNow(t, l), "late") {
+		t.Errorf("it was not built anew: %v", err)
 	}
 }

@@ -47,7 +47,7 @@ func (l *Ledger) Rounds(still, again time.Duration) *Rounds {
 // a thousand jobs at most; the next look goes on with the others.
 func (r *Rounds) Stalled(ctx context.Context) ([]Job, error) {
 	l, now := r.ledger, r.ledger.now()
-	ids, err := l.OpenNames(ctx)
+	ids, err := l.openNames(ctx, indexedAnew)
 	if err != nil {
 		return nil, err
 	}

@@ -80,7 +80,7 @@ func New(c Config) (*Console, error) {
 		return nil, errors.New("console: Redis, Ledger and Pacer are required")
 	}
 	con := &Console{cfg: c, ledger: c.Ledger, letters: deadletter.New(c.Redis, c.Ledger), fleet: fleet.NewReader(c.Redis, c.Ledger),
-		catalog: newCatalog(c.Ledger), names: newNames(c.Directory), reads: make(chan struct{}, readsAtOnce), looks: looks{of: map[string]*look{}, slots: make(chan struct{}, LooksAtOnce)}}
+		catalog: newCatalog(c.Ledger, c.Ending), names: newNames(c.Directory), reads: make(chan struct{}, readsAtOnce), looks: looks{of: map[string]*look{}, slots: make(chan struct{}, LooksAtOnce)}}
 	var err error
 	if con.client, err = enqueue.NewClient(enqueue.Config{Redis: c.Redis, Protected: c.Protected, Retention: c.Retention}); err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func New(c Config) (*Console, error) {
 	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(files))))
 	mux.HandleFunc("/", con.page(func(*visit) error { return errNoPage }))
 	if c.Ending != nil {
-		go con.catalog.warm(c.Ending)
+		go con.catalog.warm()
 	}
 	con.Handler = withPolicy(http.StripPrefix(c.Prefix, mux))
 	return con, nil

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -332,27 +331,21 @@ func TestTheReportComesAsAFile(t *testing.T) {
 
 func TestTheCatalogForgetsWhatTheLedgerForgot(t *testing.T) {
 	d := memoryDesk(t)
-	c := newCatalog(d.ledger)
+	c := newCatalog(d.ledger, nil)
 	for i := range 3 {
 		d.submit(enqueue.Submission{JobID: fmt.Sprint("job", i)}, []string{"u1"}, 7)
 	}
 	for i := range mostGone + 10 {
-		c.knows.at[fmt.Sprint("old", i)] = len(c.knows.jobs)
-		c.knows.jobs = append(c.knows.jobs, entry{id: fmt.Sprint("old", i)})
+		c.knows.earlier = append(c.knows.earlier, entry{id: fmt.Sprint("old", i)})
+		c.knows.at[fmt.Sprint("old", i)] = -int32(len(c.knows.earlier))
 	}
-	if ids, err := c.find(t.Context(), search{person: "u1"}); err != nil || len(ids) != 3 {
-		t.Fatal(ids, err)
-	}
-	for { // it is read anew in the background
-		c.mu.Lock()
-		known := len(c.knows.jobs)
-		c.mu.Unlock()
-		if known == 3 {
-			break
+	for range 2 { // by the first search it is read anew in the background
+		if ids, _, err := c.find(t.Context(), search{person: "u1"}); err != nil || len(ids) != 3 {
+			t.Fatal(ids, err)
 		}
-		runtime.Gosched()
+		<-c.reading
 	}
-	if ids, err := c.find(t.Context(), search{person: "u1"}); err != nil || len(ids) != 3 {
-		t.Error(ids, err)
+	if len(c.knows.at) != 3 {
+		t.Errorf("%d jobs are known", len(c.knows.at))
 	}
 }

@@ -29,6 +29,8 @@ type jobsView struct {
 	// Narrowed says that something is looked for.
 	Narrowed bool
 	Jobs     []jobLine
+	// Until, if not zero, says that jobs which were submitted before are still to be searched.
+	Until time.Time
 	// Total is how many there are on all pages; Page counts from 1.
 	Total          int64
 	Page, Pages    int
@@ -115,7 +117,9 @@ func (c *Console) jobsPage(v *visit) error {
 		page.Earlier = withPage(q, page.Page+1)
 	}
 	v.Page, v.Here, v.Title = page, "jobs", texts.T("Removals")
-	v.Reload = 60
+	if v.Reload = 60; !page.Until.IsZero() {
+		v.Reload = 2
+	}
 	return v.show("jobs.html", 200)
 }
 
@@ -124,11 +128,11 @@ func (c *Console) listJobs(ctx context.Context, page *jobsView, s search) error 
 	skip := (page.Page - 1) * jobsPerPage
 	var jobs []ledger.Job
 	if page.Narrowed {
-		ids, err := c.catalog.find(ctx, s)
+		ids, until, err := c.catalog.find(ctx, s)
 		if err != nil {
 			return err
 		}
-		page.Total = int64(len(ids))
+		page.Total, page.Until = int64(len(ids)), until
 		ids = ids[min(skip, len(ids)):min(skip+jobsPerPage, len(ids))]
 		if jobs, err = c.ledger.Jobs(ctx, ids); err != nil {
 			return err
