@@ -237,7 +237,7 @@ type paceStatus struct {
 
 type pauseStatus struct {
 	Until time.Time  `json:"until"`
-	Scope pace.Scope `json:"scope"`
+	Scope pace.Limit `json:"scope"`
 	Why   string     `json:"why"`
 }
 

@@ -12,7 +12,7 @@ import (
 func paceStatusOf(p pace.Status) paceStatus {
 	s := paceStatus{Ceiling: p.Ceiling, Rate: p.Rate, Why: p.Why, Granted: p.Granted, Accepted: p.Accepted}
 	if p.Pause != nil {
-		s.Pause = &pauseStatus{p.Pause.Until, p.Pause.Scope, p.Pause.Why}
+		s.Pause = &pauseStatus{p.Pause.Until, p.Pause.Limit, p.Pause.Why}
 	}
 	if h := p.Hold; h != nil {
 		s.Hold = &holdStatus{Kind: h.Kind, Message: h.Message, Named: h.Named, Since: h.Since, Remedy: outcome.RemedyOf(h.Kind).String()}

@@ -162,7 +162,7 @@ func ask[T any](ctx context.Context, d *Directory, api string, question func() (
 
 // endures reports whether a refusal is a throttle that is waited out.
 func endures(e *dingtalk.Error) bool {
-	return e.Class == dingtalk.ClassThrottled && e.Wait <= longestPause && e.Scope != dingtalk.ScopeQuota
+	return e.Class == dingtalk.ClassThrottled && e.Wait <= longestPause && e.Limit != dingtalk.LimitQuota
 }
 
 // pages goes through a list page by page: read returns whether more follow.

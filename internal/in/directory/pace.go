@@ -119,7 +119,7 @@ func (s shared) turn(ctx context.Context) (func(error), error) {
 		case !errors.As(err, &failed):
 			s.Report(ctx, grant, pace.Answer{Kind: pace.Accepted})
 		case endures(failed):
-			s.Report(ctx, grant, pace.Answer{Kind: pace.Throttled, Scope: pace.Scope(failed.Scope.String()), Pause: failed.Wait, Why: failed.Code()})
+			s.Report(ctx, grant, pace.Answer{Kind: pace.Throttled, Limit: pace.Limit(failed.Limit.String()), Pause: failed.Wait, Why: failed.Code()})
 		case failed.Class != dingtalk.ClassBusy && failed.Class != dingtalk.ClassThrottled:
 			s.Report(ctx, grant, pace.Answer{Kind: pace.Refused})
 		}

@@ -42,7 +42,7 @@ func decode(op string, r reply, now time.Time, secrets ...string) (map[string]js
 	code, hasCode := readCode(fields["errcode"])
 	if !hasCode || code == 0 {
 		if banned(fields) {
-			e.Class, e.Scope = ClassThrottled, ScopeIPBan
+			e.Class, e.Limit = ClassThrottled, LimitIPBan
 			e.ErrCode, e.HasErrCode = code, hasCode
 			e.Wait = banLength(fields, now)
 			e.Message = "DingTalk denies every call from this address"
@@ -66,7 +66,7 @@ func decode(op string, r reply, now time.Time, secrets ...string) (map[string]js
 	}
 	e.Message = tidy(message, secrets...)
 	v := decide(op, code, e.SubCode, message)
-	e.Class, e.Scope = v.class, v.scope
+	e.Class, e.Limit = v.class, v.limit
 	if v.class == ClassOK {
 		if r.status < 200 || r.status > 299 {
 			// Somebody on the way contradicts the body. Repeating a removal is harmless, believing it may not be.
@@ -75,7 +75,7 @@ func decode(op string, r reply, now time.Time, secrets ...string) (map[string]js
 		}
 		return fields, nil
 	}
-	e.Wait = max(v.scope.Pause(now), retryAfter(r.header, now))
+	e.Wait = max(v.limit.Pause(now), retryAfter(r.header, now))
 	switch v.class {
 	case ClassPermission:
 		e.Named = namedScope(e.Message)
@@ -113,16 +113,16 @@ func foreign(e *Error, r reply, fields map[string]json.RawMessage, now time.Time
 	switch {
 	case r.status == http.StatusOK && page && titleOf(r.body) != "" && !banPage.Match(r.body):
 		// A portal that wants a login, most likely: what ends it is somebody in front of it, at any moment.
-		e.Class, e.Scope = ClassThrottled, ScopeWide
+		e.Class, e.Limit = ClassThrottled, LimitWide
 		e.Wait = portalWait
 		e.Message = "a page that is not DingTalk's (" + strconv.Quote(words.Clip(tidy(titleOf(r.body), secrets...), 100)) + "): a proxy or a portal stands between; log in there, or let the calls past it"
 	case r.status == http.StatusOK && page:
-		e.Class, e.Scope = ClassThrottled, ScopeIPBan
-		e.Wait = e.Scope.Pause(now)
+		e.Class, e.Limit = ClassThrottled, LimitIPBan
+		e.Wait = e.Limit.Pause(now)
 		e.Message = "an HTML page instead of an answer: this address is banned, or a proxy stands between"
 	case r.status == http.StatusTooManyRequests:
-		e.Class, e.Scope = ClassThrottled, ScopeGlobal
-		e.Wait = max(e.Wait, e.Scope.Pause(now))
+		e.Class, e.Limit = ClassThrottled, LimitGlobal
+		e.Wait = max(e.Wait, e.Limit.Pause(now))
 		e.Message = "too many requests"
 	case r.status >= 300 && r.status <= 399:
 		e.Message = "a redirect, which is not followed: check the base URL"
@@ -220,7 +220,7 @@ func banned(fields map[string]json.RawMessage) bool {
 func banLength(fields map[string]json.RawMessage, now time.Time) time.Duration {
 	minutes, err := strconv.ParseFloat(readText(fields["wait"]), 64)
 	if err != nil || math.IsNaN(minutes) || minutes <= 0 {
-		return ScopeIPBan.Pause(now)
+		return LimitIPBan.Pause(now)
 	}
 	if minutes >= longestBan.Minutes() {
 		return longestBan

@@ -18,7 +18,7 @@ const (
 	// ClassBusy passes by itself: "system busy", a proxy's page, a timeout, a reset, a truncated or foreign body. The
 	// call may or may not have been applied.
 	ClassBusy
-	// ClassThrottled asks everybody to pause; Error.Scope and Error.Wait say how far and how long.
+	// ClassThrottled asks everybody to pause; Error.Limit and Error.Wait say how far and how long.
 	ClassThrottled
 	// ClassToken is a token that stayed refused after one refresh and one repeat, or that cannot be refreshed.
 	ClassToken
@@ -87,51 +87,51 @@ func Classes() []Class {
 // refusesIDs reports whether DingTalk looked at the ids of the call, and thus took the token.
 func (c Class) refusesIDs() bool { return ClassInvalidRole <= c && c <= ClassUserOutOfScope }
 
-// Scope says whom a throttle concerns. The set is closed; ScopeNone is for everything that is no throttle.
-type Scope uint8
+// Limit says whom a throttle concerns. The set is closed; LimitNone is for everything that is no throttle.
+type Limit uint8
 
 const (
-	ScopeNone Scope = iota
-	// ScopeAPI is this app's calls to this API within a second (90018).
-	ScopeAPI
-	// ScopeGlobal is this app's calls to all APIs (90002).
-	ScopeGlobal
-	// ScopeOrg is the organisation or the credential (90005, 90006).
-	ScopeOrg
-	// ScopeWide is everything else that DingTalk limits for minutes.
-	ScopeWide
-	// ScopeIPBan is every call from this egress address.
-	ScopeIPBan
-	// ScopeQuota is the organisation's monthly quota: nothing but an operator ends it.
-	ScopeQuota
+	LimitNone Limit = iota
+	// LimitAPI is this app's calls to this API within a second (90018).
+	LimitAPI
+	// LimitGlobal is this app's calls to all APIs (90002).
+	LimitGlobal
+	// LimitOrg is the organisation or the credential (90005, 90006).
+	LimitOrg
+	// LimitWide is everything else that DingTalk limits for minutes.
+	LimitWide
+	// LimitIPBan is every call from this egress address.
+	LimitIPBan
+	// LimitQuota is the organisation's monthly quota: nothing but an operator ends it.
+	LimitQuota
 
-	scopes = iota
+	limits = iota
 )
 
-var scopeNames = [scopes]string{"", "api", "global", "org", "wide", "ip_ban", "quota"}
+var limitNames = [limits]string{"", "api", "global", "org", "wide", "ip_ban", "quota"}
 
-// String is the scope as it stands in logs and metrics; "" for ScopeNone.
-func (s Scope) String() string {
-	if int(s) < len(scopeNames) {
-		return scopeNames[s]
+// String is the limit as it stands in logs and metrics; "" for LimitNone.
+func (s Limit) String() string {
+	if int(s) < len(limitNames) {
+		return limitNames[s]
 	}
-	return fmt.Sprintf("scope(%d)", uint8(s))
+	return fmt.Sprintf("limit(%d)", uint8(s))
 }
 
-// Pause is the first pause to make after a throttle of this scope at the given time; repeated throttles should grow
-// it. It is 0 for ScopeNone and for ScopeQuota, which no pause helps. The second of ScopeAPI is the documented window
-// (A), the five minutes of ScopeIPBan are the documented ban (A), the others are our choice (D).
-func (s Scope) Pause(now time.Time) time.Duration {
+// Pause is the first pause to make after a throttle of this limit at the given time; repeated throttles should grow
+// it. It is 0 for LimitNone and for LimitQuota, which no pause helps. The second of LimitAPI is the documented window
+// (A), the five minutes of LimitIPBan are the documented ban (A), the others are our choice (D).
+func (s Limit) Pause(now time.Time) time.Duration {
 	switch s {
-	case ScopeAPI:
+	case LimitAPI:
 		return now.Truncate(time.Second).Add(time.Second).Sub(now)
-	case ScopeGlobal:
+	case LimitGlobal:
 		return time.Second
-	case ScopeOrg:
+	case LimitOrg:
 		return 5 * time.Second
-	case ScopeWide:
+	case LimitWide:
 		return 2 * time.Minute
-	case ScopeIPBan:
+	case LimitIPBan:
 		return 5 * time.Minute
 	}
 	return 0
@@ -139,7 +139,7 @@ func (s Scope) Pause(now time.Time) time.Duration {
 
 type verdict struct {
 	class Class
-	scope Scope
+	limit Limit
 }
 
 // Effective code → class. The grades are those of docs/dingtalk.md.
@@ -150,12 +150,12 @@ var decisions = []struct {
 	{[]int{0}, verdict{class: ClassOK}},                                                         // A
 	{[]int{-1, 1002, 400001}, verdict{class: ClassBusy}},                                        // A
 	{[]int{15, 10}, verdict{class: ClassBusy}},                                                  // C, D
-	{[]int{90018}, verdict{ClassThrottled, ScopeAPI}},                                           // A, B
-	{[]int{90002}, verdict{ClassThrottled, ScopeGlobal}},                                        // A, B; not on gettoken
-	{[]int{90005, 90006}, verdict{ClassThrottled, ScopeOrg}},                                    // A
-	{[]int{90001, 90003, 90004, 90019, 45009, 7}, verdict{ClassThrottled, ScopeWide}},           // A, D; 90003 not on gettoken
-	{span(90007, 90014), verdict{ClassThrottled, ScopeWide}},                                    // A, D
-	{[]int{90020}, verdict{ClassThrottled, ScopeQuota}},                                         // A
+	{[]int{90018}, verdict{ClassThrottled, LimitAPI}},                                           // A, B
+	{[]int{90002}, verdict{ClassThrottled, LimitGlobal}},                                        // A, B; not on gettoken
+	{[]int{90005, 90006}, verdict{ClassThrottled, LimitOrg}},                                    // A
+	{[]int{90001, 90003, 90004, 90019, 45009, 7}, verdict{ClassThrottled, LimitWide}},           // A, D; 90003 not on gettoken
+	{span(90007, 90014), verdict{ClassThrottled, LimitWide}},                                    // A, D
+	{[]int{90020}, verdict{ClassThrottled, LimitQuota}},                                         // A
 	{[]int{40014, 42001}, verdict{class: ClassToken}},                                           // A, B
 	{[]int{40001, 33001, 400043, 12012, 43007}, verdict{class: ClassToken}},                     // A, ambiguous
 	{[]int{88}, verdict{class: ClassToken}},                                                     // D, ambiguous: no readable sub-code

@@ -42,8 +42,8 @@ var every = map[int]Class{
 	60021: ClassUnknown, 999999: ClassUnknown,
 }
 
-var scopesOf = map[int]Scope{
-	90018: ScopeAPI, 90002: ScopeGlobal, 90005: ScopeOrg, 90006: ScopeOrg, 90020: ScopeQuota,
+var limitsOf = map[int]Limit{
+	90018: LimitAPI, 90002: LimitGlobal, 90005: LimitOrg, 90006: LimitOrg, 90020: LimitQuota,
 }
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 250e6, time.UTC)
@@ -56,19 +56,19 @@ func answered(status int, body string, headers ...string) reply {
 	return reply{status: status, header: h, body: []byte(body)}
 }
 
-func classOf(op string, r reply) (Class, Scope) {
+func classOf(op string, r reply) (Class, Limit) {
 	_, e := decode(op, r, noon)
 	if e == nil {
-		return ClassOK, ScopeNone
+		return ClassOK, LimitNone
 	}
-	return e.Class, e.Scope
+	return e.Class, e.Limit
 }
 
 func TestEveryCodeHasItsClassInEveryShape(t *testing.T) {
 	for code, want := range every {
-		wantScope := scopesOf[code]
-		if want == ClassThrottled && wantScope == ScopeNone {
-			wantScope = ScopeWide
+		wantLimit := limitsOf[code]
+		if want == ClassThrottled && wantLimit == LimitNone {
+			wantLimit = LimitWide
 		}
 		shapes := map[string]string{
 			"plain":           fmt.Sprintf(`{"errcode":%d,"errmsg":"m","request_id":"r"}`, code),
@@ -80,13 +80,13 @@ func TestEveryCodeHasItsClassInEveryShape(t *testing.T) {
 			"wrapped, string": fmt.Sprintf(`{"errcode":"88","sub_code":"%d"}`, code),
 		}
 		for name, body := range shapes {
-			want, wantScope := want, wantScope
+			want, wantLimit := want, wantLimit
 			if code == 0 && name != "plain" && name != "string" {
-				want, wantScope = ClassToken, ScopeNone // a sub-code of 0 is no success
+				want, wantLimit = ClassToken, LimitNone // a sub-code of 0 is no success
 			}
 			for _, op := range []string{opRemove, opRoles, opHolder, opUser} {
-				if class, scope := classOf(op, answered(200, body)); class != want || scope != wantScope {
-					t.Errorf("%s: %d %s is %v %v, want %v %v", op, code, name, class, scope, want, wantScope)
+				if class, scope := classOf(op, answered(200, body)); class != want || scope != wantLimit {
+					t.Errorf("%s: %d %s is %v %v, want %v %v", op, code, name, class, scope, want, wantLimit)
 				}
 			}
 		}
@@ -135,15 +135,15 @@ func TestEveryHTTPStatusOfAForeignAnswer(t *testing.T) {
 		for status := 200; status <= 599; status++ {
 			r.status = status
 			class, scope := classOf(opRemove, r)
-			want, wantScope := ClassBusy, ScopeNone
+			want, wantLimit := ClassBusy, LimitNone
 			switch {
 			case status == 200 && name == "html":
-				want, wantScope = ClassThrottled, ScopeIPBan
+				want, wantLimit = ClassThrottled, LimitIPBan
 			case status == 429:
-				want, wantScope = ClassThrottled, ScopeGlobal
+				want, wantLimit = ClassThrottled, LimitGlobal
 			}
-			if class != want || scope != wantScope {
-				t.Errorf("%s with status %d is %v %v, want %v %v", name, status, class, scope, want, wantScope)
+			if class != want || scope != wantLimit {
+				t.Errorf("%s with status %d is %v %v, want %v %v", name, status, class, scope, want, wantLimit)
 			}
 		}
 	}
@@ -169,23 +169,23 @@ func TestShapesThatFoolClients(t *testing.T) {
 		name  string
 		body  string
 		class Class
-		scope Scope
+		limit Limit
 		wait  time.Duration
 		named string
 	}{
 		{name: "success without errmsg", body: `{"errcode":0,"request_id":"r"}`},
-		{name: "ban", body: `{"status":1111,"wait":5,"source":"x5","punish":"deny","uuid":"u"}`, class: ClassThrottled, scope: ScopeIPBan, wait: 5 * time.Minute},
-		{name: "longer ban", body: `{"status":1111,"wait":12,"punish":"deny"}`, class: ClassThrottled, scope: ScopeIPBan, wait: 12 * time.Minute},
-		{name: "ban, text wait", body: `{"status":1111,"wait":"2","punish":"deny"}`, class: ClassThrottled, scope: ScopeIPBan, wait: 2 * time.Minute},
-		{name: "ban without wait", body: `{"status":1111,"punish":"deny"}`, class: ClassThrottled, scope: ScopeIPBan, wait: 5 * time.Minute},
-		{name: "ban with a wait of nothing", body: `{"wait":-1,"punish":"deny"}`, class: ClassThrottled, scope: ScopeIPBan, wait: 5 * time.Minute},
-		{name: "ban for ever", body: `{"wait":1e300,"punish":"deny"}`, class: ClassThrottled, scope: ScopeIPBan, wait: 24 * time.Hour},
-		{name: "ban that says 0", body: `{"errcode":0,"punish":"deny"}`, class: ClassThrottled, scope: ScopeIPBan, wait: 5 * time.Minute},
+		{name: "ban", body: `{"status":1111,"wait":5,"source":"x5","punish":"deny","uuid":"u"}`, class: ClassThrottled, limit: LimitIPBan, wait: 5 * time.Minute},
+		{name: "longer ban", body: `{"status":1111,"wait":12,"punish":"deny"}`, class: ClassThrottled, limit: LimitIPBan, wait: 12 * time.Minute},
+		{name: "ban, text wait", body: `{"status":1111,"wait":"2","punish":"deny"}`, class: ClassThrottled, limit: LimitIPBan, wait: 2 * time.Minute},
+		{name: "ban without wait", body: `{"status":1111,"punish":"deny"}`, class: ClassThrottled, limit: LimitIPBan, wait: 5 * time.Minute},
+		{name: "ban with a wait of nothing", body: `{"wait":-1,"punish":"deny"}`, class: ClassThrottled, limit: LimitIPBan, wait: 5 * time.Minute},
+		{name: "ban for ever", body: `{"wait":1e300,"punish":"deny"}`, class: ClassThrottled, limit: LimitIPBan, wait: 24 * time.Hour},
+		{name: "ban that says 0", body: `{"errcode":0,"punish":"deny"}`, class: ClassThrottled, limit: LimitIPBan, wait: 5 * time.Minute},
 		{name: "no punishment", body: `{"status":1111,"punish":"allow"}`, class: ClassBusy},
-		{name: "ban page of Alibaba's", body: "<html><head><title>405</title></head><script src=//g.alicdn.com/x5sec></script></html>", class: ClassThrottled, scope: ScopeIPBan, wait: 5 * time.Minute},
-		{name: "a portal's login", body: "<!doctype html><html><head><TITLE>Campus &amp; Office Login</TITLE></head></html>", class: ClassThrottled, scope: ScopeWide, wait: 15 * time.Second},
-		{name: "ban page", body: "\n <!DOCTYPE html><html></html>", class: ClassThrottled, scope: ScopeIPBan, wait: 5 * time.Minute},
-		{name: "throttled within 88", body: `{"errcode":88,"sub_code":"90018","sub_msg":"m","errmsg":"ding talk error[subcode=90018,submsg=m]"}`, class: ClassThrottled, scope: ScopeAPI, wait: 750 * time.Millisecond},
+		{name: "ban page of Alibaba's", body: "<html><head><title>405</title></head><script src=//g.alicdn.com/x5sec></script></html>", class: ClassThrottled, limit: LimitIPBan, wait: 5 * time.Minute},
+		{name: "a portal's login", body: "<!doctype html><html><head><TITLE>Campus &amp; Office Login</TITLE></head></html>", class: ClassThrottled, limit: LimitWide, wait: 15 * time.Second},
+		{name: "ban page", body: "\n <!DOCTYPE html><html></html>", class: ClassThrottled, limit: LimitIPBan, wait: 5 * time.Minute},
+		{name: "throttled within 88", body: `{"errcode":88,"sub_code":"90018","sub_msg":"m","errmsg":"ding talk error[subcode=90018,submsg=m]"}`, class: ClassThrottled, limit: LimitAPI, wait: 750 * time.Millisecond},
 		{name: "isp within 88", body: `{"errcode":88,"sub_code":"isp.top-remote-connection-timeout"}`, class: ClassBusy},
 		{name: "isp in the text", body: `{"errcode":88,"errmsg":"ding talk error[subcode=isp.service-unavailable,submsg=m]"}`, class: ClassBusy},
 		{name: "isp beside another code", body: `{"errcode":50,"sub_code":"isp.remote-service-error"}`, class: ClassBusy},
@@ -217,8 +217,8 @@ func TestShapesThatFoolClients(t *testing.T) {
 			if e == nil {
 				t.Fatal("taken for a success")
 			}
-			if e.Class != tc.class || e.Scope != tc.scope || e.Wait != tc.wait || e.Named != tc.named {
-				t.Errorf("have %v %v %v %q, want %v %v %v %q", e.Class, e.Scope, e.Wait, e.Named, tc.class, tc.scope, tc.wait, tc.named)
+			if e.Class != tc.class || e.Limit != tc.limit || e.Wait != tc.wait || e.Named != tc.named {
+				t.Errorf("have %v %v %v %q, want %v %v %v %q", e.Class, e.Limit, e.Wait, e.Named, tc.class, tc.limit, tc.wait, tc.named)
 			}
 		})
 	}
@@ -256,8 +256,8 @@ func TestEveryClassAndScopeHasAName(t *testing.T) {
 		}
 		seen[c.String()] = true
 	}
-	for s := ScopeNone; s < scopes; s++ {
-		if (s.String() == "") != (s == ScopeNone) || (s.Pause(noon) == 0) != (s == ScopeNone || s == ScopeQuota) {
+	for s := LimitNone; s < limits; s++ {
+		if (s.String() == "") != (s == LimitNone) || (s.Pause(noon) == 0) != (s == LimitNone || s == LimitQuota) {
 			t.Errorf("scope %d is called %q and pauses %v", s, s, s.Pause(noon))
 		}
 	}

@@ -90,7 +90,7 @@ type Call struct {
 	// Op is the API's path without the leading slash, a closed set.
 	Op    string
 	Class Class
-	Scope Scope
+	Limit Limit
 	// Code is the deciding code as Error.Code says it, "0" for a success.
 	Code string
 	// Cancelled is set when the caller gave up; Class is then ClassUnknown.

@@ -179,7 +179,7 @@ func TestEachRefusalOfTheSimulatorHasItsClass(t *testing.T) {
 	cases := map[string]struct {
 		opt   simulator.Options
 		class dingtalk.Class
-		scope dingtalk.Scope
+		limit dingtalk.Limit
 		named string
 	}{
 		"unknown user":  {opt: simulator.Options{}, class: dingtalk.ClassInvalidRole},
@@ -198,9 +198,9 @@ func TestEachRefusalOfTheSimulatorHasItsClass(t *testing.T) {
 		"permission":    {opt: fault(simulator.FaultPermission), class: dingtalk.ClassPermission, named: "qyapi_manage_addresslist"},
 		"white list":    {opt: fault(simulator.FaultIPNotAllowed), class: dingtalk.ClassIPNotAllowed, named: "192.0.2.7"},
 		"disabled":      {opt: fault(simulator.FaultDisabled), class: dingtalk.ClassDisabled},
-		"ban":           {opt: fault(simulator.FaultIPBan), class: dingtalk.ClassThrottled, scope: dingtalk.ScopeIPBan},
-		"quota":         {opt: fault(simulator.FaultQuota), class: dingtalk.ClassThrottled, scope: dingtalk.ScopeQuota},
-		"throttled":     {opt: fault(simulator.FaultThrottled), class: dingtalk.ClassThrottled, scope: dingtalk.ScopeGlobal},
+		"ban":           {opt: fault(simulator.FaultIPBan), class: dingtalk.ClassThrottled, limit: dingtalk.LimitIPBan},
+		"quota":         {opt: fault(simulator.FaultQuota), class: dingtalk.ClassThrottled, limit: dingtalk.LimitQuota},
+		"throttled":     {opt: fault(simulator.FaultThrottled), class: dingtalk.ClassThrottled, limit: dingtalk.LimitGlobal},
 		"token":         {opt: fault(simulator.FaultToken), class: dingtalk.ClassToken},
 		"credentials":   {opt: fault(simulator.FaultCredentials), class: dingtalk.ClassCredentials},
 		"other org":     {opt: fault(simulator.FaultRefusesUsers), class: dingtalk.ClassInvalidUser},
@@ -217,8 +217,8 @@ func TestEachRefusalOfTheSimulatorHasItsClass(t *testing.T) {
 						defer c.Close()
 						_, err := c.RemoveRoles(t.Context(), []int64{7}, []string{"u"})
 						e := refusal(t, err, sim.Token())
-						if e.Class != tc.class || e.Scope != tc.scope || e.Named != tc.named {
-							t.Errorf("have %v %v %q, want %v %v %q: %v", e.Class, e.Scope, e.Named, tc.class, tc.scope, tc.named, e)
+						if e.Class != tc.class || e.Limit != tc.limit || e.Named != tc.named {
+							t.Errorf("have %v %v %q, want %v %v %q: %v", e.Class, e.Limit, e.Named, tc.class, tc.limit, tc.named, e)
 						}
 					})
 				})

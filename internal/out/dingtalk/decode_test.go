@@ -26,8 +26,8 @@ func checkDecoded(t *testing.T, r reply, token string) {
 		}
 		return
 	}
-	if e.Class == ClassOK || (e.Class == ClassThrottled) != (e.Scope != ScopeNone) || e.Wait < 0 {
-		t.Fatalf("%v %v %v from %q", e.Class, e.Scope, e.Wait, r.body)
+	if e.Class == ClassOK || (e.Class == ClassThrottled) != (e.Limit != LimitNone) || e.Wait < 0 {
+		t.Fatalf("%v %v %v from %q", e.Class, e.Limit, e.Wait, r.body)
 	}
 	line := e.Error()
 	if strings.Contains(line, token) {

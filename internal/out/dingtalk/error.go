@@ -21,8 +21,8 @@ var ErrNotSent = errors.New("not sent")
 // Error is a call that DingTalk, or something on the way to it, did not take. No field holds a token or a secret.
 type Error struct {
 	Class Class
-	// Scope says whom a throttle concerns; ScopeNone for other classes.
-	Scope Scope
+	// Limit says whom a throttle concerns; LimitNone for other classes.
+	Limit Limit
 	// Op is the API's path without the leading slash.
 	Op string
 	// ErrCode is the answer's errcode as it stood there; it means something only where HasErrCode is set.
@@ -48,8 +48,8 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op + ": " + e.Class.words())
-	if e.Scope != ScopeNone {
-		b.WriteString(" (" + strings.ReplaceAll(e.Scope.String(), "_", " ") + ")")
+	if e.Limit != LimitNone {
+		b.WriteString(" (" + strings.ReplaceAll(e.Limit.String(), "_", " ") + ")")
 	}
 	if e.Named != "" {
 		b.WriteString(" " + e.Named)

@@ -30,7 +30,7 @@ func (c *Client) exchange(ctx context.Context, q question) (map[string]json.RawM
 		var e *Error
 		switch {
 		case errors.As(err, &e):
-			call.Class, call.Scope, call.Code = e.Class, e.Scope, e.Code()
+			call.Class, call.Limit, call.Code = e.Class, e.Limit, e.Code()
 		case err != nil:
 			call.Class, call.Code, call.Cancelled = ClassUnknown, "", true
 		}

@@ -35,10 +35,10 @@ var newHostDecisions = []struct {
 	{"MissingAccessToken", verdict{class: ClassTokenNotSent}},
 	{"Forbidden.AccessDenied.AccessTokenPermissionDenied", verdict{class: ClassPermission}},
 	{"Forbidden.AccessDenied.IpNotInWhiteList", verdict{class: ClassIPNotAllowed}},
-	{"Forbidden.AccessDenied.QpsLimitForApi", verdict{ClassThrottled, ScopeGlobal}},
-	{"Forbidden.AccessDenied.QpsLimit", verdict{ClassThrottled, ScopeAPI}},
-	{"Forbidden.AccessDenied.QpmLimit", verdict{ClassThrottled, ScopeWide}},
-	{"Forbidden.AccessDenied.ApiCountLimitForOrg", verdict{ClassThrottled, ScopeQuota}},
+	{"Forbidden.AccessDenied.QpsLimitForApi", verdict{ClassThrottled, LimitGlobal}},
+	{"Forbidden.AccessDenied.QpsLimit", verdict{ClassThrottled, LimitAPI}},
+	{"Forbidden.AccessDenied.QpmLimit", verdict{ClassThrottled, LimitWide}},
+	{"Forbidden.AccessDenied.ApiCountLimitForOrg", verdict{ClassThrottled, LimitQuota}},
 	{"Forbidden.AccessDenied", verdict{class: ClassDisabled}}, // D
 	{"corpNotOpenHrm", verdict{class: ClassDisabled}},
 	{"invalidParameter", verdict{class: ClassBadRequest}},
@@ -64,14 +64,14 @@ func decodeNewHost(op string, r reply, now time.Time, secrets ...string) (map[st
 	e.RequestID = tidy(readString(fields["requestid"]), secrets...)
 	for _, d := range newHostDecisions {
 		if strings.HasPrefix(code, d.code) {
-			e.Class, e.Scope = d.class, d.scope
+			e.Class, e.Limit = d.class, d.limit
 			break
 		}
 	}
 	if e.Class == ClassUnknown && r.status >= 500 {
 		e.Class = ClassBusy
 	}
-	e.Wait = max(e.Scope.Pause(now), retryAfter(r.header, now))
+	e.Wait = max(e.Limit.Pause(now), retryAfter(r.header, now))
 	switch e.Class {
 	case ClassPermission:
 		var detail struct {

@@ -127,23 +127,23 @@ func TestTheNewHostsRefusalsHaveTheirClass(t *testing.T) {
 	for body, want := range map[string]struct {
 		status int
 		class  dingtalk.Class
-		scope  dingtalk.Scope
+		limit  dingtalk.Limit
 		named  string
 	}{
 		`{"code":"Forbidden.AccessDenied.AccessTokenPermissionDenied","message":"m","requestid":"r","accessdenieddetail":{"requiredScopes":["qyapi_addresslist_search"]}}`: {
-			403, dingtalk.ClassPermission, dingtalk.ScopeNone, "qyapi_addresslist_search"},
-		`{"code":"Forbidden.AccessDenied.IpNotInWhiteList","message":"192.0.2.7 is not on it"}`: {403, dingtalk.ClassIPNotAllowed, dingtalk.ScopeNone, "192.0.2.7"},
-		`{"code":"Forbidden.AccessDenied.QpsLimitForAppkeyAndApi","message":"m"}`:               {403, dingtalk.ClassThrottled, dingtalk.ScopeAPI, ""},
-		`{"code":"Forbidden.AccessDenied.QpsLimitForApi","message":"m"}`:                        {403, dingtalk.ClassThrottled, dingtalk.ScopeGlobal, ""},
-		`{"code":"Forbidden.AccessDenied.QpmLimitForAppkeyAndApi","message":"m"}`:               {403, dingtalk.ClassThrottled, dingtalk.ScopeWide, ""},
-		`{"code":"Forbidden.AccessDenied.ApiCountLimitForOrg","message":"m"}`:                   {403, dingtalk.ClassThrottled, dingtalk.ScopeQuota, ""},
-		`{"code":"InvalidAuthentication","message":"m"}`:                                        {400, dingtalk.ClassToken, dingtalk.ScopeNone, ""},
-		`{"code":"invalidParameter.param.invalid","message":"m"}`:                               {400, dingtalk.ClassBadRequest, dingtalk.ScopeNone, ""},
-		`{"code":"system.busy","message":"m"}`:                                                  {500, dingtalk.ClassBusy, dingtalk.ScopeNone, ""},
-		`{"code":"somethingNew","message":"m"}`:                                                 {400, dingtalk.ClassUnknown, dingtalk.ScopeNone, ""},
-		`{"code":"somethingNew","message":"n"}`:                                                 {500, dingtalk.ClassBusy, dingtalk.ScopeNone, ""},
-		`{"status":1111,"wait":5,"punish":"deny"}`:                                              {200, dingtalk.ClassThrottled, dingtalk.ScopeIPBan, ""},
-		`<html>bad gateway</html>`:                                                              {502, dingtalk.ClassBusy, dingtalk.ScopeNone, ""},
+			403, dingtalk.ClassPermission, dingtalk.LimitNone, "qyapi_addresslist_search"},
+		`{"code":"Forbidden.AccessDenied.IpNotInWhiteList","message":"192.0.2.7 is not on it"}`: {403, dingtalk.ClassIPNotAllowed, dingtalk.LimitNone, "192.0.2.7"},
+		`{"code":"Forbidden.AccessDenied.QpsLimitForAppkeyAndApi","message":"m"}`:               {403, dingtalk.ClassThrottled, dingtalk.LimitAPI, ""},
+		`{"code":"Forbidden.AccessDenied.QpsLimitForApi","message":"m"}`:                        {403, dingtalk.ClassThrottled, dingtalk.LimitGlobal, ""},
+		`{"code":"Forbidden.AccessDenied.QpmLimitForAppkeyAndApi","message":"m"}`:               {403, dingtalk.ClassThrottled, dingtalk.LimitWide, ""},
+		`{"code":"Forbidden.AccessDenied.ApiCountLimitForOrg","message":"m"}`:                   {403, dingtalk.ClassThrottled, dingtalk.LimitQuota, ""},
+		`{"code":"InvalidAuthentication","message":"m"}`:                                        {400, dingtalk.ClassToken, dingtalk.LimitNone, ""},
+		`{"code":"invalidParameter.param.invalid","message":"m"}`:                               {400, dingtalk.ClassBadRequest, dingtalk.LimitNone, ""},
+		`{"code":"system.busy","message":"m"}`:                                                  {500, dingtalk.ClassBusy, dingtalk.LimitNone, ""},
+		`{"code":"somethingNew","message":"m"}`:                                                 {400, dingtalk.ClassUnknown, dingtalk.LimitNone, ""},
+		`{"code":"somethingNew","message":"n"}`:                                                 {500, dingtalk.ClassBusy, dingtalk.LimitNone, ""},
+		`{"status":1111,"wait":5,"punish":"deny"}`:                                              {200, dingtalk.ClassThrottled, dingtalk.LimitIPBan, ""},
+		`<html>bad gateway</html>`:                                                              {502, dingtalk.ClassBusy, dingtalk.LimitNone, ""},
 	} {
 		c := connect(t, nil, func(cfg *dingtalk.Config) {
 			cfg.AppKey, cfg.AppSecret, cfg.AccessToken = "", "", "given"
@@ -155,8 +155,8 @@ func TestTheNewHostsRefusalsHaveTheirClass(t *testing.T) {
 			})}
 		})
 		_, err := c.Search(t.Context(), "王芳", 0, 10)
-		if e := refusal(t, err, "given"); e.Class != want.class || e.Scope != want.scope || e.Named != want.named {
-			t.Errorf("%s: %v (%v, %v, %q)", body, e, e.Class, e.Scope, e.Named)
+		if e := refusal(t, err, "given"); e.Class != want.class || e.Limit != want.limit || e.Named != want.named {
+			t.Errorf("%s: %v (%v, %v, %q)", body, e, e.Class, e.Limit, e.Named)
 		}
 	}
 }

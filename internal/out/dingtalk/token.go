@@ -190,7 +190,7 @@ func (s *tokenSource) remember(err error) time.Duration {
 		return 0
 	case e.Class == ClassBusy:
 		return busyMemory
-	case e.Class == ClassThrottled && e.Scope != ScopeQuota:
+	case e.Class == ClassThrottled && e.Limit != LimitQuota:
 		return e.Wait
 	}
 	s.failures++

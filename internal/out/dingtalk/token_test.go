@@ -155,7 +155,7 @@ func TestAThrottledGettokenIsLeftAloneUntilItsPauseEnds(t *testing.T) {
 		began := time.Now()
 		for time.Since(began) < 5*time.Minute {
 			e := refusal(t, remove(t.Context(), c))
-			if left := 5*time.Minute - time.Since(began); e.Scope != dingtalk.ScopeIPBan || e.Wait != left {
+			if left := 5*time.Minute - time.Since(began); e.Limit != dingtalk.LimitIPBan || e.Wait != left {
 				t.Fatalf("after %v: %v, want what is left of the ban, %v", time.Since(began), e, left)
 			}
 			time.Sleep(time.Second)

@@ -105,7 +105,7 @@ func Decide(reply dingtalk.Reply, err error, now time.Time) Decision {
 	case errors.As(err, &e):
 		d := Decision{Meaning: Of(e.Class), Answered: e.HasErrCode, RequestID: e.RequestID, Failure: tasks.Failure{
 			ErrCode: e.ErrCode, SubCode: e.SubCode, ErrMsg: e.Said(), RequestID: e.RequestID, FailedAt: now}}
-		if e.Scope == dingtalk.ScopeQuota {
+		if e.Limit == dingtalk.LimitQuota {
 			d.Kind, d.Hold, d.Remedy = pace.Held, pace.HoldQuota, RemedyOf(pace.HoldQuota)
 		}
 		d.Failure.Reason = d.Reason
@@ -128,17 +128,17 @@ func paceOf(m Meaning, e *dingtalk.Error) pace.Answer {
 	case pace.Held:
 		return pace.Answer{Kind: pace.Held, Hold: &pace.HoldReason{Kind: m.Hold, Message: e.Said(), Named: e.Named}}
 	case pace.Throttled:
-		scope := e.Scope
-		if scope == dingtalk.ScopeNone {
-			scope = dingtalk.ScopeWide
+		limit := e.Limit
+		if limit == dingtalk.LimitNone {
+			limit = dingtalk.LimitWide
 		}
 		why := e.Code()
 		if !e.HasErrCode && e.HTTPStatus == http.StatusOK {
 			// No code of DingTalk's says it: whoever watches has to see what came instead.
 			why = e.Said()
 		}
-		return pace.Answer{Kind: pace.Throttled, Scope: pace.Scope(scope.String()), Pause: e.Wait, Why: why,
-			Grow: scope != dingtalk.ScopeAPI && scope != dingtalk.ScopeIPBan}
+		return pace.Answer{Kind: pace.Throttled, Limit: pace.Limit(limit.String()), Pause: e.Wait, Why: why,
+			Grow: limit != dingtalk.LimitAPI && limit != dingtalk.LimitIPBan}
 	}
 	return pace.Answer{Kind: m.Kind}
 }

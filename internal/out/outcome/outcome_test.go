@@ -90,28 +90,28 @@ func TestWhatDingTalkDidNotAnswer(t *testing.T) {
 	}
 }
 
-// A pause whose length DingTalk names or documents is kept as it is; one that is assumed grows. Scopes have the same words in
+// A pause whose length DingTalk names or documents is kept as it is; one that is assumed grows. Limits have the same words in
 // the client and in the pace, and so in logs, metrics and JSON.
-func TestThrottlesPauseTheFleetByTheirScope(t *testing.T) {
+func TestThrottlesPauseTheFleetByTheirLimit(t *testing.T) {
 	const wait = 3 * time.Second
-	throttle := func(scope dingtalk.Scope) pace.Answer {
-		return decide(&dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: scope, Wait: wait, ErrCode: 90001, HasErrCode: true, Message: "said"}).Pace
+	throttle := func(limit dingtalk.Limit) pace.Answer {
+		return decide(&dingtalk.Error{Class: dingtalk.ClassThrottled, Limit: limit, Wait: wait, ErrCode: 90001, HasErrCode: true, Message: "said"}).Pace
 	}
-	left := pace.Scopes()
-	for scope, grows := range map[dingtalk.Scope]bool{
-		dingtalk.ScopeAPI: false, dingtalk.ScopeIPBan: false, dingtalk.ScopeGlobal: true, dingtalk.ScopeOrg: true, dingtalk.ScopeWide: true,
+	left := pace.Limits()
+	for limit, grows := range map[dingtalk.Limit]bool{
+		dingtalk.LimitAPI: false, dingtalk.LimitIPBan: false, dingtalk.LimitGlobal: true, dingtalk.LimitOrg: true, dingtalk.LimitWide: true,
 	} {
-		want := pace.Answer{Kind: pace.Throttled, Scope: pace.Scope(scope.String()), Grow: grows, Pause: wait, Why: "90001"}
-		if diff := cmp.Diff(want, throttle(scope)); diff != "" {
-			t.Errorf("%v (-want +got):\n%s", scope, diff)
+		want := pace.Answer{Kind: pace.Throttled, Limit: pace.Limit(limit.String()), Grow: grows, Pause: wait, Why: "90001"}
+		if diff := cmp.Diff(want, throttle(limit)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", limit, diff)
 		}
-		left = slices.DeleteFunc(left, func(s pace.Scope) bool { return s == want.Scope })
+		left = slices.DeleteFunc(left, func(s pace.Limit) bool { return s == want.Limit })
 	}
 	if len(left) > 0 {
 		t.Errorf("the pace knows scopes that DingTalk has not: %v", left)
 	}
 	quota := pace.Answer{Kind: pace.Held, Hold: &pace.HoldReason{Kind: pace.HoldQuota, Message: "said"}}
-	if diff := cmp.Diff(quota, throttle(dingtalk.ScopeQuota)); diff != "" {
+	if diff := cmp.Diff(quota, throttle(dingtalk.LimitQuota)); diff != "" {
 		t.Errorf("quota (-want +got):\n%s", diff)
 	}
 }
@@ -130,10 +130,10 @@ func TestEveryHoldHasARemedy(t *testing.T) {
 
 // What a limit is of stands under one name in metrics and JSON, whoever writes it.
 func TestPausesHaveTheNamesOfWhatDingTalkLimits(t *testing.T) {
-	for _, scope := range []dingtalk.Scope{dingtalk.ScopeAPI, dingtalk.ScopeGlobal, dingtalk.ScopeOrg, dingtalk.ScopeWide, dingtalk.ScopeIPBan} {
-		d := decide(&dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: scope})
-		if got := string(d.Pace.Scope); got != scope.String() || !slices.Contains(pace.Scopes(), d.Pace.Scope) {
-			t.Errorf("%s is told to the pace as %q", scope, got)
+	for _, limit := range []dingtalk.Limit{dingtalk.LimitAPI, dingtalk.LimitGlobal, dingtalk.LimitOrg, dingtalk.LimitWide, dingtalk.LimitIPBan} {
+		d := decide(&dingtalk.Error{Class: dingtalk.ClassThrottled, Limit: limit})
+		if got := string(d.Pace.Limit); got != limit.String() || !slices.Contains(pace.Limits(), d.Pace.Limit) {
+			t.Errorf("%s is told to the pace as %q", limit, got)
 		}
 	}
 }

@@ -35,23 +35,23 @@ func AnswerKinds() []AnswerKind {
 	return []AnswerKind{Accepted, Refused, BadRequest, Busy, Throttled, Held, Unknown}
 }
 
-// Scope is what a Throttled answer limits, in the words of dingtalk.Scope. Pauses of different scopes grow apart from each
+// Limit is what a Throttled answer limits, in the words of dingtalk.Limit. Pauses of different limits grow apart from each
 // other.
-type Scope string
+type Limit string
 
 const (
-	// ScopeAPI is the limit of this app and API, counted per second: the pause lasts at least to the next one.
-	ScopeAPI Scope = "api"
-	// ScopeGlobal is DingTalk as a whole, ScopeOrg an organisation or credential, ScopeWide anything wider.
-	ScopeGlobal Scope = "global"
-	ScopeOrg    Scope = "org"
-	ScopeWide   Scope = "wide"
-	// ScopeIPBan is a ban of this egress address.
-	ScopeIPBan Scope = "ip_ban"
+	// LimitAPI is the limit of this app and API, counted per second: the pause lasts at least to the next one.
+	LimitAPI Limit = "api"
+	// LimitGlobal is DingTalk as a whole, LimitOrg an organisation or credential, LimitWide anything wider.
+	LimitGlobal Limit = "global"
+	LimitOrg    Limit = "org"
+	LimitWide   Limit = "wide"
+	// LimitIPBan is a ban of this egress address.
+	LimitIPBan Limit = "ip_ban"
 )
 
-// Scopes lists every Scope, in the order of documentation.
-func Scopes() []Scope { return []Scope{ScopeAPI, ScopeGlobal, ScopeOrg, ScopeWide, ScopeIPBan} }
+// Limits lists every Limit, in the order of documentation.
+func Limits() []Limit { return []Limit{LimitAPI, LimitGlobal, LimitOrg, LimitWide, LimitIPBan} }
 
 // HoldKind is why the fleet holds. The set is closed.
 type HoldKind string
@@ -114,13 +114,13 @@ func (r HoldReason) In(l texts.Lang) string {
 type Answer struct {
 	Kind AnswerKind
 	// Pause is, for Throttled, how long the fleet is to wait from now: what DingTalk named, or the first pause that
-	// is assumed. 0 with ScopeAPI means to the next second.
+	// is assumed. 0 with LimitAPI means to the next second.
 	Pause time.Duration
-	// Grow doubles Pause for every Throttled of the same scope that follows without an answer in between, up to
+	// Grow doubles Pause for every Throttled of the same limit that follows without an answer in between, up to
 	// Config.MaxPause. For assumed pauses; a named one is exact.
 	Grow bool
-	// Scope is what a Throttled answer limits.
-	Scope Scope
+	// Limit is what a Throttled answer limits.
+	Limit Limit
 	// Why is, for Throttled, the word shown with the pause, such as the effective code.
 	Why string
 	// Hold is set for Held.
@@ -139,7 +139,7 @@ type answer struct {
 	Pause    float64    `json:"p,omitempty"`
 	Grow     int        `json:"g,omitempty"`
 	MaxPause float64    `json:"m,omitempty"`
-	Scope    Scope      `json:"s,omitempty"`
+	Limit    Limit      `json:"s,omitempty"`
 	Why      string     `json:"w,omitempty"`
 	IDs      int        `json:"i,omitempty"`
 	Batches  int        `json:"b,omitempty"`
@@ -166,7 +166,7 @@ func (p *Pacer) Report(ctx context.Context, g Grant, a Answer) {
 	case BadRequest:
 		out.Batches = a.BadBatches
 	case Throttled:
-		out.Pause, out.Scope, out.Why = a.Pause.Seconds(), a.Scope, a.Why
+		out.Pause, out.Limit, out.Why = a.Pause.Seconds(), a.Limit, a.Why
 		if a.Grow {
 			out.Grow, out.MaxPause = 1, p.cfg.MaxPause.Seconds()
 		}

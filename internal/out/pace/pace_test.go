@@ -121,7 +121,7 @@ func TestPauseReachesTheWholeFleet(t *testing.T) {
 		// The other one holds a reservation half a second ahead when the pause is announced.
 		waiting := blocked(t, ps[1], 50*time.Millisecond)
 		reported := time.Now()
-		ps[0].Report(ctx, g, Answer{Kind: Throttled, Scope: ScopeGlobal, Pause: 700 * time.Millisecond, Why: "90002"})
+		ps[0].Report(ctx, g, Answer{Kind: Throttled, Limit: LimitGlobal, Pause: 700 * time.Millisecond, Why: "90002"})
 		got := within(t, waiting, 5*time.Second)
 		if after := got.At.Sub(reported); after < 690*time.Millisecond {
 			t.Errorf("granted %v after a pause of 0.7 s was reported", after)
@@ -153,7 +153,7 @@ func TestSlotsThatWereGivenAheadKeepThePaceAndEndWithAPause(t *testing.T) {
 				t.Fatal("no slot was ever given ahead")
 			}
 		}
-		ps[0].Report(t.Context(), grants[99], Answer{Kind: Throttled, Scope: ScopeGlobal, Pause: 300 * time.Millisecond, Why: "90002"})
+		ps[0].Report(t.Context(), grants[99], Answer{Kind: Throttled, Limit: LimitGlobal, Pause: 300 * time.Millisecond, Why: "90002"})
 		reported := time.Now()
 		if g := reserve(t, ps[0]); g.At.Sub(reported) < 290*time.Millisecond {
 			t.Errorf("granted %v after a pause of 0.3 s was reported", g.At.Sub(reported))
@@ -169,7 +169,7 @@ func TestPauseGrowsByRepeatsAndEndsGrowingByAnAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	throttle := Answer{Kind: Throttled, Scope: ScopeGlobal, Pause: time.Second, Grow: true}
+	throttle := Answer{Kind: Throttled, Limit: LimitGlobal, Pause: time.Second, Grow: true}
 	for seq, want := range []time.Duration{1, 2, 4, 8, 8} {
 		g := grantNow(t, p, f)
 		p.Report(ctx, g, throttle)
@@ -375,7 +375,7 @@ func TestOnlyAStateThatIsToBeForgottenHasAnEnd(t *testing.T) {
 		g := reserve(t, p)
 		p.Report(t.Context(), g, Answer{Kind: Busy}) // at once in Redis
 		between(forget - 30*time.Second)
-		p.Report(t.Context(), g, Answer{Kind: Throttled, Scope: ScopeAPI, Pause: 2 * time.Hour})
+		p.Report(t.Context(), g, Answer{Kind: Throttled, Limit: LimitAPI, Pause: 2 * time.Hour})
 		between(forget + 2*time.Hour - 30*time.Second)
 	}
 }

@@ -79,7 +79,7 @@ func TestNoInterleavingBreaksThePace(t *testing.T) {
 func drawAnswer(rt *rapid.T) Answer {
 	switch k := rapid.SampledFrom(append(AnswerKinds(), Accepted, Accepted, Busy)).Draw(rt, "kind"); k {
 	case Throttled:
-		return Answer{Kind: k, Scope: rapid.SampledFrom([]Scope{ScopeAPI, ScopeGlobal, ScopeIPBan}).Draw(rt, "scope"),
+		return Answer{Kind: k, Limit: rapid.SampledFrom([]Limit{LimitAPI, LimitGlobal, LimitIPBan}).Draw(rt, "limit"),
 			Pause: time.Duration(rapid.IntRange(0, 3000).Draw(rt, "pause")) * time.Millisecond, Grow: rapid.Bool().Draw(rt, "grow")}
 	case Held:
 		return Answer{Kind: k, Hold: &HoldReason{Kind: rapid.SampledFrom(HoldKinds()).Draw(rt, "hold")}}

@@ -156,7 +156,7 @@ func (m *mood) is(ctx context.Context, p *Pacer, word string) {
 		case word == "held" && s.Hold != nil:
 			event = event.Str("reason", string(s.Hold.Kind)).Str("message", s.Hold.Message).Str("named", s.Hold.Named)
 		case word == "paused" && s.Pause != nil:
-			event = event.Str("scope", string(s.Pause.Scope)).Str("why", s.Pause.Why).Time("until", s.Pause.Until)
+			event = event.Str("scope", string(s.Pause.Limit)).Str("why", s.Pause.Why).Time("until", s.Pause.Until)
 		case word == "outage" && s.Outage != nil:
 			event = event.Time("since", s.Outage.Since)
 		}

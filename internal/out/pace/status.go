@@ -49,7 +49,7 @@ const (
 // Pause is a stop until a known moment.
 type Pause struct {
 	Until time.Time
-	Scope Scope
+	Limit Limit
 	Why   string
 }
 
@@ -100,7 +100,7 @@ func (p *Pacer) Status(ctx context.Context) (Status, error) {
 		s.Why = Slowed
 	}
 	if until := state.time("pause_until"); until.After(s.Now) {
-		s.Pause = &Pause{Until: until, Scope: Scope(state["pause_scope"]), Why: state["pause_why"]}
+		s.Pause = &Pause{Until: until, Limit: Limit(state["pause_scope"]), Why: state["pause_why"]}
 	}
 	if kind := state["hold"]; kind != "" {
 		s.Hold = &Hold{

@@ -177,7 +177,7 @@ func TestBusyIsAskedAgainAndWhatIsDeniedIsNot(t *testing.T) {
 	_, rdb := redistest.Memory(t)
 	l := submit(t, rdb, []string{"a"}, []int64{1, 2, 3}, nil)
 	busy := &dingtalk.Error{Class: dingtalk.ClassBusy, Message: "system busy"}
-	throttled := &dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: dingtalk.ScopeAPI, SubCode: "90018"}
+	throttled := &dingtalk.Error{Class: dingtalk.ClassThrottled, Limit: dingtalk.LimitAPI, SubCode: "90018"}
 	for _, c := range []struct {
 		name    string
 		fail    func(call int) error
@@ -191,13 +191,13 @@ func TestBusyIsAskedAgainAndWhatIsDeniedIsNot(t *testing.T) {
 		{name: "throttled costs no attempt", fail: func(n int) error { return when(n <= 9, throttled) }, calls: 12},
 		{name: "no permission", fail: func(int) error { return &dingtalk.Error{Class: dingtalk.ClassPermission} }, calls: 1, unknown: 3, denied: true},
 		{name: "an address that is banned", fail: func(int) error {
-			return &dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: dingtalk.ScopeIPBan, Wait: 5 * time.Minute}
+			return &dingtalk.Error{Class: dingtalk.ClassThrottled, Limit: dingtalk.LimitIPBan, Wait: 5 * time.Minute}
 		}, calls: 1, unknown: 3, denied: true},
 		{name: "always throttled", fail: func(int) error { return throttled }, calls: 93, unknown: 3},
 		{name: "no answer has a result", fail: func(int) error {
-			return &dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: dingtalk.ScopeWide, HTTPStatus: 200}
+			return &dingtalk.Error{Class: dingtalk.ClassThrottled, Limit: dingtalk.LimitWide, HTTPStatus: 200}
 		}, calls: 93, unknown: 3},
-		{name: "quota", fail: func(int) error { return &dingtalk.Error{Class: dingtalk.ClassThrottled, Scope: dingtalk.ScopeQuota} }, calls: 1, unknown: 3, denied: true},
+		{name: "quota", fail: func(int) error { return &dingtalk.Error{Class: dingtalk.ClassThrottled, Limit: dingtalk.LimitQuota} }, calls: 1, unknown: 3, denied: true},
 		{name: "the fleet holds", probe: true, fail: func(int) error { return nil }, calls: 0, unknown: 3, denied: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

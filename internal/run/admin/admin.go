@@ -108,7 +108,7 @@ func (c Config) ready(ctx context.Context) (ready bool, lines []string) {
 	case s.Outage != nil:
 		say("pause", "DingTalk has not answered since %s; probed next at %s", clock(s.Outage.Since), clock(s.Outage.NextProbe))
 	case s.Pause != nil:
-		say("pause", "throttled (%s %s) until %s", s.Pause.Scope, s.Pause.Why, clock(s.Pause.Until))
+		say("pause", "throttled (%s %s) until %s", s.Pause.Limit, s.Pause.Why, clock(s.Pause.Until))
 	default:
 		say("pause", "none")
 	}

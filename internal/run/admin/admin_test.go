@@ -48,7 +48,7 @@ func TestReadySaysInWordsWhyNot(t *testing.T) {
 		{"hold of our own", Config{Redis: up, Pace: paceIs(pace.Status{Hold: &pace.Hold{HoldReason: pace.HoldReason{Kind: pace.HoldAudit, Message: "audit file: no space left"}, Since: since}})},
 			503, []string{"hold: audit: audit file: no space left; since 2001-09-09T01:46:40Z; make the audit file writable"}},
 		{"hold, at the intake", Config{Redis: up, Pace: paceIs(held), HoldIsReady: true}, 200, []string{"hold: permission"}},
-		{"pause", Config{Redis: up, Pace: paceIs(pace.Status{Pause: &pace.Pause{Until: since, Scope: pace.ScopeAPI, Why: "90018"}})}, 200, []string{"pause: throttled (api 90018) until 2001-09-09"}},
+		{"pause", Config{Redis: up, Pace: paceIs(pace.Status{Pause: &pace.Pause{Until: since, Limit: pace.LimitAPI, Why: "90018"}})}, 200, []string{"pause: throttled (api 90018) until 2001-09-09"}},
 		{"outage", Config{Redis: up, Pace: paceIs(pace.Status{Outage: &pace.Outage{Since: since}})}, 200, []string{"pause: DingTalk has not answered since"}},
 	} {
 		code, body := get(c.config, "/readyz")

@@ -228,12 +228,12 @@ func (r *reading) standing(s pace.Status, rateDesc, pauseDesc, holdDesc *prometh
 		rate = 0
 	}
 	r.gauge(rateDesc, rate)
-	for _, scope := range pace.Scopes() {
+	for _, limit := range pace.Limits() {
 		left := 0.0
-		if s.Pause != nil && s.Pause.Scope == scope {
+		if s.Pause != nil && s.Pause.Limit == limit {
 			left = max(s.Pause.Until.Sub(s.Now).Seconds(), 0)
 		}
-		r.gauge(pauseDesc, left, string(scope))
+		r.gauge(pauseDesc, left, string(limit))
 	}
 	for _, kind := range pace.HoldKinds() {
 		r.gauge(holdDesc, oneIf(s.Hold != nil && s.Hold.Kind == kind), string(kind))

@@ -76,8 +76,8 @@ func New(version string) *Metrics {
 			m.calls.WithLabelValues(op, class.String())
 		}
 	}
-	for _, scope := range throttleScopes {
-		m.throttles.WithLabelValues(scope.String())
+	for _, limit := range throttleLimits {
+		m.throttles.WithLabelValues(limit.String())
 	}
 	for _, code := range []string{"0", otherCode, noAnswer} {
 		m.codes.WithLabelValues(code)
@@ -117,7 +117,7 @@ func (m *Metrics) Hooks(adapters, results []string) (count func(adapter, result 
 	return func(adapter, result string) { messages.WithLabelValues(adapter, result).Inc() }
 }
 
-var throttleScopes = []dingtalk.Scope{dingtalk.ScopeAPI, dingtalk.ScopeGlobal, dingtalk.ScopeOrg, dingtalk.ScopeWide, dingtalk.ScopeIPBan, dingtalk.ScopeQuota}
+var throttleLimits = []dingtalk.Limit{dingtalk.LimitAPI, dingtalk.LimitGlobal, dingtalk.LimitOrg, dingtalk.LimitWide, dingtalk.LimitIPBan, dingtalk.LimitQuota}
 
 func outcomeOf(kind ledger.Kind) string {
 	if kind == ledger.Pending {
@@ -140,7 +140,7 @@ func (m *Metrics) Call(c dingtalk.Call) {
 	m.codes.WithLabelValues(m.knownCodes.label(c.Code)).Inc()
 	m.duration.WithLabelValues(c.Op).Observe(c.Duration.Seconds())
 	if c.Class == dingtalk.ClassThrottled {
-		m.throttles.WithLabelValues(c.Scope.String()).Inc()
+		m.throttles.WithLabelValues(c.Limit.String()).Inc()
 	}
 }
 

@@ -38,7 +38,7 @@ func still() Fleet {
 		},
 		Adding: func(context.Context) (pace.Status, error) {
 			return pace.Status{Now: now, Ceiling: 20, Rate: 10, Why: pace.Slowed, Granted: 3, Accepted: 2,
-				Pause: &pace.Pause{Until: now.Add(30 * time.Second), Scope: pace.ScopeAPI}}, nil
+				Pause: &pace.Pause{Until: now.Add(30 * time.Second), Limit: pace.LimitAPI}}, nil
 		},
 		Jobs: func(context.Context) ([]ledger.Job, error) { return []ledger.Job{{State: ledger.StateRunning}}, nil },
 		Redis: func(context.Context) ([]redisconn.Server, error) {
@@ -91,7 +91,7 @@ func TestEveryLabelValueIsThereFromTheStart(t *testing.T) {
 
 func TestEventsAreCounted(t *testing.T) {
 	m := New("v1")
-	m.Call(dingtalk.Call{Op: "topapi/role/removerolesforemps", Class: dingtalk.ClassThrottled, Scope: dingtalk.ScopeAPI, Code: "90018", Duration: time.Second})
+	m.Call(dingtalk.Call{Op: "topapi/role/removerolesforemps", Class: dingtalk.ClassThrottled, Limit: dingtalk.LimitAPI, Code: "90018", Duration: time.Second})
 	m.Call(dingtalk.Call{Op: "topapi/role/removerolesforemps", Cancelled: true})
 	m.Settled(ledger.Removed, "", 5)
 	m.Settled(ledger.Dead, tasks.ReasonUserGone, 3)
