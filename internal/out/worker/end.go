@@ -52,6 +52,14 @@ func goesBack(ctx context.Context) *end {
 	return back("the task goes back: " + context.Cause(ctx).Error())
 }
 
+// leaves ends what waits when this worker stops, or the task has to go back.
+func (w *Worker) leaves(task context.Context) *end {
+	if w.stopping.Err() != nil {
+		return stopping
+	}
+	return goesBack(task)
+}
+
 const (
 	// waitedOutHere is below what asynq, which knows whole seconds only, can delay a task by.
 	waitedOutHere = 2 * time.Second

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 
 	"github.com/unrole/unrole/internal/base/pairs"
@@ -29,8 +30,9 @@ func (v *visit) scoped(taken pairs.Set) (over, scoped pairs.Set) {
 }
 
 // giveScopes gives each pair that was given back its management scope, in slots of its own: a restore that is cancelled by then
-// must not leave somebody with more than they had. A dead letter has to know first what was said later.
-func (v *visit) giveScopes() error {
+// must not leave somebody with more than they had. What is not reached before the task has to leave is for who takes it next. A dead
+// letter has to know first what was said later.
+func (v *visit) giveScopes(ctx context.Context) error {
 	if v.part.Failure != nil && !v.yielded {
 		return nil
 	}
@@ -41,22 +43,25 @@ func (v *visit) giveScopes() error {
 		if !given.Has(u, r) {
 			continue
 		}
-		if err := v.giveScope(pairs.Rectangle{Users: []pairs.User{u}, Roles: []pairs.Role{r}}); err != nil {
+		if err := v.giveScope(ctx, pairs.Rectangle{Users: []pairs.User{u}, Roles: []pairs.Role{r}}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (v *visit) giveScope(pair pairs.Rectangle) error {
+func (v *visit) giveScope(task context.Context, pair pairs.Rectangle) error {
 	w := v.w
+	ctx, cancel := context.WithCancel(w.stopping)
+	defer cancel()
+	defer context.AfterFunc(task, cancel)()
 	g := v.alone(pair)
 	g.scope = v.part.Scope(g.users[0], g.roles[0])
 	defer g.rest()
 	for {
-		s, err := v.api.dispatch.slotFor(w.stopping, v.lane)
+		s, err := v.api.dispatch.slotFor(ctx, v.lane)
 		if err != nil {
-			return stopping
+			return w.leaves(task)
 		}
 		answer, err := w.use(s, g, g.whole, true)
 		if err != nil {
@@ -91,8 +96,8 @@ func (v *visit) giveScope(pair pairs.Rectangle) error {
 				v.mu.Lock()
 				defer v.mu.Unlock()
 				return v.tryAnew()
-			case wait.For(w.stopping, e.after) != nil: // here: the task leaves when everybody has their scope
-				return stopping
+			case wait.For(ctx, e.after) != nil: // here: the task leaves when everybody has their scope
+				return w.leaves(task)
 			}
 		}
 	}

@@ -88,7 +88,7 @@ func (v *visit) through(ctx context.Context, panics int) error {
 			return err
 		}
 		if err := v.takeTurn(ctx); err != nil || !v.open() {
-			_ = v.giveScopes() // a search that is over may have given roles
+			_ = v.giveScopes(ctx) // a search that is over, or who had the task before, may have given roles
 			return err
 		}
 		err := v.wait(ctx)
@@ -97,7 +97,7 @@ func (v *visit) through(ctx context.Context, panics int) error {
 			err = v.setApart(ctx, e.spent)
 		}
 		if err := v.w.goesOn(ctx, err); err != nil {
-			_ = v.giveScopes() // whoever got a role gets its scope before the task leaves; if not, from who takes it next
+			_ = v.giveScopes(ctx) // whoever got a role gets its scope before the task leaves; if not, from who takes it next
 			return err
 		}
 		if err == nil && !v.open() {
@@ -111,7 +111,7 @@ func (v *visit) through(ctx context.Context, panics int) error {
 
 // wait offers the task to the calls to come, until every open pair of it was called or it has to leave.
 func (v *visit) wait(ctx context.Context) error {
-	if err := v.giveScopes(); err != nil || !v.open() {
+	if err := v.giveScopes(ctx); err != nil || !v.open() {
 		return err
 	}
 	if h := v.api.searches.of(v.part); h != nil {

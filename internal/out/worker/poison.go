@@ -153,7 +153,7 @@ func (v *visit) blamesRoles(open pairs.Rectangle, ofAll bool) bool {
 	}
 	if len(unheard) > 0 {
 		err := v.w.cfg.Ledger.Rows(v.w.ending, v.part.JobID, func(row ledger.Row) error {
-			if row.Outcome.Kind != ledger.Removed && row.Outcome.Kind != ledger.Restored {
+			if row.Outcome.Kind != ledger.Removed && row.Outcome.Kind != ledger.Restored && !row.Outcome.Given {
 				return nil
 			}
 			return passed(row.UserID, row.RoleID)

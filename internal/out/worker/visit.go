@@ -282,15 +282,15 @@ func (v *visit) heardOf(counts bool) {
 
 // done settles what is open in a rectangle as done: removed, or given back. With rests the call is over by that. What has a
 // management scope to get is given only, unless that was what was asked.
-func (v *visit) done(share pairs.Rectangle, request string, rests, withScope bool) (err error) {
+func (v *visit) done(share pairs.Rectangle, request string, rests, withScope bool) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	open := v.claim.Open().Within(share)
+	open, given := v.claim.Open().Within(share), pairs.None(pairs.SizeOf(v.part))
 	if !withScope {
-		var scoped pairs.Set
-		open, scoped = v.scoped(open)
-		err = v.settle(scoped, ledger.Outcome{Kind: ledger.Pending, Given: true, Letter: v.claim.Letter()})
+		open, given = v.scoped(open)
 	}
+	removed := ledger.Outcome{Kind: ledger.Removed, RequestID: request, Attempts: v.claim.State.Tries.Attempts + 1}
+	err := v.settle(given, ledger.Outcome{Kind: ledger.Pending, Given: true, Letter: v.claim.Letter()}) // before the mark is taken off
 	if rests {
 		v.calls--
 	}
@@ -313,7 +313,7 @@ func (v *visit) done(share pairs.Rectangle, request string, rests, withScope boo
 	if rests && !open.Any() {
 		v.unmark()
 	}
-	return v.settle(open, ledger.Outcome{Kind: ledger.Removed, RequestID: request, Attempts: v.claim.State.Tries.Attempts + 1})
+	return v.settle(open, removed)
 }
 
 // note keeps one more busy answer and returns the tries so far. The call is over by that.

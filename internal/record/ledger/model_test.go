@@ -179,7 +179,7 @@ func (m *model) expect(c *Claim, st Settlement) Delta {
 		}
 		d.add(was.Kind, -1)
 		d.add(st.Outcome.Kind, 1)
-		m.fate[k] = fate{Kind: st.Outcome.Kind, Given: st.Outcome.Given || was.Given && st.Outcome.Kind != Removed}
+		m.fate[k] = fate{Kind: st.Outcome.Kind, Given: st.Outcome.Given}
 		if was.Given && st.Outcome.Kind == Cancelled {
 			m.Fatalf("%v was given, and is cancelled before it has its scope", k)
 		}

@@ -36,7 +36,7 @@ type Outcome struct {
 	At        time.Time    `json:"at"`
 	// Letter names the dead letter that holds the pairs (Dead), or that is tried again and will settle them (Pending).
 	Letter string `json:"letter,omitempty"`
-	// Given says that the role was given back and its management scope was not yet (Pending, Dead).
+	// Given says that the role was given back and its management scope was not yet (Pending).
 	Given bool `json:"given,omitempty"`
 }
 
@@ -193,8 +193,7 @@ type Settlement struct {
 	Outcome Outcome
 }
 
-// apply changes the owned pairs named by the settlement where the change is allowed, and returns what it changed. A pair that is
-// given stays that until it ends.
+// apply changes the owned pairs named by the settlement where the change is allowed, and returns what it changed.
 func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 	var d Delta
 	if s.Children > 0 {
@@ -212,33 +211,28 @@ func (s *PartState) apply(p *tasks.Part, st Settlement) Delta {
 		if allowed(from, &st.Outcome) {
 			d.add(from.Kind, -int64(p.Pairs()))
 			d.add(st.Outcome.Kind, int64(p.Pairs()))
-			s.all = s.add(from, st.Outcome)
+			s.outcomes = append(s.outcomes, st.Outcome)
+			s.all = uint16(len(s.outcomes))
 		}
 		return d
 	}
-	index := map[bool]uint16{} // of the outcome, by whether its pairs are given
+	index := uint16(0)
 	for u, r := range rect.All() {
 		i := size.Number(u, r)
 		from := s.of(i)
 		if !p.Own.Has(i) || !allowed(from, &st.Outcome) {
 			continue
 		}
-		if index[from.Given] == 0 {
+		if index == 0 {
 			s.spread(p.Pairs())
-			index[from.Given] = s.add(from, st.Outcome)
+			s.outcomes = append(s.outcomes, st.Outcome)
+			index = uint16(len(s.outcomes))
 		}
 		d.add(from.Kind, -1)
 		d.add(st.Outcome.Kind, 1)
-		s.pairs[i] = index[from.Given]
+		s.pairs[i] = index
 	}
 	return d
-}
-
-// add appends an outcome of pairs that had another one, and returns what stands for it in pairs.
-func (s *PartState) add(from *Outcome, to Outcome) uint16 {
-	to.Given = to.Given || from.Given && to.Kind != Removed
-	s.outcomes = append(s.outcomes, to)
-	return uint16(len(s.outcomes))
 }
 
 // compact drops outcomes that no pair has any more, so that a dead letter may be tried again any number of times.

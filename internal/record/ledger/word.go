@@ -81,7 +81,7 @@ func (l *Ledger) Since(ctx context.Context, own Job, counts func(Job) bool, of W
 		}
 		return 1
 	})
-	later, err := l.naming(ctx, later, of)
+	later, err := l.naming(ctx, later, func(user string) bool { return of[user] != nil })
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ const (
 )
 
 // naming are those of the jobs that may be about one of the users: most small jobs are not, and are read many at a time to see it.
-func (l *Ledger) naming(ctx context.Context, jobs []Job, users Words) ([]Job, error) {
+func (l *Ledger) naming(ctx context.Context, jobs []Job, about func(user string) bool) ([]Job, error) {
 	var named []Job
 	for page := range slices.Chunk(jobs, pageOfJobs) {
 		isSmall := func(job Job) bool { return job.Pairs.Total <= smallJob }
@@ -134,7 +134,7 @@ func (l *Ledger) naming(ctx context.Context, jobs []Job, users Words) ([]Job, er
 				if !slices.ContainsFunc(plan, func(payload string) bool {
 					part, err := tasks.Decode([]byte(payload))
 					// Who reads the outcomes says what is wrong with a part.
-					return err != nil || slices.ContainsFunc(part.UserIDs, func(user string) bool { return users[user] != nil })
+					return err != nil || slices.ContainsFunc(part.UserIDs, about)
 				}) {
 					continue
 				}
@@ -230,15 +230,23 @@ func wrapped(what string, err error) error {
 }
 
 // Unsettled are the pairs that calls of the job may still be about, by user: all pairs of a part that waits for the outcome
-// of any, since a call may repeat the others.
+// of any, since a call may repeat the others, but for those that were cancelled.
 func (l *Ledger) Unsettled(ctx context.Context, jobID string) (map[string][]int64, error) {
 	pairs := map[string][]int64{}
 	err := l.Each(ctx, jobID, func(rec PartRecord) error {
 		if own, letters := rec.Open(); !own && letters == nil {
 			return nil
 		}
-		for _, user := range rec.Part.UserIDs {
-			pairs[user] = append(pairs[user], rec.Part.RoleIDs...)
+		cancelled := map[int]bool{}
+		for i, row := range rec.Rows() {
+			cancelled[i] = row.Outcome.Kind == Cancelled
+		}
+		for u, user := range rec.Part.UserIDs {
+			for r, role := range rec.Part.RoleIDs {
+				if !cancelled[u*len(rec.Part.RoleIDs)+r] {
+					pairs[user] = append(pairs[user], role)
+				}
+			}
 		}
 		return nil
 	})

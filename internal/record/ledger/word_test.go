@@ -51,6 +51,30 @@ func TestWhatIsSubmittedAfterAJobWasDueHasItsTurnAfterIt(t *testing.T) {
 	})
 }
 
+// Who comes later waits for the calls of a cancelled job that are still to come, and for nothing else of it.
+func TestWhatIsCancelledIsSettled(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	l := New(rdb, 0)
+	part := &tasks.Part{V: tasks.Version, JobID: "j", Part: "0", Action: tasks.Add, UserIDs: []string{"a", "b"}, RoleIDs: []int64{1, 2}}
+	claims, err := l.Claim(t.Context(), Request{Part: part, Lane: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := pairs.Rectangle{Users: []pairs.User{1}, Roles: []pairs.Role{0}}
+	if _, err := l.Settle(t.Context(), claims[0], Settlement{Pairs: given, Outcome: Outcome{Kind: Pending, Given: true}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []map[string][]int64{{"a": {1, 2}, "b": {1, 2}}, {"b": {1}}} {
+		have, err := l.Unsettled(t.Context(), "j")
+		if err != nil || !cmp.Equal(have, want) {
+			t.Errorf("unsettled are %v, want %v; %v", have, want, err)
+		}
+		if _, err := l.Cancel(t.Context(), "j", "me", "a mistake"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Whatever was submitted about a few people, and whatever became of it: the last word about a pair is that of the job that was
 // submitted last and was not refused it.
 func TestTheLastWordIsThatOfTheLaterSubmission(t *testing.T) {

@@ -42,7 +42,7 @@ var mutants = []mutant{
 	{"the letter of a cancelled job is not kept", "nothing lost", "internal/out/worker/apart.go", "	return v.setDead(letter, dead)\n}\n", "	return v.settle(dead, heldBy(letter))\n}\n"},
 	{"who has a role and no scope is cancelled", "nothing lost", "internal/record/ledger/state.go", "		if from.Given {\n", "		if false {\n"},
 	{"a letter's name is enough", "nothing lost", "internal/out/worker/letters.go", "if err != nil || have != nil && same(have) {", "if err != nil || have != nil {"},
-	{"a call settles the whole task", "nothing lost", "internal/out/worker/visit.go", "	open := v.claim.Open().Within(share)\n", "	open := v.claim.Open()\n"},
+	{"a call settles the whole task", "nothing lost", "internal/out/worker/visit.go", "	open, given := v.claim.Open().Within(share), ", "	open, given := v.claim.Open(), "},
 	{"a bad id condemns its batch", "the innocent unharmed", "internal/out/worker/apart.go", "	return v.deadLetter(about, f)\n}\n", "	return v.deadLetter(pairs.Rectangle{}, f)\n}\n"},
 	{"the pacer is not told", "pace", "internal/out/worker/slot.go", "	if v.Action != outcome.Search {\n		g.api.pacer.Report", "	if v.Action == outcome.Search {\n		g.api.pacer.Report"},
 	{"a share is of the first user", "nothing lost", "internal/out/worker/group.go", "			m.users[userAt[m.part.UserIDs[u]]] = u\n", "			m.users[userAt[m.part.UserIDs[u]]] = 0\n"},
