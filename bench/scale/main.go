@@ -74,12 +74,12 @@ func run(ctx context.Context, url string, finished, open int, first, idle time.D
 		return w.Body.String(), nil
 	}
 	search := "/?person=" + person(finished/2)
-	for _, first := range []struct{ what, path string }{{"the console's first page, right after its start", "/"}, {"its first search, of what it has read", search}} {
+	for _, at := range []struct{ what, path string }{{"the console's first page, right after its start", "/"}, {"its first search, of what it has read", search}} {
 		began := time.Now()
-		if _, err := page(first.path); err != nil {
+		if _, err := page(at.path); err != nil {
 			return err
 		}
-		fmt.Printf("%-48s %d ms\n", first.what, time.Since(began).Milliseconds())
+		fmt.Printf("%-48s %d ms\n", at.what, time.Since(began).Milliseconds())
 	}
 	began = time.Now()
 	for whole := false; !whole; {

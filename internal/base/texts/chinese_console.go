@@ -57,8 +57,8 @@ var consoleInChinese = map[string]string{
 	"Nothing was submitted yet.":  "还没有提交过移除任务。",
 	"“%s” is not a date like 2026-12-31.":                                                                                "“%s”不是日期，格式应如 2026-12-31。",
 	"A role is looked for by its id, which is a number; “%s” is not one.":                                                "角色按 ID 查找，ID 是数字；“%s”不是数字。",
-	"Removals from before this time are still being read, and are not searched yet:":                                     "早于此时间的任务仍在读取，尚未纳入查找：",
-	"Search again in a moment.":                                                                                          "请稍后再查一次。",
+	"Removals are still being read, the latest first; search again in a moment.":                                         "任务仍在读取中，从最近的开始；请稍后再查一次。",
+	"Those before this time are not searched yet:":                                                                       "早于此时间的任务尚未纳入查找：",
 	"Nothing is found. A person is found by the user id, a role by its id; a removal is kept for a while after its end.": "没有找到。员工按 UserID 查找，角色按 ID 查找；任务结束后只保留一段时间。",
 
 	// What a removal does.

@@ -112,12 +112,8 @@ func (l *Ledger) matching(ctx context.Context, f Filter, page []Look) (map[strin
 		return len(f.States) > 0 && !slices.Contains(f.States, job.State) || len(f.Sources) > 0 && !slices.Contains(f.Sources, job.Source)
 	})
 	if len(f.UserIDs) > 0 {
-		users := Words{}
-		for _, id := range f.UserIDs {
-			users[id] = map[int64]Word{}
-		}
 		var err error
-		if found, err = l.naming(ctx, found, users); err != nil {
+		if found, err = l.naming(ctx, found, func(user string) bool { return slices.Contains(f.UserIDs, user) }); err != nil {
 			return nil, err
 		}
 	}

@@ -40,26 +40,29 @@ func newCatalog(l *ledger.Ledger, ending <-chan struct{}) *catalog {
 // searchWaits is how long a search waits for the catalog to be whole.
 const searchWaits = 100 * time.Millisecond
 
-// find lists the ids of the jobs that match, the latest first. Those that were submitted before until are still to be read, and are
-// not among them; it is zero where there are none.
-func (c *catalog) find(ctx context.Context, s search) (found []string, until time.Time, err error) {
+// answer is what a search has found: the ids of the jobs that match, the latest first. Unless it is whole, those that were submitted
+// before until are still to be read, and are not among them; until is zero where none is read.
+type answer struct {
+	ids   []string
+	whole bool
+	until time.Time
+}
+
+func (c *catalog) find(ctx context.Context, s search) (answer, error) {
 	c.searches.Add(1)
 	defer c.searches.Add(-1)
 	if err := c.await(ctx); err != nil {
-		return nil, until, err
+		return answer{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.knows.refresh(ctx); err != nil {
-		return nil, until, err
+		return answer{}, err
 	}
 	if n, err := c.ledger.Count(ctx); err == nil && c.knows.whole && len(c.knows.at) > n+n/4+mostGone {
 		c.read(newIndex(c.ledger)) // searches go on in what is known meanwhile
 	}
-	if !c.knows.whole {
-		until = c.knows.until
-	}
-	return c.knows.find(s), until, nil
+	return answer{ids: c.knows.find(s), whole: c.knows.whole, until: c.knows.until}, nil
 }
 
 // mostGone is how many jobs, besides a quarter of them, may be known that the ledger keeps no longer.
@@ -88,8 +91,8 @@ func (c *catalog) await(ctx context.Context) error {
 	}
 }
 
-// read has the ledger read into an index in the background, which answers the searches from its end on. One reading goes on at a time,
-// from where the one before has stopped. mu is held.
+// read has the ledger read into an index in the background; one that is to replace what is known does so at the end. One reading goes on at a
+// time, from where the one before has stopped. mu is held.
 func (c *catalog) read(into *index) (over <-chan struct{}) {
 	if c.reading != nil {
 		select {
@@ -268,14 +271,14 @@ func (c *index) role(id int64) uint64 {
 // overlap is how far back jobs are looked for again: clocks of those who submit differ.
 const overlap = 10 * time.Minute
 
-// refresh reads what is new, once what is older than that was read.
+// refresh reads what is new.
 func (c *index) refresh(ctx context.Context) error {
-	if !c.whole && !c.until.Before(c.since.Add(-overlap)) {
-		return nil
-	}
 	from := c.since
-	if !from.IsZero() {
-		from = from.Add(-overlap)
+	switch back := from.Add(-overlap); {
+	case from.IsZero() && !c.whole:
+		return nil // everything is still to be read
+	case !from.IsZero() && (c.whole || c.until.Before(back)): // else what is between is still to be read, the latest first
+		from = back
 	}
 	ids, newest, err := c.ledger.CreatedSince(ctx, from)
 	if err != nil {

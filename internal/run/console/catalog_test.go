@@ -55,18 +55,18 @@ func TestASearchFindsWhatIsReadAndSaysWhatIsNot(t *testing.T) {
 	c := d.pages.(*Console).catalog
 	find := func(s search) (ids []string, before string) {
 		t.Helper()
-		ids, until, err := c.find(t.Context(), s)
+		found, err := c.find(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !until.IsZero() {
+		if !found.whole {
 			job, err := d.ledger.Get(t.Context(), id(jobs-400))
-			if err != nil || !job.CreatedAt.Equal(until) {
-				t.Fatalf("read until %v, want %v; %v", until, job.CreatedAt, err)
+			if err != nil || !job.CreatedAt.Equal(found.until) {
+				t.Fatalf("read until %v, want %v; %v", found.until, job.CreatedAt, err)
 			}
 			before = job.JobID
 		}
-		return ids, before
+		return found.ids, before
 	}
 
 	ids, before := find(search{source: "hr"})
@@ -78,9 +78,9 @@ func TestASearchFindsWhatIsReadAndSaysWhatIsNot(t *testing.T) {
 		t.Errorf("before all is read, it is %q and found (-want +got):\n%s", before, diff)
 	}
 	d.submit(enqueue.Submission{JobID: "new"}, []string{"user000999", "user000001"}, 1)
-	for _, person := range []string{"user000001", "user000999"} {
-		if found, before := find(search{person: person}); before == "" || len(found) > 2 {
-			t.Errorf("%s: found %v, read until %q", person, found, before)
+	for person, want := range map[string][]string{"user000001": {"new"}, "user000999": {"new", id(999)}} {
+		if found, before := find(search{person: person}); before == "" || !cmp.Equal(found, want) {
+			t.Errorf("%s: found %v, read until %q, want %v", person, found, before, want)
 		}
 	}
 	if page := d.see("/?person=user000001"); !strings.Contains(page, "still being read") {
@@ -104,6 +104,23 @@ func TestASearchFindsWhatIsReadAndSaysWhatIsNot(t *testing.T) {
 	}
 	if page := d.see("/?person=user000001"); strings.Contains(page, "still being read") {
 		t.Error("the page says that it is not whole")
+	}
+}
+
+// Nothing is not found before anything is read.
+func TestASearchBeforeAnythingIsReadSaysSo(t *testing.T) {
+	d := newDesk(t, redistest.Start(t, "--save", "", "--appendonly", "no").Client())
+	enginetest.PastJobs(t, d.rdb, 10)
+	d.see("/")
+	held := &pagesHeld{open: make(chan struct{})}
+	d.rdb.AddHook(held)
+	if page := d.see("/?person=user000001"); !strings.Contains(page, "still being read") {
+		t.Errorf("the page does not say that nothing is read:\n%s", page)
+	}
+	close(held.open)
+	wholly(d.pages.(*Console).catalog)
+	if page := d.see("/?person=user000001"); !strings.Contains(page, "job-000001") {
+		t.Errorf("not found:\n%s", page)
 	}
 }
 

@@ -340,8 +340,8 @@ func TestTheCatalogForgetsWhatTheLedgerForgot(t *testing.T) {
 		c.knows.at[fmt.Sprint("old", i)] = -int32(len(c.knows.earlier))
 	}
 	for range 2 { // by the first search it is read anew in the background
-		if ids, _, err := c.find(t.Context(), search{person: "u1"}); err != nil || len(ids) != 3 {
-			t.Fatal(ids, err)
+		if found, err := c.find(t.Context(), search{person: "u1"}); err != nil || len(found.ids) != 3 {
+			t.Fatal(found, err)
 		}
 		<-c.reading
 	}

@@ -29,8 +29,9 @@ type jobsView struct {
 	// Narrowed says that something is looked for.
 	Narrowed bool
 	Jobs     []jobLine
-	// Until, if not zero, says that jobs which were submitted before are still to be searched.
-	Until time.Time
+	// Reading says that jobs are still to be searched: those that were submitted before Until or, where that is zero, all.
+	Reading bool
+	Until   time.Time
 	// Total is how many there are on all pages; Page counts from 1.
 	Total          int64
 	Page, Pages    int
@@ -117,7 +118,7 @@ func (c *Console) jobsPage(v *visit) error {
 		page.Earlier = withPage(q, page.Page+1)
 	}
 	v.Page, v.Here, v.Title = page, "jobs", texts.T("Removals")
-	if v.Reload = 60; !page.Until.IsZero() {
+	if v.Reload = 60; page.Reading {
 		v.Reload = 2
 	}
 	return v.show("jobs.html", 200)
@@ -128,11 +129,12 @@ func (c *Console) listJobs(ctx context.Context, page *jobsView, s search) error 
 	skip := (page.Page - 1) * jobsPerPage
 	var jobs []ledger.Job
 	if page.Narrowed {
-		ids, until, err := c.catalog.find(ctx, s)
+		found, err := c.catalog.find(ctx, s)
 		if err != nil {
 			return err
 		}
-		page.Total, page.Until = int64(len(ids)), until
+		ids := found.ids
+		page.Total, page.Reading, page.Until = int64(len(ids)), !found.whole, found.until
 		ids = ids[min(skip, len(ids)):min(skip+jobsPerPage, len(ids))]
 		if jobs, err = c.ledger.Jobs(ctx, ids); err != nil {
 			return err

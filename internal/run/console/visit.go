@@ -130,15 +130,19 @@ type problem struct {
 var errNoPage = &problem{http.StatusNotFound, texts.T("There is no such page.")}
 
 // page serves what a function shows within a minute; its errors become a page of their own.
-func (c *Console) page(show func(*visit) error) http.HandlerFunc { return c.within(time.Minute, show) }
+func (c *Console) page(show func(*visit) error) http.HandlerFunc {
+	return c.within(time.Minute, func(v *visit) error {
+		c.catalog.pages.Add(1)
+		defer c.catalog.pages.Add(-1)
+		return show(v)
+	})
+}
 
 // within is page for what may take as long as is said.
 func (c *Console) within(lasts time.Duration, show func(*visit) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), lasts)
 		defer cancel()
-		c.catalog.pages.Add(1)
-		defer c.catalog.pages.Add(-1)
 		v := c.visit(w, r.WithContext(ctx))
 		if err := show(v); err != nil {
 			c.fail(v, err)
