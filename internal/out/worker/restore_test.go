@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +30,30 @@ func (w *world) restore(jobID string, r *enqueue.Removals, scopes ...enqueue.Sna
 		Snapshot: &enqueue.Snapshot{SeenAt: time.Now(), Scopes: scopes}})
 	if err != nil {
 		w.Fatal(err)
+	}
+}
+
+// restoreRole submits a restore of the role 1 of some users, each with the departments of its scope; none is no scope.
+func (w *world) restoreRole(jobID string, scopes map[string][]int64) {
+	w.Helper()
+	r, err := enqueue.FromLists(slices.Sorted(maps.Keys(scopes)), []int64{1})
+	if err != nil {
+		w.Fatal(err)
+	}
+	var seen []enqueue.SnapshotScope
+	for user, of := range scopes {
+		if of != nil {
+			seen = append(seen, enqueue.SnapshotScope{Pair: enqueue.SnapshotPair{UserID: user, RoleID: 1}, Departments: of})
+		}
+	}
+	w.restore(jobID, r, seen...)
+}
+
+// givenOnce checks that a user has the role 1 over the departments, by one call that gave roles.
+func (w *world) givenOnce(user string, of ...int64) {
+	w.Helper()
+	if have, gifts := w.sim.Scope(user, 1), len(w.sim.Gifts()); !slices.Equal(have, of) || gifts != 1 {
+		w.Errorf("the scope of %s is %v, after %d gifts; want %v after one", user, have, gifts, of)
 	}
 }
 
@@ -100,9 +126,23 @@ func (b *scopesRefused) RoundTrip(r *http.Request) (*http.Response, error) {
 			if b.cut {
 				return nil, errors.New("no route to host")
 			}
-			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
-				Body: io.NopCloser(strings.NewReader(`{"errcode":-1,"errmsg":"系统繁忙","request_id":"busy"}`))}, nil
+			return busyAnswer(r), nil
 		}
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+func busyAnswer(r *http.Request) *http.Response {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
+		Body: io.NopCloser(strings.NewReader(`{"errcode":-1,"errmsg":"系统繁忙","request_id":"busy"}`))}
+}
+
+// firstGiftBusy is a DingTalk that is too busy for the first call that gives roles.
+type firstGiftBusy struct{ was atomic.Bool }
+
+func (b *firstGiftBusy) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "addrolesforemps") && b.was.CompareAndSwap(false, true) {
+		return busyAnswer(r), nil
 	}
 	return http.DefaultTransport.RoundTrip(r)
 }
@@ -141,17 +181,9 @@ func TestAScopeFollowsItsRoleWhateverComesBetween(t *testing.T) {
 	w.sim.AddDepartment(simulator.Department{ID: 7, Name: "Sales"})
 	busy := &scopesRefused{}
 	w.transport = busy
-	r, err := enqueue.FromLists([]string{"plain", "scoped", "stuck"}, []int64{1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var scopes []enqueue.SnapshotScope
-	for _, user := range []string{"scoped", "stuck"} {
-		scopes = append(scopes, enqueue.SnapshotScope{Pair: enqueue.SnapshotPair{UserID: user, RoleID: 1}, Departments: []int64{7}})
-	}
 	busy.set("scoped", "stuck")
 	stop := w.work()
-	w.restore("r", r, scopes...)
+	w.restoreRole("r", map[string][]int64{"plain": nil, "scoped": {7}, "stuck": {7}})
 	w.until(func() bool { return busy.times() > 0 })
 	stop()
 	job, err := w.ledger.Cancel(t.Context(), "r", "somebody", "a mistake")
@@ -165,9 +197,7 @@ func TestAScopeFollowsItsRoleWhateverComesBetween(t *testing.T) {
 	if job, want := w.finished("r"), (ledger.Pairs{Total: 3, Restored: 2, Dead: 1}); job.Pairs != want {
 		t.Errorf("one scope stays busy: %+v, want %+v", job.Pairs, want)
 	}
-	if have := w.sim.Scope("scoped", 1); !slices.Equal(have, []int64{7}) || len(w.sim.Gifts()) != 1 {
-		t.Errorf("its scope is %v, after %d gifts; want that of the snapshot after one", have, len(w.sim.Gifts()))
-	}
+	w.givenOnce("scoped", 7)
 }
 
 // A worker that cannot reach DingTalk passes its tasks on, also where somebody has a role from it and no scope.
@@ -175,23 +205,31 @@ func TestAScopeKeepsNoWorkerFromPassingItsTasksOn(t *testing.T) {
 	_, rdb := redistest.Memory(t)
 	w := newWorld(t, rdb, simulator.Options{Open: true})
 	w.sim.AddDepartment(simulator.Department{ID: 7, Name: "Sales"})
-	r, err := enqueue.FromLists([]string{"scoped"}, []int64{1})
-	if err != nil {
-		t.Fatal(err)
-	}
 	cut := &scopesRefused{cut: true}
 	cut.set("scoped")
 	w.transport = cut
 	w.work()
-	w.restore("r", r, enqueue.SnapshotScope{Pair: enqueue.SnapshotPair{UserID: "scoped", RoleID: 1}, Departments: []int64{7}})
+	w.restoreRole("r", map[string][]int64{"scoped": {7}})
 	w.until(func() bool { return cut.times() > 0 })
 	w.transport = nil
 	w.work()
 	if job, want := w.finished("r"), (ledger.Pairs{Total: 1, Restored: 1}); job.Pairs != want {
 		t.Errorf("%+v, want %+v", job.Pairs, want)
 	}
-	if have := w.sim.Scope("scoped", 1); !slices.Equal(have, []int64{7}) || len(w.sim.Gifts()) != 1 {
-		t.Errorf("its scope is %v, after %d gifts; want that of the snapshot after one", have, len(w.sim.Gifts()))
+	w.givenOnce("scoped", 7)
+}
+
+// What a call has taken says after how many attempts, also where somebody of the same call waits for a scope.
+func TestWhatIsGivenSaysAfterHowManyAttempts(t *testing.T) {
+	_, rdb := redistest.Memory(t)
+	w := newWorld(t, rdb, simulator.Options{Open: true})
+	w.sim.AddDepartment(simulator.Department{ID: 7, Name: "Sales"})
+	w.transport = &firstGiftBusy{}
+	w.work()
+	w.restoreRole("r", map[string][]int64{"plain": nil, "scoped": {7}})
+	w.finished("r")
+	if n := w.rows("r")["plain/1"].Outcome.Attempts; n != 2 {
+		t.Errorf("after %d attempts, want 2: a busy one, and the last", n)
 	}
 }
 
@@ -203,16 +241,8 @@ func TestALetterGivesRoleAndScope(t *testing.T) {
 	w.sim.AddDepartment(simulator.Department{ID: 8, Name: "Purchasing"})
 	w.sim.SetUser(simulator.Gone, "gone")
 	w.work()
-	r, err := enqueue.FromLists([]string{"scoped", "gone"}, []int64{1})
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := map[string][]int64{"scoped": {7}, "gone": {8}}
-	var scopes []enqueue.SnapshotScope
-	for user, of := range want {
-		scopes = append(scopes, enqueue.SnapshotScope{Pair: enqueue.SnapshotPair{UserID: user, RoleID: 1}, Departments: of})
-	}
-	w.restore("r", r, scopes...)
+	w.restoreRole("r", want)
 	if job, want := w.finished("r"), (ledger.Pairs{Total: 2, Dead: 2}); job.Pairs != want {
 		t.Fatalf("a department is gone, and a user: %+v, want %+v", job.Pairs, want)
 	}

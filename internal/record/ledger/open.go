@@ -43,7 +43,7 @@ func (l *Ledger) index(ctx context.Context, age time.Duration) (err error) {
 		}
 	}()
 	// The key is missing at -2 ns.
-	if left, err := l.rdb.PTTL(ctx, indexedKey).Result(); err != nil || left > max(0, indexedFor-age) {
+	if left, err := l.rdb.PTTL(ctx, indexedKey).Result(); err != nil || left > indexedFor-age {
 		return err
 	}
 	for page, err := range l.names(ctx, indexKey) {

@@ -20,7 +20,8 @@ type Stays struct {
 	// Cancelled counts the pairs that were taken back by this call.
 	Cancelled int64 `json:"cancelled"`
 	// InFlight counts those that are being called just now, where DingTalk's answer decides and what it does not accept is
-	// cancelled; those that were given back and get their management scope yet; and those that wait in a part that is larger than a call, or still being written, which are cancelled in their turn.
+	// cancelled; those that were given back and get their management scope yet; and those that wait in a part that is larger
+	// than a call, or still being written, which are cancelled in their turn.
 	InFlight int64 `json:"in_flight"`
 	// Removed and Dead count what had ended before; what a restore gave back is among Removed.
 	Removed int64 `json:"removed"`

@@ -73,11 +73,3 @@ func BenchmarkPages(b *testing.B) {
 	measure("search by source", "/?source=hr")
 	measure("a job of a million pairs", "/jobs/million")
 }
-
-// wholly reads the catalog to its end.
-func wholly(c *catalog) {
-	c.mu.Lock()
-	reading := c.read(c.knows)
-	c.mu.Unlock()
-	<-reading
-}

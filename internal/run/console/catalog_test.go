@@ -20,7 +20,12 @@ import (
 type pagesHeld struct {
 	mu   sync.Mutex
 	left int
-	open chan struct{}
+	// reached is closed when the first of them is asked for.
+	reached, open chan struct{}
+}
+
+func holdPages(left int) *pagesHeld {
+	return &pagesHeld{left: left, reached: make(chan struct{}), open: make(chan struct{})}
 }
 
 func (h *pagesHeld) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -33,6 +38,9 @@ func (h *pagesHeld) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			h.mu.Lock()
 			h.left--
 			held := h.left < 0
+			if h.left == -1 {
+				close(h.reached)
+			}
 			h.mu.Unlock()
 			if held {
 				<-h.open
@@ -42,6 +50,16 @@ func (h *pagesHeld) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
+// begin has the catalog read; over is closed at the end.
+func (c *catalog) begin() (over <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.read(c.knows)
+}
+
+// wholly reads the catalog to its end.
+func wholly(c *catalog) { <-c.begin() }
+
 // Whoever searches a large ledger right after a start waits for nothing: the latest jobs are found first, and the page says what is
 // still to be read.
 func TestASearchFindsWhatIsReadAndSaysWhatIsNot(t *testing.T) {
@@ -49,10 +67,12 @@ func TestASearchFindsWhatIsReadAndSaysWhatIsNot(t *testing.T) {
 	d := newDesk(t, redistest.Start(t, "--save", "", "--appendonly", "no").Client())
 	enginetest.PastJobs(t, d.rdb, jobs)
 	d.see("/") // as a worker, leaves the index of open jobs behind
-	held := &pagesHeld{left: 2, open: make(chan struct{})}
+	held := holdPages(2)
 	d.rdb.AddHook(held)
 	id := func(i int) string { return fmt.Sprintf("job-%06d", i) }
 	c := d.pages.(*Console).catalog
+	c.begin()
+	<-held.reached
 	find := func(s search) (ids []string, before string) {
 		t.Helper()
 		found, err := c.find(t.Context(), s)
@@ -112,7 +132,7 @@ func TestASearchBeforeAnythingIsReadSaysSo(t *testing.T) {
 	d := newDesk(t, redistest.Start(t, "--save", "", "--appendonly", "no").Client())
 	enginetest.PastJobs(t, d.rdb, 10)
 	d.see("/")
-	held := &pagesHeld{open: make(chan struct{})}
+	held := holdPages(0)
 	d.rdb.AddHook(held)
 	if page := d.see("/?person=user000001"); !strings.Contains(page, "still being read") {
 		t.Errorf("the page does not say that nothing is read:\n%s", page)

@@ -148,6 +148,7 @@ func TestAPersonARoleASourceAndADayAreFound(t *testing.T) {
 	d := memoryDesk(t)
 	d.submit(enqueue.Submission{JobID: "one", Source: "hr"}, []string{"ann", "bob"}, 1, 2)
 	d.submit(enqueue.Submission{JobID: "two", Source: "it", SubmittedBy: "carol"}, []string{"bob"}, 2, 3)
+	wholly(d.pages.(*Console).catalog)
 	today := time.Now().UTC().Format(time.DateOnly)
 	find := func(query string) string {
 		var found []string
@@ -339,6 +340,7 @@ func TestTheCatalogForgetsWhatTheLedgerForgot(t *testing.T) {
 		c.knows.earlier = append(c.knows.earlier, entry{id: fmt.Sprint("old", i)})
 		c.knows.at[fmt.Sprint("old", i)] = -int32(len(c.knows.earlier))
 	}
+	wholly(c)
 	for range 2 { // by the first search it is read anew in the background
 		if found, err := c.find(t.Context(), search{person: "u1"}); err != nil || len(found.ids) != 3 {
 			t.Fatal(found, err)
